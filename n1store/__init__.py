@@ -1,0 +1,54 @@
+"""n1store: neural recordings as compressed datasets that open anywhere.
+
+What is public here is imported on first use, so that the command line starts at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from n1store.bench import benchmark
+    from n1store.conversion import convert
+    from n1store.errors import N1StoreError
+    from n1store.export import export_wavs
+    from n1store.recording import Recording
+    from n1store.stores import open
+    from n1store.synth import synthesize
+    from n1store.verification import verify
+    from n1store.wav import read_wav
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "N1StoreError",
+    "Recording",
+    "benchmark",
+    "convert",
+    "export_wavs",
+    "open",
+    "read_wav",
+    "synthesize",
+    "verify",
+]
+
+_HOMES = {
+    "N1StoreError": "errors",
+    "Recording": "recording",
+    "benchmark": "bench",
+    "convert": "conversion",
+    "export_wavs": "export",
+    "open": "stores",
+    "read_wav": "wav",
+    "synthesize": "synth",
+    "verify": "verification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'n1store' has no attribute {name!r}")
+    return getattr(import_module(f"n1store.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

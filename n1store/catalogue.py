@@ -1,0 +1,288 @@
+"""The one table of codecs: what each is called, takes, needs, and is in a Zarr store.
+
+A codec is a row of `CATALOGUE`; everything else, from the command line to the metadata of a
+store, follows from the rows. The bytes of an encoded chunk are those of its numcodecs codec
+in every store; the formats only describe them differently.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from numcodecs.abc import Codec
+
+from n1store.errors import N1StoreError
+
+Kind = Literal["array-array", "array-bytes", "bytes-bytes"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a codec: an integer in a range, or one of several words."""
+
+    name: str
+    default: int | str
+    low: int = 0
+    high: int = 0
+    choices: tuple[str, ...] = ()
+
+    def parse(self, text: str) -> int | str:
+        """Return the value that `text` stands for; ValueError says what would be valid."""
+        if self.choices:
+            if text not in self.choices:
+                raise ValueError(f"{self.name} is one of {', '.join(self.choices)}")
+            return text
+        try:
+            value = int(text)
+        except ValueError:
+            value = self.low - 1
+        if not self.low <= value <= self.high:
+            raise ValueError(f"{self.name} is an integer from {self.low} to {self.high}")
+        return value
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the catalogue.
+
+    Attributes
+    ----------
+    name : str
+        What users call it.
+    group, summary : str
+        The family it belongs to, and one line on how it works.
+    kind : str
+        What it turns into what; a pipeline's stages must fit together.
+    home : str
+        ``module:class`` of its numcodecs codec, imported when it is used.
+    parameters : tuple of Parameter
+        What users may set.
+    arguments : callable
+        From the parameters' values to the arguments of the numcodecs codec.
+    zarr3 : callable
+        From the numcodecs codec's configuration to the metadata of Zarr format 3.
+    install : str
+        What to do where `home` cannot be imported.
+    holds_gil : bool
+        Whether encoding in threads would use one core only.
+    """
+
+    name: str
+    group: str
+    summary: str
+    kind: Kind
+    home: str
+    parameters: tuple[Parameter, ...] = ()
+    arguments: Callable[..., dict[str, Any]] = dict
+    zarr3: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    install: str = "pip install n1store"
+    holds_gil: bool = False
+
+    def build(self, **values: int | str) -> Codec:
+        """Return the numcodecs codec for these values of the parameters."""
+        module, _, name = self.home.partition(":")
+        try:
+            codec_class = getattr(importlib.import_module(module), name)
+        except ImportError as error:
+            raise N1StoreError(
+                f"codec {self.name} is not available here ({error}); to install it: {self.install}"
+            ) from error
+        defaults = {parameter.name: parameter.default for parameter in self.parameters}
+        return codec_class(**self.arguments(**(defaults | values)))
+
+    def parse_parameters(self, text: str) -> dict[str, int | str]:
+        """Return the values in ``name=value,name=value``; N1StoreError for a wrong one."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        values: dict[str, int | str] = {}
+        for assignment in filter(None, text.split(",")):
+            name, _, value = assignment.partition("=")
+            if name not in known:
+                valid = f"its parameters are {', '.join(known)}" if known else "it takes none"
+                raise N1StoreError(f"codec {self.name} has no parameter {name!r}; {valid}")
+            try:
+                values[name] = known[name].parse(value)
+            except ValueError as error:
+                raise N1StoreError(f"codec {self.name}: {error}, not {value!r}") from None
+        return values
+
+    def zarr3_metadata(self, codec: Codec) -> dict[str, Any]:
+        """Return what a Zarr format 3 array says of this codec."""
+        configuration = dict(codec.get_config())
+        if self.zarr3 is not None:
+            return self.zarr3(configuration)
+        return {"name": f"numcodecs.{configuration.pop('id')}", "configuration": configuration}
+
+
+def _zarr3_core(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Describe a codec of the Zarr format 3 specification, which has these settings."""
+
+    def describe(configuration: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "name": configuration["id"],
+            "configuration": {name: configuration[name] for name in names},
+        }
+
+    return describe
+
+
+def _zarr3_bare(configuration: dict[str, Any]) -> dict[str, Any]:
+    return {"name": configuration["id"]}
+
+
+def _zarr3_wavpack(configuration: dict[str, Any]) -> dict[str, Any]:
+    # wavpack-numcodecs keeps its settings beside the name, not under "configuration".
+    configuration = dict(configuration)
+    return {"name": configuration.pop("id"), **configuration, "bps": None}
+
+
+_BLOSC_SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
+
+
+def _blosc_arguments(cname: str, clevel: int, shuffle: str) -> dict[str, Any]:
+    return {"cname": cname, "clevel": clevel, "shuffle": _BLOSC_SHUFFLES.index(shuffle)}
+
+
+def _zarr3_blosc(configuration: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": "blosc",
+        "configuration": {
+            "typesize": 2,
+            "cname": configuration["cname"],
+            "clevel": configuration["clevel"],
+            "shuffle": _BLOSC_SHUFFLES[configuration["shuffle"]],
+            "blocksize": configuration["blocksize"],
+        },
+    }
+
+
+_ENTRIES = (
+    Entry(
+        "adc",
+        "filter",
+        "the N1's 16-bit samples as the 10-bit codes of its converter; lossless on any input",
+        "array-array",
+        "n1store.codecs.adc:ADC",
+        zarr3=_zarr3_bare,
+    ),
+    Entry(
+        "delta",
+        "filter",
+        "each sample minus the one before it",
+        "array-array",
+        "numcodecs:Delta",
+        arguments=lambda: {"dtype": "<i2"},
+    ),
+    Entry(
+        "wavpack",
+        "audio",
+        "WavPack: adaptive prediction and its own entropy coder, made for audio",
+        "array-bytes",
+        "n1store.codecs.wavpack:WavPack",
+        (Parameter("level", 2, 1, 4),),
+        # One thread a chunk: chunks are what n1store encodes and decodes in parallel.
+        lambda level: {"level": level, "num_encoding_threads": 1, "num_decoding_threads": 1},
+        _zarr3_wavpack,
+        "apt-get install wavpack libwavpack-dev && pip install 'n1store[wavpack]'",
+        holds_gil=True,
+    ),
+    Entry(
+        "zstd",
+        "dictionary",
+        "Zstandard: LZ77 with Huffman and FSE coding",
+        "bytes-bytes",
+        "numcodecs:Zstd",
+        (Parameter("level", 3, 1, 22),),
+        lambda level: {"level": level, "checksum": False},
+        _zarr3_core("level", "checksum"),
+    ),
+    Entry(
+        "lz4",
+        "dictionary",
+        "LZ4: LZ77 without entropy coding, for speed",
+        "bytes-bytes",
+        "numcodecs:LZ4",
+        (Parameter("acceleration", 1, 1, 65537),),
+    ),
+    Entry(
+        "gzip",
+        "dictionary",
+        "DEFLATE (LZ77 and Huffman) in a gzip file",
+        "bytes-bytes",
+        "numcodecs:GZip",
+        (Parameter("level", 6, 0, 9),),
+        zarr3=_zarr3_core("level"),
+    ),
+    Entry(
+        "zlib",
+        "dictionary",
+        "DEFLATE (LZ77 and Huffman) in a zlib stream",
+        "bytes-bytes",
+        "numcodecs:Zlib",
+        (Parameter("level", 6, 0, 9),),
+    ),
+    Entry(
+        "bz2",
+        "dictionary",
+        "bzip2: Burrows-Wheeler transform and Huffman coding",
+        "bytes-bytes",
+        "numcodecs:BZ2",
+        (Parameter("level", 9, 1, 9),),
+    ),
+    Entry(
+        "lzma",
+        "dictionary",
+        "LZMA in an xz file: LZ77 with adaptive range coding",
+        "bytes-bytes",
+        "numcodecs:LZMA",
+        (Parameter("preset", 6, 0, 9),),
+    ),
+    Entry(
+        "blosc",
+        "blosc",
+        "Blosc: bytes or bits of like weight brought together, then a fast dictionary coder",
+        "bytes-bytes",
+        "numcodecs:Blosc",
+        (
+            Parameter(
+                "cname", "zstd", choices=("zstd", "lz4", "lz4hc", "zlib", "blosclz")
+            ),
+            # Higher levels cut bit-shuffled chunks differently and come out larger.
+            Parameter("clevel", 1, 0, 9),
+            Parameter("shuffle", "bitshuffle", choices=_BLOSC_SHUFFLES),
+        ),
+        _blosc_arguments,
+        _zarr3_blosc,
+    ),
+    Entry(
+        "crc32",
+        "checksum",
+        "4 bytes after the chunk that make any changed bit an error",
+        "bytes-bytes",
+        "numcodecs:CRC32",
+        arguments=lambda: {"location": "end"},
+    ),
+    Entry(
+        "crc32c",
+        "checksum",
+        "the same with the polynomial that Zarr format 3 has in its specification",
+        "bytes-bytes",
+        "numcodecs.checksum32:CRC32C",
+        zarr3=_zarr3_bare,
+        install="pip install google-crc32c",
+    ),
+)
+
+CATALOGUE = {entry.name: entry for entry in _ENTRIES}
+
+
+def find(name: str) -> Entry:
+    """Return the row of a codec; N1StoreError with the nearest names if there is none."""
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(CATALOGUE)}"
+    raise N1StoreError(f"no codec is called {name!r}; {hint}")

@@ -1,0 +1,562 @@
+"""The main job: WAV files in, a store out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import signal
+import time
+import zlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import n1store
+from n1store.atomic import replacing
+from n1store.errors import N1StoreError
+from n1store.pipeline import Pipeline
+from n1store.sizes import StoreSizes, measure_sizes
+from n1store.stores.files import create_files
+from n1store.stores.zarr import CHECKSUM, ArrayWriter, Grid, ZarrStore, ZarrWriter
+from n1store.wav import (
+    WavError,
+    WavFile,
+    canonical_header,
+    default_channel_ids,
+    find_wavs,
+    open_wav,
+)
+
+LAYOUTS = ("recordings", "channels", "spikeinterface")
+DEFAULT_CODEC = "wavpack"
+
+_MAX_CHUNK_CHANNELS = 64
+_BLOCK_BYTES = 4 * 1024 * 1024  # what a worker encodes at a time, in whole chunks
+_MANY_CHUNKS = 512  # a recording of more chunks in time is put into shards of ...
+_CHUNKS_PER_SHARD = 64  # ... so many
+_WORTH_PROCESSES = 64 * 1024 * 1024  # below, starting them takes longer than they save
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion did.
+
+    Attributes
+    ----------
+    destination : Path
+    sizes : StoreSizes
+        Of the store that was written.
+    seconds : float
+        Wall time, from the first look at the sources to the finished store.
+    skipped : list of str
+        A line for each source that was left out.
+    """
+
+    destination: Path
+    sizes: StoreSizes
+    seconds: float
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def megabytes_per_second(self) -> float:
+        """Speed in 1e6 bytes of int16 samples a second."""
+        return self.sizes.raw_bytes / 1e6 / self.seconds
+
+    @property
+    def xrt(self) -> float:
+        """Speed in seconds of recordings a second."""
+        return self.sizes.duration / self.seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it, for JSON."""
+        return {
+            "destination": str(self.destination),
+            **self.sizes.to_dict(),
+            "seconds": self.seconds,
+            "encode_mb_per_s": self.megabytes_per_second,
+            "encode_xrt": self.xrt,
+            "skipped": self.skipped,
+        }
+
+
+def convert(
+    sources: str | os.PathLike | Iterable[str | os.PathLike],
+    destination: str | os.PathLike,
+    *,
+    codec: str = DEFAULT_CODEC,
+    adc: bool = True,
+    chunk_seconds: float = 1.0,
+    layout: str = "recordings",
+    zarr_format: int | None = None,
+    shard_seconds: float | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    on_error: str = "stop",
+    progress: Callable[[int, int], None] | None = None,
+) -> Conversion:
+    """Convert WAV files to a compressed Zarr store.
+
+    Parameters
+    ----------
+    sources : path-like or iterable of path-like
+        WAV files, and folders to search for them.
+    destination : path-like
+        Ends in ``.zarr`` (a folder) or ``.zarr.zip`` (a file).
+    codec : str
+        Pipeline, such as ``wavpack:level=3`` or ``delta+zstd``.
+    adc : bool
+        Whether to map samples to the converter's codes first.
+    chunk_seconds : float
+        Length of a chunk.
+    layout : {'recordings', 'channels', 'spikeinterface'}
+        An array for each file; one array whose channels are those of all files; or
+        SpikeInterface's own layout with a segment for each file.
+    zarr_format : {2, 3}, optional
+        3 where zarr 3 is installed, else 2. SpikeInterface's layout is always of format 2.
+    shard_seconds : float, optional
+        How long a recording a file of chunks holds (format 3); 0 gives each chunk a file.
+        By default, recordings of more than 512 chunks are put into shards of 64.
+    workers : int, optional
+        How many cores encode; by default all.
+    overwrite : bool
+        Whether to replace `destination`, once its replacement is complete.
+    on_error : {'stop', 'skip'}
+        What to do about a source that cannot be read.
+    progress : callable, optional
+        Called with the bytes of samples done and to do.
+
+    Returns
+    -------
+    Conversion
+
+    Raises
+    ------
+    N1StoreError
+        If anything is wrong with the arguments or the sources. Then, as after any other
+        exception, `destination` is as it was.
+    """
+    started = time.perf_counter()
+    if isinstance(sources, str | os.PathLike):
+        sources = [sources]
+    destination = Path(destination)
+    zarr_format = _choose_format(zarr_format, layout, shard_seconds)
+    folder = _is_folder(destination)
+    if chunk_seconds <= 0 or (shard_seconds or 0) < 0:
+        raise N1StoreError("lengths of chunks and shards must be positive")
+    pipeline = _make_pipeline(codec, adc, zarr_format)
+
+    files = find_wavs([Path(source) for source in sources])
+    _refuse_to_replace_sources(files, destination)
+    skipped: list[str] = []
+    wavs = list(_open_wavs(files, on_error, skipped))
+    plans = _plan(wavs, layout, zarr_format, chunk_seconds, shard_seconds)
+
+    with (
+        replacing(destination, overwrite=overwrite, folder=folder) as temporary,
+        create_files(temporary, folder=folder) as store_files,
+        _executor(pipeline, plans, workers) as executor,
+    ):
+        store = ZarrWriter(store_files, zarr_format)
+        written = _write_arrays(store, plans, pipeline, executor, on_error, skipped, progress)
+        _write_groups(store, layout, written, pipeline.spec)
+    with ZarrStore(destination) as result:
+        return Conversion(
+            destination, measure_sizes(result), time.perf_counter() - started, skipped
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """An array to write: its name, place and grid, and the files it is read from."""
+
+    name: str
+    path: str
+    wavs: tuple[WavFile, ...]
+    labels: tuple[str, ...]
+    channel_ids: tuple[str, ...]
+    grid: Grid
+
+    @property
+    def sampling_frequency(self) -> int:
+        return self.wavs[0].sampling_frequency
+
+    @property
+    def raw_bytes(self) -> int:
+        return sum(wav.num_samples * wav.frame_bytes for wav in self.wavs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """One step of writing an array: a block of whole chunks, or its end, or why it failed."""
+
+    plan: _Plan
+    samples: np.ndarray | None = None
+    checksums: dict[str, Any] | None = None
+    error: WavError | None = None
+
+
+def _choose_format(zarr_format: int | None, layout: str, shard_seconds: float | None) -> int:
+    if layout not in LAYOUTS:
+        raise N1StoreError(f"no layout is called {layout!r}; there are {', '.join(LAYOUTS)}")
+    if layout == "spikeinterface":
+        if zarr_format == 3:
+            raise N1StoreError("SpikeInterface's layout is of Zarr format 2; leave format 3 out")
+        zarr_format = 2
+    if zarr_format is None:
+        from importlib.metadata import version
+
+        zarr_format = 3 if int(version("zarr").split(".")[0]) >= 3 else 2
+    if zarr_format not in (2, 3):
+        raise N1StoreError(f"there is no Zarr format {zarr_format}; there are 2 and 3")
+    if shard_seconds and zarr_format == 2:
+        raise N1StoreError("shards need Zarr format 3")
+    return zarr_format
+
+
+def _is_folder(destination: Path) -> bool:
+    if destination.name.endswith(".zarr") and destination.stem:
+        return True
+    if destination.name.endswith(".zarr.zip"):
+        return False
+    raise N1StoreError(f"{destination}: the store's name must end in .zarr or .zarr.zip")
+
+
+def _make_pipeline(codec: str, adc: bool, zarr_format: int) -> Pipeline:
+    spec = codec
+    if adc and "adc" not in Pipeline.parse(codec).names:
+        spec = f"adc+{spec}"
+    return Pipeline.parse(f"{spec}+{CHECKSUM[zarr_format]}")
+
+
+def _refuse_to_replace_sources(files: list[tuple[Path, str]], destination: Path) -> None:
+    target = destination.resolve()
+    for path, _ in files:
+        source = path.resolve()
+        if source == target or target in source.parents:
+            raise N1StoreError(f"{destination}: holds the source {path}; choose another name")
+
+
+def _open_wavs(
+    files: list[tuple[Path, str]], on_error: str, skipped: list[str]
+) -> Iterator[tuple[WavFile, str]]:
+    if on_error not in ("stop", "skip"):
+        raise N1StoreError(f"on_error is 'stop' or 'skip', not {on_error!r}")
+    opened = 0
+    for path, label in files:
+        try:
+            wav = open_wav(path)
+        except WavError as error:
+            if on_error == "stop":
+                raise
+            skipped.append(str(error))
+            continue
+        opened += 1
+        yield wav, label
+    if not opened:
+        raise N1StoreError(f"none of the sources can be read; the first: {skipped[0]}")
+
+
+def _plan(
+    wavs: list[tuple[WavFile, str]],
+    layout: str,
+    zarr_format: int,
+    chunk_seconds: float,
+    shard_seconds: float | None,
+) -> list[_Plan]:
+    names = _names([label for _, label in wavs])
+
+    def plan(name: str, path: str, members: Sequence[int], channel_ids: Sequence[str]) -> _Plan:
+        first = wavs[members[0]][0]
+        shape = first.num_samples, len(channel_ids)
+        return _Plan(
+            name,
+            path,
+            tuple(wavs[member][0] for member in members),
+            tuple(wavs[member][1] for member in members),
+            tuple(channel_ids),
+            _grid(shape, first.sampling_frequency, zarr_format, chunk_seconds, shard_seconds),
+        )
+
+    if layout == "channels":
+        _require_alike(wavs, "num_samples", "samples")
+        _require_alike(wavs, "sampling_frequency", "Hz")
+        channel_ids = [
+            name if wav.num_channels == 1 else f"{name}-{channel}"
+            for name, (wav, _) in zip(names, wavs, strict=True)
+            for channel in range(wav.num_channels)
+        ]
+        return [plan("traces", "recordings/traces", range(len(wavs)), channel_ids)]
+    if layout == "spikeinterface":
+        _require_alike(wavs, "num_channels", "channels")
+        _require_alike(wavs, "sampling_frequency", "Hz")
+        paths = [f"traces_seg{segment}" for segment in range(len(wavs))]
+    else:
+        paths = [f"recordings/{name}" for name in names]
+    return [
+        plan(name, path, [member], default_channel_ids(wavs[member][0].num_channels))
+        for member, (name, path) in enumerate(zip(names, paths, strict=True))
+    ]
+
+
+def _require_alike(wavs: list[tuple[WavFile, str]], attribute: str, unit: str) -> None:
+    first, expected = wavs[0][0], getattr(wavs[0][0], attribute)
+    for wav, _ in wavs:
+        if getattr(wav, attribute) != expected:
+            raise WavError(
+                wav.path,
+                f"has {getattr(wav, attribute)} {unit}, {first.path.name} has {expected}; "
+                "this layout takes files that agree, --layout recordings takes any",
+            )
+
+
+def _names(labels: list[str]) -> list[str]:
+    """Name recordings by file stem, with the folders in front where stems are not unique."""
+    paths = [Path(label).with_suffix("") for label in labels]
+    counts = Counter(path.name for path in paths)
+    names: list[str] = []
+    for path in paths:
+        name = path.name if counts[path.name] == 1 else "_".join(path.parts)
+        # What Zarr does not allow as the name of a node.
+        name = re.sub(r"[^\w.\- ]", "_", name).replace("zarr.json", "zarr_json")
+        name = unique = re.sub(r"^(\.|__)+", "", name) or "recording"
+        number = 2
+        while unique in names:
+            unique = f"{name}_{number}"
+            number += 1
+        names.append(unique)
+    return names
+
+
+def _grid(
+    shape: tuple[int, int],
+    sampling_frequency: int,
+    zarr_format: int,
+    chunk_seconds: float,
+    shard_seconds: float | None,
+) -> Grid:
+    num_samples, num_channels = shape
+    chunk_samples = max(1, min(round(chunk_seconds * sampling_frequency), num_samples))
+    groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
+    chunks_in_time = -(-num_samples // chunk_samples)
+    if shard_seconds is not None:
+        per_shard = round(shard_seconds * sampling_frequency / chunk_samples)
+        per_shard = max(1, per_shard) if shard_seconds else 0
+    else:
+        many = zarr_format == 3 and chunks_in_time > _MANY_CHUNKS
+        per_shard = _CHUNKS_PER_SHARD if many else 0
+    return Grid(shape, (chunk_samples, -(-num_channels // groups)), min(per_shard, chunks_in_time))
+
+
+@contextmanager
+def _executor(pipeline: Pipeline, plans: list[_Plan], workers: int | None) -> Iterator[Executor]:
+    if workers is None:
+        workers = len(os.sched_getaffinity(0))
+    if workers < 1:
+        raise N1StoreError("at least one worker is needed")
+    raw_bytes = sum(plan.raw_bytes for plan in plans)
+    if pipeline.holds_gil and workers > 1 and raw_bytes > _WORTH_PROCESSES:
+        # loky's processes, unlike those of the standard library, neither inherit locks of
+        # running threads nor import the user's script again.
+        from loky import ProcessPoolExecutor
+
+        executor = ProcessPoolExecutor(workers, initializer=_ignore_interrupts)
+    else:
+        executor = ThreadPoolExecutor(workers)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=True)
+
+
+def _ignore_interrupts() -> None:
+    # Ctrl-C reaches all processes of the terminal; the one that started these sees to it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _write_arrays(
+    store: ZarrWriter,
+    plans: list[_Plan],
+    pipeline: Pipeline,
+    executor: Executor,
+    on_error: str,
+    skipped: list[str],
+    progress: Callable[[int, int], None] | None,
+) -> list[_Plan]:
+    """Write the arrays one after the other; return those that were not skipped."""
+    written: list[_Plan] = []
+    array: ArrayWriter | None = None
+    crcs: list[int] = []
+    done, total = 0, sum(plan.raw_bytes for plan in plans)
+    for step, chunks in _encoded(plans, pipeline, executor):
+        plan = step.plan
+        if array is None:
+            array, crcs = store.create_array(plan.path, plan.grid, pipeline), []
+        if step.error is not None:
+            if on_error == "stop" or len(plan.wavs) > 1:
+                raise step.error
+            skipped.append(str(step.error))
+            array.discard()
+            array = None
+        elif step.checksums is not None:
+            array.finish(_attributes(plan, step.checksums, crcs))
+            written.append(plan)
+            array = None
+        else:
+            for payload, crc in chunks:
+                array.write(payload)
+                crcs.append(crc)
+        if step.samples is not None:
+            done += step.samples.nbytes
+            if progress is not None:
+                progress(done, total)
+    if not written:
+        raise N1StoreError(f"none of the sources can be read; the first: {skipped[0]}")
+    return written
+
+
+def _encoded(
+    plans: list[_Plan], pipeline: Pipeline, executor: Executor
+) -> Iterator[tuple[_Step, list[tuple[bytes, int]]]]:
+    """Read and encode all arrays, on all cores, in order, a bounded number of blocks ahead."""
+    workers = executor._max_workers  # type: ignore[attr-defined]
+    ahead: deque[tuple[_Step, Future | None]] = deque()
+
+    def next_encoded() -> tuple[_Step, list[tuple[bytes, int]]]:
+        step, future = ahead.popleft()
+        try:
+            return step, future.result() if future is not None else []
+        except BrokenExecutor as error:
+            raise N1StoreError(
+                "an encoding process died, perhaps for want of memory; try fewer --workers"
+            ) from error
+
+    for plan in plans:
+        for step in _read(plan):
+            future = None
+            if step.samples is not None:
+                future = executor.submit(
+                    _encode_block, pipeline, plan.grid.chunk_shape, step.samples
+                )
+            ahead.append((step, future))
+            if len(ahead) > workers + 2:
+                yield next_encoded()
+    while ahead:
+        yield next_encoded()
+
+
+def _read(plan: _Plan) -> Iterator[_Step]:
+    """Read an array in blocks of whole chunks, then give the checksums of what was read."""
+    chunk_samples = plan.grid.chunk_shape[0]
+    frame_bytes = sum(wav.frame_bytes for wav in plan.wavs)
+    block_samples = chunk_samples * max(1, _BLOCK_BYTES // (chunk_samples * frame_bytes))
+    file_hashes = [hashlib.sha256(wav.header) for wav in plan.wavs]
+    samples_hash = hashlib.sha256()
+    for start in range(0, plan.grid.shape[0], block_samples):
+        stop = min(start + block_samples, plan.grid.shape[0])
+        try:
+            parts = [wav.read(start, stop) for wav in plan.wavs]
+        except WavError as error:
+            yield _Step(plan, error=error)
+            return
+        for file_hash, part in zip(file_hashes, parts, strict=True):
+            file_hash.update(part)
+        samples = parts[0] if len(parts) == 1 else np.hstack(parts)
+        samples_hash.update(samples)
+        yield _Step(plan, samples=samples)
+    for file_hash, wav in zip(file_hashes, plan.wavs, strict=True):
+        file_hash.update(wav.trailer)
+    yield _Step(
+        plan,
+        checksums={
+            "samples_sha256": samples_hash.hexdigest(),
+            "file_sha256": [file_hash.hexdigest() for file_hash in file_hashes],
+        },
+    )
+
+
+def _encode_block(
+    pipeline: Pipeline, chunk_shape: tuple[int, int], samples: np.ndarray
+) -> list[tuple[bytes, int]]:
+    """Encode a block of whole chunks; return payload and CRC-32 of the samples of each."""
+    return [
+        (pipeline.encode(_padded(chunk, chunk_shape)), zlib.crc32(chunk))
+        for chunk in chunks_of(samples, chunk_shape)
+    ]
+
+
+def chunks_of(samples: np.ndarray, chunk_shape: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Cut whole chunks, C-contiguous and in C order, out of (num_samples, num_channels)."""
+    for start in range(0, samples.shape[0], chunk_shape[0]):
+        for channel in range(0, samples.shape[1], chunk_shape[1]):
+            chunk = samples[start : start + chunk_shape[0], channel : channel + chunk_shape[1]]
+            yield np.ascontiguousarray(chunk)
+
+
+def _padded(chunk: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Fill a chunk at the array's end up with its last values, which cost least to store."""
+    if chunk.shape == shape:
+        return chunk
+    missing = [(0, full - length) for full, length in zip(shape, chunk.shape, strict=True)]
+    return np.pad(chunk, missing, mode="edge")
+
+
+def _attributes(plan: _Plan, checksums: dict[str, Any], crcs: list[int]) -> dict[str, Any]:
+    sources = []
+    for wav, label, file_sha256 in zip(
+        plan.wavs, plan.labels, checksums["file_sha256"], strict=True
+    ):
+        source: dict[str, Any] = {
+            "file": label,
+            "sha256": file_sha256,
+            "num_channels": wav.num_channels,
+        }
+        canonical = canonical_header(wav.sampling_frequency, wav.num_channels, wav.num_samples)
+        if wav.header != canonical:
+            source["header"] = base64.b64encode(wav.header).decode()
+        if wav.trailer:
+            source["trailer"] = base64.b64encode(wav.trailer).decode()
+        sources.append(source)
+    return {
+        "sampling_frequency": float(plan.sampling_frequency),
+        "channel_ids": list(plan.channel_ids),
+        "samples_sha256": checksums["samples_sha256"],
+        "chunk_crc32": "".join(f"{crc:08x}" for crc in crcs),
+        "sources": sources,
+    }
+
+
+def _write_groups(store: ZarrWriter, layout: str, plans: list[_Plan], codec: str) -> None:
+    root: dict[str, Any] = {
+        "n1store": {
+            "version": n1store.__version__,
+            "layout": layout,
+            "codec": codec,
+            "recordings": {plan.name: plan.path for plan in plans},
+        }
+    }
+    if layout == "spikeinterface":
+        # As SpikeInterface's ZarrRecordingExtractor reads it; it finds a class by these words.
+        root |= {
+            "zarr_class_info": {
+                "class": "spikeinterface.core.zarrextractors.ZarrRecordingExtractor",
+                "module": "spikeinterface",
+                "version": "0.105",
+            },
+            "sampling_frequency": float(plans[0].sampling_frequency),
+            "num_segments": len(plans),
+            "annotations": {},
+            "provenance": None,
+        }
+        store.write_small_array("channel_ids", np.array(plans[0].channel_ids))
+        store.write_group("properties")
+    else:
+        store.write_group("recordings")
+    store.finish(root)

@@ -1,0 +1,9 @@
+"""The one exception that means "tell the user", with a message fit to be shown alone."""
+
+
+class N1StoreError(Exception):
+    """Something is wrong with what the user gave, or with what n1store found there.
+
+    The message is one line that names the file and what to do about it; the command line
+    prints it as it is.
+    """

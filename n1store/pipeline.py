@@ -1,0 +1,85 @@
+"""Pipelines: strings such as ``adc+delta+zstd:level=9``, and what they do to a chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numcodecs.abc import Codec
+from numcodecs.compat import ensure_bytes
+
+from n1store.catalogue import Entry, find
+from n1store.errors import N1StoreError
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Codecs in the order in which they encode a chunk.
+
+    Attributes
+    ----------
+    spec : str
+        The string that it was made from.
+    stages : tuple of (Entry, Codec)
+        Arrays to arrays first, then at most one from array to bytes, then bytes to bytes.
+    """
+
+    spec: str
+    stages: tuple[tuple[Entry, Codec], ...]
+
+    @classmethod
+    def parse(cls, spec: str) -> Pipeline:
+        """Make the pipeline that a string describes.
+
+        Stages are joined by ``+``; a stage is ``name`` or ``name:parameter=value,…``.
+
+        Raises
+        ------
+        N1StoreError
+            If a name or parameter is unknown, a value is out of range, a codec is not
+            installed, or the stages do not fit together.
+        """
+        stages = []
+        for text in spec.split("+"):
+            name, _, parameters = text.strip().partition(":")
+            entry = find(name)
+            stages.append((entry, entry.build(**entry.parse_parameters(parameters))))
+        order = ["array-array", "array-bytes", "bytes-bytes"]
+        for (first, _), (second, _) in zip(stages, stages[1:], strict=False):
+            step = order.index(second.kind) - order.index(first.kind)
+            if step < 0 or (step == 0 and second.kind == "array-bytes"):
+                raise N1StoreError(
+                    f"codec {second.name} cannot follow {first.name}, which already gives bytes"
+                )
+        return cls(spec, tuple(stages))
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the stages."""
+        return [entry.name for entry, _ in self.stages]
+
+    @property
+    def holds_gil(self) -> bool:
+        """Whether encoding in threads would use one core only."""
+        return any(entry.holds_gil for entry, _ in self.stages)
+
+    def encode(self, chunk: np.ndarray) -> bytes:
+        """Return the bytes to store for a C-contiguous chunk of int16."""
+        encoded: Any = chunk
+        for _, codec in self.stages:
+            encoded = codec.encode(encoded)
+        return ensure_bytes(encoded)
+
+    def zarr2(self) -> list[dict[str, Any]]:
+        """Return the filters of a Zarr format 2 array of these chunks; no compressor."""
+        return [codec.get_config() for _, codec in self.stages]
+
+    def zarr3(self) -> list[dict[str, Any]]:
+        """Return the codecs of a Zarr format 3 array of these chunks."""
+        codecs = [(entry.kind, entry.zarr3_metadata(codec)) for entry, codec in self.stages]
+        if all(kind != "array-bytes" for kind, _ in codecs):
+            to_bytes = {"name": "bytes", "configuration": {"endian": "little"}}
+            position = sum(kind == "array-array" for kind, _ in codecs)
+            codecs.insert(position, ("array-bytes", to_bytes))
+        return [metadata for _, metadata in codecs]

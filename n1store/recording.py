@@ -1,0 +1,43 @@
+"""Recording: what flows through n1store, whether from a WAV file or from a store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One recording, whose samples are read only when they are asked for.
+
+    Attributes
+    ----------
+    name : str
+    traces : array-like of int16, shape (num_samples, num_channels)
+        Lazy: ``traces[a:b, channels]`` reads that window and returns an ndarray.
+    sampling_frequency : float
+        Hz.
+    channel_ids : tuple of str
+    attributes : mapping
+        What else the store keeps of it: checksums, source files and their headers.
+    """
+
+    name: str
+    traces: Any
+    sampling_frequency: float
+    channel_ids: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of each channel."""
+        return self.traces.shape[0]
+
+    @property
+    def num_channels(self) -> int:
+        """Number of channels."""
+        return self.traces.shape[1]
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.sampling_frequency

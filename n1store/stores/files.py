@@ -1,0 +1,144 @@
+"""A store's files by key, in a folder or in one zip file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Self
+
+from n1store.errors import N1StoreError
+
+
+class Files(ABC):
+    """What a folder and a zip file have in common. Use as a context manager."""
+
+    @abstractmethod
+    def create(self, key: str) -> IO[bytes]:
+        """Open a new file for writing; one at a time."""
+
+    @abstractmethod
+    def read(self, key: str, start: int = 0, length: int = -1) -> bytes:
+        """Return `length` bytes, or all, of a file from `start`; KeyError if it is missing."""
+
+    @abstractmethod
+    def size(self, key: str) -> int:
+        """Return a file's length in bytes; KeyError if it is missing."""
+
+    @abstractmethod
+    def total_size(self) -> int:
+        """Return the bytes of everything, the zip file's own structure included."""
+
+    def write(self, key: str, content: bytes) -> None:
+        """Make a file of this content."""
+        with self.create(key) as file:
+            file.write(content)
+
+    def discard(self, prefix: str) -> None:
+        """Drop the files below `prefix`, which nothing refers to, where that saves space."""
+
+    def close(self) -> None:
+        """Finish writing, and free what is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class FolderFiles(Files):
+    """Files in a folder."""
+
+    def __init__(self, root: Path):
+        # Strings, as making Path objects would take a good part of a conversion's time.
+        self._root = os.fspath(root)
+        self._folders = {self._root}
+
+    def create(self, key: str) -> IO[bytes]:
+        path = f"{self._root}/{key}"
+        folder = path.rpartition("/")[0]
+        if folder not in self._folders:
+            os.makedirs(folder, exist_ok=True)
+            self._folders.add(folder)
+        return open(path, "xb")  # noqa: SIM115
+
+    def read(self, key: str, start: int = 0, length: int = -1) -> bytes:
+        with self._missing_is_key_error(), open(f"{self._root}/{key}", "rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def size(self, key: str) -> int:
+        with self._missing_is_key_error():
+            return os.stat(f"{self._root}/{key}").st_size
+
+    def total_size(self) -> int:
+        return _size_below(self._root)
+
+    def discard(self, prefix: str) -> None:
+        shutil.rmtree(f"{self._root}/{prefix}", ignore_errors=True)
+
+    @staticmethod
+    @contextmanager
+    def _missing_is_key_error() -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise KeyError(str(error)) from None
+
+
+def _size_below(folder: str) -> int:
+    with os.scandir(folder) as entries:
+        return sum(
+            _size_below(entry.path) if entry.is_dir() else entry.stat().st_size
+            for entry in entries
+        )
+
+
+class ZipFiles(Files):
+    """Files in a zip file, uncompressed, as Zarr's ZipStore reads it."""
+
+    def __init__(self, path: Path, mode: str):
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(path, mode, zipfile.ZIP_STORED)  # type: ignore[arg-type]
+        except zipfile.BadZipFile:
+            raise N1StoreError(f"{path}: is not a zip file, or an incomplete one") from None
+
+    def create(self, key: str) -> IO[bytes]:
+        info = zipfile.ZipInfo(key)  # dated 1980, so that equal stores are equal files
+        info.external_attr = 0o644 << 16
+        return self._zip.open(info, "w", force_zip64=True)
+
+    def read(self, key: str, start: int = 0, length: int = -1) -> bytes:
+        with self._zip.open(key) as file:
+            file.seek(start)
+            return file.read(length)
+
+    def size(self, key: str) -> int:
+        return self._zip.getinfo(key).file_size
+
+    def total_size(self) -> int:
+        return self._path.stat().st_size
+
+    def close(self) -> None:
+        self._zip.close()
+
+    def __exit__(self, error_type: object, *_: object) -> None:
+        # After a failure the file is thrown away: failing to complete it is no second one.
+        with suppress(OSError, ValueError) if error_type else suppress():
+            self.close()
+
+
+def open_files(path: Path) -> Files:
+    """Open a store's files for reading."""
+    return FolderFiles(path) if path.is_dir() else ZipFiles(path, "r")
+
+
+def create_files(path: Path, *, folder: bool) -> Files:
+    """Write a store's files into an empty folder, or over an empty file."""
+    return FolderFiles(path) if folder else ZipFiles(path, "w")

@@ -1,0 +1,358 @@
+"""WAV files in and out, to the byte.
+
+A file is taken apart into header, samples and trailer: the samples are one contiguous run
+of little-endian int16 frames, everything before and after them is kept as it is. Putting
+the three together again gives the file back, whatever else it holds.
+
+Formats: RIFF/WAVE (IBM and Microsoft 1991), WAVE_FORMAT_EXTENSIBLE (Microsoft 2001), and
+RF64 and BW64 for more than 4 GB (EBU Tech 3306, ITU-R BS.2088).
+"""
+
+import os
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+
+import numpy as np
+
+from n1store.errors import N1StoreError
+from n1store.recording import Recording
+
+MAX_CHANNELS = 1024
+SAMPLE_DTYPE = np.dtype("<i2")
+
+# More than this around the samples is no metadata but a sign of a damaged file.
+MAX_EXTRA_BYTES = 16 * 1024 * 1024
+
+_PCM, _EXTENSIBLE = 0x0001, 0xFFFE
+_PCM_SUBFORMAT = bytes.fromhex("0100000000001000800000aa00389b71")
+_FORMAT_NAMES = {0x0003: "floating-point", 0x0006: "A-law", 0x0007: "mu-law", 0x0002: "ADPCM"}
+_SIZE_IN_DS64 = 0xFFFFFFFF
+
+
+class WavError(N1StoreError):
+    """A file that is not a WAV file that n1store can keep without loss."""
+
+    def __init__(self, path: str | os.PathLike, problem: str):
+        super().__init__(f"{os.fspath(path)}: {problem}")
+
+
+@dataclass(frozen=True)
+class WavFile:
+    """A WAV file, taken apart but for its samples, which `read` fetches.
+
+    Attributes
+    ----------
+    path : Path
+    sampling_frequency : int
+        Hz.
+    num_channels, num_samples : int
+        `num_samples` counts each channel's.
+    header, trailer : bytes
+        All that precedes and follows the samples.
+    """
+
+    path: Path
+    sampling_frequency: int
+    num_channels: int
+    num_samples: int
+    header: bytes
+    trailer: bytes
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of all channels."""
+        return SAMPLE_DTYPE.itemsize * self.num_channels
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Read samples `start` to `stop`, which must be there, of all channels.
+
+        Returns
+        -------
+        ndarray of int16, shape (stop - start, num_channels)
+
+        Raises
+        ------
+        WavError
+            If the file cannot be read or has become shorter since it was opened.
+        """
+        block = np.empty((stop - start, self.num_channels), SAMPLE_DTYPE)
+        if not block.size:
+            return block
+        with _open(self.path) as file:
+            try:
+                file.seek(len(self.header) + start * self.frame_bytes)
+                count = file.readinto(block.data)
+            except OSError as error:
+                raise WavError(self.path, f"cannot be read: {error.strerror}") from error
+        if count != block.nbytes:
+            raise WavError(self.path, "became shorter while it was read")
+        return block
+
+
+class WavTraces:
+    """The samples of a WAV file as a lazy array of shape (num_samples, num_channels)."""
+
+    dtype = SAMPLE_DTYPE
+    ndim = 2
+
+    def __init__(self, wav: WavFile):
+        self._wav = wav
+        self.shape = (wav.num_samples, wav.num_channels)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key) -> np.ndarray:
+        """Read ``[samples]`` or ``[samples, channels]``.
+
+        `samples` is an integer, an ellipsis or a slice of positive step; `channels` is
+        anything that indexes an axis of an ndarray.
+        """
+        samples, *channels = key if isinstance(key, tuple) else (key,)
+        if samples is Ellipsis:
+            samples = slice(None)
+        if not isinstance(samples, slice):
+            row = range(len(self))[samples]
+            return self._wav.read(row, row + 1)[(0, *channels)]
+        start, stop, step = samples.indices(len(self))
+        if step < 1:
+            raise IndexError("samples are read forwards: the step must be positive")
+        return self._wav.read(start, max(start, stop))[(slice(None, None, step), *channels)]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+
+def read_wav(path: str | os.PathLike) -> Recording:
+    """Open a WAV file as a `Recording` that reads its samples when asked.
+
+    Parameters
+    ----------
+    path : path-like
+        A file of 16-bit PCM with 1 to 1,024 channels: RIFF, WAVE_FORMAT_EXTENSIBLE, RF64.
+
+    Raises
+    ------
+    WavError
+        If it is anything else, or is damaged.
+    """
+    wav = open_wav(path)
+    return Recording(
+        name=wav.path.stem,
+        traces=WavTraces(wav),
+        sampling_frequency=float(wav.sampling_frequency),
+        channel_ids=default_channel_ids(wav.num_channels),
+    )
+
+
+def default_channel_ids(num_channels: int) -> tuple[str, ...]:
+    """Name channels by number, as WAV files give them no names."""
+    return tuple(str(channel) for channel in range(num_channels))
+
+
+def find_wavs(sources: list[Path]) -> list[tuple[Path, str]]:
+    """List the WAV files that `sources`, files and folders, stand for.
+
+    Folders are searched through, for files ending in .wav in either case; hidden ones are
+    left out. A file that is reached twice is listed once.
+
+    Returns
+    -------
+    list of (Path, str)
+        Each file and a relative path, with forward slashes, that tells it from the others:
+        the path below the folder given, with as many parents in front as that takes.
+
+    Raises
+    ------
+    N1StoreError
+        If a source does not exist or a folder holds no WAV file.
+    """
+    found: dict[Path, Path] = {}
+    depths: dict[Path, int] = {}
+    for source in sources:
+        if source.is_dir():
+            files = sorted(_visible_wavs(source))
+            if not files:
+                raise N1StoreError(f"{source}: holds no .wav file")
+        elif source.exists() or source.is_symlink():
+            files = [source]
+        else:
+            raise N1StoreError(f"{source}: no such file or folder")
+        for file in files:
+            absolute = Path(os.path.abspath(file))
+            if found.setdefault(file.resolve(), absolute) is absolute:
+                depths[absolute] = len(file.relative_to(source).parts) or 1
+    while True:
+        labels = {path: "/".join(path.parts[1:][-depth:]) for path, depth in depths.items()}
+        counts = Counter(labels.values())
+        clashing = [path for path, label in labels.items() if counts[label] > 1]
+        if not clashing:
+            return list(labels.items())
+        for path in clashing:
+            depths[path] += 1
+
+
+def _visible_wavs(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() == ".wav" and not hidden and not path.is_dir():
+            yield path
+
+
+def open_wav(path: str | os.PathLike) -> WavFile:
+    """Take a WAV file apart, reading all but its samples.
+
+    Raises
+    ------
+    WavError
+        If it is no 16-bit PCM WAV file of 1 to 1,024 channels, or does not hold all that
+        its header says.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise WavError(path, "is not a regular file")
+    with _open(path) as file:
+        try:
+            return _parse(path, file, os.fstat(file.fileno()).st_size)
+        except OSError as error:
+            raise WavError(path, f"cannot be read: {error.strerror}") from error
+
+
+def _open(path: Path) -> BufferedReader:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise WavError(path, f"cannot be opened: {error.strerror}") from error
+
+
+def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
+    container, _, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
+    if container == b"RIFX":
+        raise WavError(path, "is a big-endian WAV file (RIFX); convert it to RIFF first")
+    if container not in (b"RIFF", b"RF64", b"BW64") or form != b"WAVE":
+        raise WavError(path, "is not a WAV file" if file_size else "is empty, not a WAV file")
+
+    sampling_frequency = num_channels = 0
+    size_in_ds64 = _SIZE_IN_DS64
+    for name, size, start in _chunks(file, 12, file_size):
+        if name == b"data":
+            if size == _SIZE_IN_DS64:
+                size = size_in_ds64
+            break
+        if start + size > file_size:
+            raise WavError(path, f"is cut off inside its {_show(name)} chunk")
+        if name == b"ds64":
+            size_in_ds64 = _parse_ds64(path, file.read(min(size, 28)))
+        elif name == b"fmt ":
+            sampling_frequency, num_channels = _parse_fmt(path, file.read(min(size, 40)))
+    else:
+        raise WavError(path, "holds no data chunk, hence no samples")
+
+    if not num_channels:
+        raise WavError(path, "has no fmt chunk before its samples")
+    if start + size > file_size:
+        raise WavError(
+            path,
+            f"is truncated: its header counts {size} bytes of samples, "
+            f"the file holds {file_size - start}",
+        )
+    frame_bytes = SAMPLE_DTYPE.itemsize * num_channels
+    if size % frame_bytes:
+        raise WavError(path, f"is truncated: {size} bytes are no whole number of samples")
+    if start > MAX_EXTRA_BYTES:
+        raise WavError(path, f"has {start} bytes before its samples; 16 MiB are kept at most")
+    file.seek(0)
+    header = file.read(start)
+    return WavFile(
+        path=path,
+        sampling_frequency=sampling_frequency,
+        num_channels=num_channels,
+        num_samples=size // frame_bytes,
+        header=header,
+        trailer=_read_trailer(path, file, start + size, size, file_size),
+    )
+
+
+def _chunks(file: BufferedReader, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Walk over (name, size, start of content), leaving `file` at the content."""
+    while position + 8 <= end:
+        file.seek(position)
+        name, size = struct.unpack("<4sI", file.read(8))
+        yield name, size, position + 8
+        position += 8 + size
+        if size % 2:
+            # The standard pads odd chunks; some writers do not.
+            file.seek(position)
+            if file.read(4) not in (b"data", b"fmt "):
+                position += 1
+
+
+def _parse_ds64(path: Path, content: bytes) -> int:
+    if len(content) < 28:
+        raise WavError(path, "has a ds64 chunk that is too short")
+    _, data_size, _ = struct.unpack_from("<QQQ", content)
+    return data_size
+
+
+def _parse_fmt(path: Path, content: bytes) -> tuple[int, int]:
+    if len(content) < 16:
+        raise WavError(path, "has a fmt chunk that is too short")
+    tag, num_channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", content)
+    if tag == _EXTENSIBLE and len(content) == 40:
+        tag = _PCM if content[24:40] == _PCM_SUBFORMAT else content[24] | content[25] << 8
+    if tag != _PCM or bits != 16:
+        kind = "PCM" if tag == _PCM else _FORMAT_NAMES.get(tag, f"format {tag:#06x}")
+        raise WavError(path, f"holds {bits}-bit {kind} samples; n1store takes 16-bit PCM")
+    if not 1 <= num_channels <= MAX_CHANNELS:
+        raise WavError(path, f"has {num_channels} channels; n1store takes 1 to {MAX_CHANNELS}")
+    if frame_bytes != SAMPLE_DTYPE.itemsize * num_channels:
+        raise WavError(path, f"says that {num_channels} channels take {frame_bytes} bytes")
+    if not rate:
+        raise WavError(path, "has a sampling frequency of 0 Hz")
+    return rate, num_channels
+
+
+def _read_trailer(path: Path, file: BufferedReader, start: int, data_size: int, file_size: int) -> bytes:
+    length = file_size - start
+    if length > MAX_EXTRA_BYTES:
+        raise _unfinished(path, length)
+    for name, size, position in _chunks(file, start, file_size):
+        if name == b"data":
+            raise WavError(path, "holds a second data chunk; split it into two files")
+        if position + size > file_size and length > data_size:
+            raise _unfinished(path, length)
+    file.seek(start)
+    return file.read(length)
+
+
+def _unfinished(path: Path, length: int) -> WavError:
+    return WavError(
+        path,
+        f"has {length} bytes after the samples that its header counts: "
+        "the header was probably never completed; repair it first",
+    )
+
+
+def _show(name: bytes) -> str:
+    return repr(name.decode("latin-1"))
+
+
+def canonical_header(sampling_frequency: int, num_channels: int, num_samples: int) -> bytes:
+    """Return the header that most files have: 44 bytes, or 80 with the RF64 sizes."""
+    frame_bytes = SAMPLE_DTYPE.itemsize * num_channels
+    data_size = frame_bytes * num_samples
+    fmt = struct.pack(
+        "<4sIHHIIHH",
+        *(b"fmt ", 16, _PCM, num_channels, sampling_frequency),
+        *(sampling_frequency * frame_bytes, frame_bytes, 16),
+    )
+    if 36 + data_size < _SIZE_IN_DS64:
+        riff = struct.pack("<4sI4s", b"RIFF", 36 + data_size, b"WAVE")
+        return riff + fmt + struct.pack("<4sI", b"data", data_size)
+    riff = struct.pack("<4sI4s", b"RF64", _SIZE_IN_DS64, b"WAVE")
+    ds64 = struct.pack("<4sIQQQI", b"ds64", 28, 72 + data_size, data_size, num_samples, 0)
+    return riff + ds64 + fmt + struct.pack("<4sI", b"data", _SIZE_IN_DS64)
