@@ -65,6 +65,8 @@ class Entry:
         From the parameters' values to the arguments of the numcodecs codec.
     zarr3 : callable
         From the numcodecs codec's configuration to the metadata of Zarr format 3.
+    package : str
+        What those who read such chunks must have installed beside zarr, if anything.
     install : str
         What to do where `home` cannot be imported.
     holds_gil : bool
@@ -79,6 +81,7 @@ class Entry:
     parameters: tuple[Parameter, ...] = ()
     arguments: Callable[..., dict[str, Any]] = dict
     zarr3: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    package: str = ""
     install: str = "pip install n1store"
     holds_gil: bool = False
 
@@ -167,6 +170,7 @@ _ENTRIES = (
         "array-array",
         "n1store.codecs.adc:ADC",
         zarr3=_zarr3_bare,
+        package="n1store",
     ),
     Entry(
         "delta",
@@ -186,6 +190,7 @@ _ENTRIES = (
         # One thread a chunk: chunks are what n1store encodes and decodes in parallel.
         lambda level: {"level": level, "num_encoding_threads": 1, "num_decoding_threads": 1},
         _zarr3_wavpack,
+        "wavpack-numcodecs",
         "apt-get install wavpack libwavpack-dev && pip install 'n1store[wavpack]'",
         holds_gil=True,
     ),
@@ -247,11 +252,8 @@ _ENTRIES = (
         "bytes-bytes",
         "numcodecs:Blosc",
         (
-            Parameter(
-                "cname", "zstd", choices=("zstd", "lz4", "lz4hc", "zlib", "blosclz")
-            ),
-            # Higher levels cut bit-shuffled chunks differently and come out larger.
-            Parameter("clevel", 1, 0, 9),
+            Parameter("cname", "zstd", choices=("zstd", "lz4", "lz4hc", "zlib", "blosclz")),
+            Parameter("clevel", 5, 0, 9),
             Parameter("shuffle", "bitshuffle", choices=_BLOSC_SHUFFLES),
         ),
         _blosc_arguments,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import re
 import signal
 import time
 import zlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,14 +21,15 @@ import numpy as np
 import n1store
 from n1store.atomic import replacing
 from n1store.errors import N1StoreError
+from n1store.parallel import available_cores, in_order
 from n1store.pipeline import Pipeline
 from n1store.sizes import StoreSizes, measure_sizes
+from n1store.sources import SourceFile
 from n1store.stores.files import create_files
 from n1store.stores.zarr import CHECKSUM, ArrayWriter, Grid, ZarrStore, ZarrWriter
 from n1store.wav import (
     WavError,
     WavFile,
-    canonical_header,
     default_channel_ids,
     find_wavs,
     open_wav,
@@ -115,7 +115,7 @@ def convert(
     adc : bool
         Whether to map samples to the converter's codes first.
     chunk_seconds : float
-        Length of a chunk.
+        Length of a chunk; in samples, the nearest multiple of 8.
     layout : {'recordings', 'channels', 'spikeinterface'}
         An array for each file; one array whose channels are those of all files; or
         SpikeInterface's own layout with a segment for each file.
@@ -343,7 +343,9 @@ def _grid(
     shard_seconds: float | None,
 ) -> Grid:
     num_samples, num_channels = shape
-    chunk_samples = max(1, min(round(chunk_seconds * sampling_frequency), num_samples))
+    # Blosc shuffles bits in groups of eight samples, and else silently leaves them as they are.
+    chunk_samples = 8 * max(1, round(chunk_seconds * sampling_frequency / 8))
+    chunk_samples = min(chunk_samples, 8 * max(1, -(-num_samples // 8)))
     groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
     chunks_in_time = -(-num_samples // chunk_samples)
     if shard_seconds is not None:
@@ -358,7 +360,7 @@ def _grid(
 @contextmanager
 def _executor(pipeline: Pipeline, plans: list[_Plan], workers: int | None) -> Iterator[Executor]:
     if workers is None:
-        workers = len(os.sched_getaffinity(0))
+        workers = available_cores()
     if workers < 1:
         raise N1StoreError("at least one worker is needed")
     raw_bytes = sum(plan.raw_bytes for plan in plans)
@@ -426,30 +428,22 @@ def _encoded(
     plans: list[_Plan], pipeline: Pipeline, executor: Executor
 ) -> Iterator[tuple[_Step, list[tuple[bytes, int]]]]:
     """Read and encode all arrays, on all cores, in order, a bounded number of blocks ahead."""
-    workers = executor._max_workers  # type: ignore[attr-defined]
-    ahead: deque[tuple[_Step, Future | None]] = deque()
 
-    def next_encoded() -> tuple[_Step, list[tuple[bytes, int]]]:
-        step, future = ahead.popleft()
-        try:
-            return step, future.result() if future is not None else []
-        except BrokenExecutor as error:
-            raise N1StoreError(
-                "an encoding process died, perhaps for want of memory; try fewer --workers"
-            ) from error
+    def submitted() -> Iterator[tuple[_Step, Future | None]]:
+        for plan in plans:
+            for step in _read(plan):
+                if step.samples is None:
+                    yield step, None
+                else:
+                    shape = plan.grid.chunk_shape
+                    yield step, executor.submit(_encode_block, pipeline, shape, step.samples)
 
-    for plan in plans:
-        for step in _read(plan):
-            future = None
-            if step.samples is not None:
-                future = executor.submit(
-                    _encode_block, pipeline, plan.grid.chunk_shape, step.samples
-                )
-            ahead.append((step, future))
-            if len(ahead) > workers + 2:
-                yield next_encoded()
-    while ahead:
-        yield next_encoded()
+    try:
+        yield from in_order(submitted(), executor._max_workers + 2)  # type: ignore[attr-defined]
+    except BrokenExecutor as error:
+        raise N1StoreError(
+            "an encoding process died, perhaps for want of memory; try fewer --workers"
+        ) from error
 
 
 def _read(plan: _Plan) -> Iterator[_Step]:
@@ -467,9 +461,9 @@ def _read(plan: _Plan) -> Iterator[_Step]:
             yield _Step(plan, error=error)
             return
         for file_hash, part in zip(file_hashes, parts, strict=True):
-            file_hash.update(part)
+            file_hash.update(part.data)
         samples = parts[0] if len(parts) == 1 else np.hstack(parts)
-        samples_hash.update(samples)
+        samples_hash.update(samples.data)
         yield _Step(plan, samples=samples)
     for file_hash, wav in zip(file_hashes, plan.wavs, strict=True):
         file_hash.update(wav.trailer)
@@ -487,7 +481,7 @@ def _encode_block(
 ) -> list[tuple[bytes, int]]:
     """Encode a block of whole chunks; return payload and CRC-32 of the samples of each."""
     return [
-        (pipeline.encode(_padded(chunk, chunk_shape)), zlib.crc32(chunk))
+        (pipeline.encode(_padded(chunk, chunk_shape)), zlib.crc32(chunk.data))
         for chunk in chunks_of(samples, chunk_shape)
     ]
 
@@ -509,27 +503,16 @@ def _padded(chunk: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _attributes(plan: _Plan, checksums: dict[str, Any], crcs: list[int]) -> dict[str, Any]:
-    sources = []
-    for wav, label, file_sha256 in zip(
-        plan.wavs, plan.labels, checksums["file_sha256"], strict=True
-    ):
-        source: dict[str, Any] = {
-            "file": label,
-            "sha256": file_sha256,
-            "num_channels": wav.num_channels,
-        }
-        canonical = canonical_header(wav.sampling_frequency, wav.num_channels, wav.num_samples)
-        if wav.header != canonical:
-            source["header"] = base64.b64encode(wav.header).decode()
-        if wav.trailer:
-            source["trailer"] = base64.b64encode(wav.trailer).decode()
-        sources.append(source)
+    files = zip(plan.wavs, plan.labels, checksums["file_sha256"], strict=True)
     return {
         "sampling_frequency": float(plan.sampling_frequency),
         "channel_ids": list(plan.channel_ids),
         "samples_sha256": checksums["samples_sha256"],
         "chunk_crc32": "".join(f"{crc:08x}" for crc in crcs),
-        "sources": sources,
+        "sources": [
+            SourceFile.of(wav, label, sha256).to_attributes(wav.num_samples, wav.sampling_frequency)
+            for wav, label, sha256 in files
+        ],
     }
 
 

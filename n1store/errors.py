@@ -7,3 +7,8 @@ class N1StoreError(Exception):
     The message is one line that names the file and what to do about it; the command line
     prints it as it is.
     """
+
+
+def one_line(error: Exception) -> str:
+    """Return the message of any exception as one line."""
+    return " ".join(str(error).split()) or type(error).__name__

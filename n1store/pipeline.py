@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class Pipeline:
             entry = find(name)
             stages.append((entry, entry.build(**entry.parse_parameters(parameters))))
         order = ["array-array", "array-bytes", "bytes-bytes"]
-        for (first, _), (second, _) in zip(stages, stages[1:], strict=False):
+        for (first, _), (second, _) in pairwise(stages):
             step = order.index(second.kind) - order.index(first.kind)
             if step < 0 or (step == 0 and second.kind == "array-bytes"):
                 raise N1StoreError(

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from n1store.errors import N1StoreError, one_line
+
 
 @dataclass(frozen=True, eq=False)
 class Recording:
@@ -41,3 +45,18 @@ class Recording:
     def duration(self) -> float:
         """Length in seconds."""
         return self.num_samples / self.sampling_frequency
+
+    def read(self, start: int, stop: int, channels: slice = slice(None)) -> np.ndarray:
+        """Read samples `start` to `stop` of the channels, as ``traces[start:stop, channels]``.
+
+        Raises
+        ------
+        N1StoreError
+            If that fails, whatever the library that reads them calls it.
+        """
+        try:
+            return self.traces[start:stop, channels]
+        except Exception as error:
+            raise N1StoreError(
+                f"recording {self.name} cannot be read from {start} to {stop}: {one_line(error)}"
+            ) from error

@@ -11,13 +11,14 @@ RF64 and BW64 for more than 4 GB (EBU Tech 3306, ITU-R BS.2088).
 import os
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 
+from n1store.atomic import replacing
 from n1store.errors import N1StoreError
 from n1store.recording import Recording
 
@@ -316,7 +317,9 @@ def _parse_fmt(path: Path, content: bytes) -> tuple[int, int]:
     return rate, num_channels
 
 
-def _read_trailer(path: Path, file: BufferedReader, start: int, data_size: int, file_size: int) -> bytes:
+def _read_trailer(
+    path: Path, file: BufferedReader, start: int, data_size: int, file_size: int
+) -> bytes:
     length = file_size - start
     if length > MAX_EXTRA_BYTES:
         raise _unfinished(path, length)
@@ -356,3 +359,35 @@ def canonical_header(sampling_frequency: int, num_channels: int, num_samples: in
     riff = struct.pack("<4sI4s", b"RF64", _SIZE_IN_DS64, b"WAVE")
     ds64 = struct.pack("<4sIQQQI", b"ds64", 28, 72 + data_size, data_size, num_samples, 0)
     return riff + ds64 + fmt + struct.pack("<4sI", b"data", _SIZE_IN_DS64)
+
+
+def write_wav(
+    path: str | os.PathLike,
+    blocks: Iterable[np.ndarray],
+    *,
+    sampling_frequency: int,
+    num_channels: int,
+    num_samples: int,
+    overwrite: bool = False,
+) -> None:
+    """Write a WAV file with the canonical header, block by block.
+
+    Parameters
+    ----------
+    path : path-like
+    blocks : iterable of ndarray of int16, shape (any, num_channels)
+        `num_samples` samples of each channel in all.
+    sampling_frequency : int
+        Hz.
+    num_channels, num_samples : int
+    overwrite : bool
+        Whether to replace a file that exists.
+    """
+    written = 0
+    with replacing(Path(path), overwrite=overwrite) as temporary, temporary.open("wb") as file:
+        file.write(canonical_header(sampling_frequency, num_channels, num_samples))
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, SAMPLE_DTYPE).data)
+            written += len(block)
+        if written != num_samples:
+            raise ValueError(f"{written} samples were given for {num_samples}")

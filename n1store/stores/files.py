@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Literal, Self
 
 from n1store.errors import N1StoreError
 
@@ -38,9 +38,11 @@ class Files(ABC):
         with self.create(key) as file:
             file.write(content)
 
+    @abstractmethod
     def discard(self, prefix: str) -> None:
-        """Drop the files below `prefix`, which nothing refers to, where that saves space."""
+        """Drop the files below `prefix`, which nothing refers to, where that is possible."""
 
+    @abstractmethod
     def close(self) -> None:
         """Finish writing, and free what is held."""
 
@@ -65,7 +67,7 @@ class FolderFiles(Files):
         if folder not in self._folders:
             os.makedirs(folder, exist_ok=True)
             self._folders.add(folder)
-        return open(path, "xb")  # noqa: SIM115
+        return open(path, "xb")
 
     def read(self, key: str, start: int = 0, length: int = -1) -> bytes:
         with self._missing_is_key_error(), open(f"{self._root}/{key}", "rb") as file:
@@ -82,6 +84,9 @@ class FolderFiles(Files):
     def discard(self, prefix: str) -> None:
         shutil.rmtree(f"{self._root}/{prefix}", ignore_errors=True)
 
+    def close(self) -> None:
+        pass  # each file was closed when it was written
+
     @staticmethod
     @contextmanager
     def _missing_is_key_error() -> Iterator[None]:
@@ -94,18 +99,17 @@ class FolderFiles(Files):
 def _size_below(folder: str) -> int:
     with os.scandir(folder) as entries:
         return sum(
-            _size_below(entry.path) if entry.is_dir() else entry.stat().st_size
-            for entry in entries
+            _size_below(entry.path) if entry.is_dir() else entry.stat().st_size for entry in entries
         )
 
 
 class ZipFiles(Files):
     """Files in a zip file, uncompressed, as Zarr's ZipStore reads it."""
 
-    def __init__(self, path: Path, mode: str):
+    def __init__(self, path: Path, mode: Literal["r", "w"]):
         self._path = path
         try:
-            self._zip = zipfile.ZipFile(path, mode, zipfile.ZIP_STORED)  # type: ignore[arg-type]
+            self._zip = zipfile.ZipFile(path, mode, zipfile.ZIP_STORED)
         except zipfile.BadZipFile:
             raise N1StoreError(f"{path}: is not a zip file, or an incomplete one") from None
 
@@ -125,12 +129,15 @@ class ZipFiles(Files):
     def total_size(self) -> int:
         return self._path.stat().st_size
 
+    def discard(self, prefix: str) -> None:
+        pass  # nothing can be taken out of a zip file
+
     def close(self) -> None:
         self._zip.close()
 
-    def __exit__(self, error_type: object, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         # After a failure the file is thrown away: failing to complete it is no second one.
-        with suppress(OSError, ValueError) if error_type else suppress():
+        with suppress(*[OSError, ValueError] if error[0] else []):
             self.close()
 
 

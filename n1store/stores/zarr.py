@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 from numcodecs.abc import Codec
 
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, one_line
 from n1store.pipeline import Pipeline
 from n1store.recording import Recording
 from n1store.stores.files import Files, open_files
@@ -312,15 +312,23 @@ class ZarrStore(Mapping[str, Recording]):
         return self._files.total_size()
 
     def __getitem__(self, name: str) -> Recording:
-        traces = self._root[self.attributes["recordings"][name]]
-        attributes = traces.attrs.asdict()
-        return Recording(
-            name=name,
-            traces=traces,
-            sampling_frequency=attributes["sampling_frequency"],
-            channel_ids=tuple(attributes["channel_ids"]),
-            attributes=attributes,
-        )
+        path = self.attributes["recordings"][name]
+        try:
+            traces = self._root[path]
+            attributes = traces.attrs.asdict()
+            return Recording(
+                name=name,
+                traces=traces,
+                sampling_frequency=attributes["sampling_frequency"],
+                channel_ids=tuple(attributes["channel_ids"]),
+                attributes=attributes,
+            )
+        except N1StoreError:
+            raise
+        except Exception as error:  # whatever zarr and the codecs make of damaged metadata
+            raise N1StoreError(
+                f"{self.path}: recording {name} cannot be opened: {one_line(error)}"
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.attributes["recordings"])

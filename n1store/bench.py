@@ -1,0 +1,218 @@
+"""How fast a store is read: windows at random, and from end to end.
+
+The terms are those of Buccino et al. 2023, "Compression strategies for large-scale
+electrophysiology data": a speed in xRT is seconds of recording (all its channels) per second
+of waiting, for a window read from the opened store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import n1store
+import n1store.stores
+from n1store.errors import N1StoreError
+from n1store.parallel import available_cores
+from n1store.recording import Recording
+from n1store.sizes import StoreSizes, measure_sizes
+from n1store.stores.zarr import Grid, ZarrStore
+from n1store.verification import read_chunks
+
+WINDOW_SECONDS = (1.0, 10.0)
+_SCAN_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class WindowSpeed:
+    """Speed of reading windows of one length at random offsets.
+
+    Attributes
+    ----------
+    seconds : float
+        The length that was asked for; recordings that are shorter were read whole.
+    xrt, mb_per_s : ndarray of float64, shape (num_windows,)
+        Of each window.
+    """
+
+    seconds: float
+    xrt: np.ndarray
+    mb_per_s: np.ndarray
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return median, 5th and 95th percentile, for JSON."""
+        return {
+            "window_s": self.seconds,
+            "windows": len(self.xrt),
+            "xrt": _percentiles(self.xrt),
+            "mb_per_s": _percentiles(self.mb_per_s),
+        }
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Sizes of a store and the speeds at which it was read.
+
+    Attributes
+    ----------
+    path : Path
+    sizes : StoreSizes
+    windows : list of WindowSpeed
+    scan_xrt, scan_mb_per_s : float
+        Of reading everything once, in order.
+    """
+
+    path: Path
+    sizes: StoreSizes
+    windows: list[WindowSpeed]
+    scan_xrt: float
+    scan_mb_per_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it and what it was measured with, for JSON."""
+        return {
+            "store": str(self.path),
+            **self.sizes.to_dict(),
+            "random_access": [window.to_dict() for window in self.windows],
+            "scan": {"xrt": self.scan_xrt, "mb_per_s": self.scan_mb_per_s},
+            "measured_with": _environment(),
+        }
+
+
+def benchmark(
+    path: str | os.PathLike,
+    *,
+    window_seconds: Iterable[float] = WINDOW_SECONDS,
+    num_windows: int = 100,
+    seed: int = 0,
+) -> Benchmark:
+    """Measure how fast a store is read through zarr, checking all that is read.
+
+    Parameters
+    ----------
+    path : path-like
+        The store. It is read once before the clock runs, so that what is measured is
+        decoding, not the disk.
+    window_seconds : iterable of float
+        Lengths of windows; a recording that is shorter is read whole.
+    num_windows : int
+        How many windows of each length.
+    seed : int
+        Of the choice of windows.
+
+    Raises
+    ------
+    N1StoreError
+        If anything that was read is not what was stored.
+    """
+    with n1store.stores.open(path) as store:
+        sizes = measure_sizes(store)
+        recordings = [store[name] for name in store]
+        grids = {name: store.array(name).grid for name in store}
+        if not any(recording.num_samples for recording in recordings):
+            raise N1StoreError(f"{path}: holds no samples to read")
+        scan_seconds = _scan(store, recordings)
+        windows = [
+            _time_windows(recordings, grids, seconds, num_windows, np.random.default_rng(seed))
+            for seconds in window_seconds
+        ]
+    return Benchmark(
+        Path(path),
+        sizes,
+        windows,
+        scan_xrt=sizes.duration / scan_seconds,
+        scan_mb_per_s=sizes.raw_bytes / 1e6 / scan_seconds,
+    )
+
+
+def _scan(store: ZarrStore, recordings: list[Recording]) -> float:
+    """Read everything twice; return the seconds that the second time took."""
+    seconds = 0.0
+    for recording in recordings:
+        chunk_samples, frame_bytes = recording.traces.chunks[0], 2 * recording.num_channels
+        block = chunk_samples * max(1, _SCAN_BYTES // (chunk_samples * frame_bytes))
+        for timed in (False, True):
+            samples_hash = hashlib.sha256()
+            for start in range(0, recording.num_samples, block):
+                started = time.perf_counter()
+                samples = recording.read(start, start + block)
+                if timed:
+                    seconds += time.perf_counter() - started
+                samples_hash.update(np.ascontiguousarray(samples).data)
+        if samples_hash.hexdigest() != recording.attributes["samples_sha256"]:
+            raise _differs(recording)
+    return seconds
+
+
+def _time_windows(
+    recordings: list[Recording],
+    grids: dict[str, Grid],
+    seconds: float,
+    num_windows: int,
+    rng: np.random.Generator,
+) -> WindowSpeed:
+    durations = np.array([recording.duration for recording in recordings])
+    xrt, mb_per_s = [], []
+    for choice in rng.choice(len(recordings), num_windows, p=durations / durations.sum()):
+        recording = recordings[choice]
+        length = min(round(seconds * recording.sampling_frequency), recording.num_samples)
+        start = int(rng.integers(recording.num_samples - length + 1))
+        started = time.perf_counter()
+        samples = recording.read(start, start + length)
+        elapsed = time.perf_counter() - started
+        if not np.array_equal(
+            samples, _checked_window(recording, grids[recording.name], start, length)
+        ):
+            raise _differs(recording)
+        xrt.append(length / recording.sampling_frequency / elapsed)
+        mb_per_s.append(samples.nbytes / 1e6 / elapsed)
+    return WindowSpeed(seconds, np.array(xrt), np.array(mb_per_s))
+
+
+def _checked_window(recording: Recording, grid: Grid, start: int, length: int) -> np.ndarray:
+    """Read a window anew, chunk by chunk, each checked against its CRC-32."""
+    chunk_samples = grid.chunk_shape[0]
+    rows = range(start // chunk_samples, -(-(start + length) // chunk_samples))
+    window = np.empty((len(rows) * chunk_samples, grid.shape[1]), "<i2")
+    with ThreadPoolExecutor(1) as executor:
+        for index, chunk in read_chunks(recording, grid, executor, rows):
+            if isinstance(chunk, Exception):
+                raise _differs(recording) from chunk
+            samples, channels = grid.region(index)
+            first = samples.start - rows[0] * chunk_samples
+            window[first : first + len(chunk), channels] = chunk
+    offset = start - rows[0] * chunk_samples
+    return window[offset : offset + length]
+
+
+def _differs(recording: Recording) -> N1StoreError:
+    return N1StoreError(
+        f"recording {recording.name} is not read as it was stored; "
+        "n1store verify tells where it is damaged"
+    )
+
+
+def _percentiles(values: np.ndarray) -> dict[str, float]:
+    p5, median, p95 = np.percentile(values, [5, 50, 95]).tolist()
+    return {"p5": p5, "median": median, "p95": p95}
+
+
+def _environment() -> dict[str, Any]:
+    import zarr
+
+    return {
+        "n1store": n1store.__version__,
+        "zarr": zarr.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": available_cores(),
+    }

@@ -1,0 +1,403 @@
+"""The command line: options in, text or JSON out; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from n1store import __version__
+
+if TYPE_CHECKING:
+    from n1store.sizes import StoreSizes
+
+# Exit codes, beside 0 for success and click's 2 for wrong options.
+FAILED = 1
+SKIPPED_SOURCES = 3
+INTERRUPTED = 130
+
+
+class _Interrupted(click.ClickException):
+    exit_code = INTERRUPTED
+
+
+class _Commands(click.Group):
+    """Turns every foreseeable failure of a command into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from n1store.errors import N1StoreError
+
+        try:
+            return super().invoke(ctx)
+        except N1StoreError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt as error:
+            raise _Interrupted("interrupted; nothing unfinished was left behind") from error
+        except MemoryError as error:
+            raise click.ClickException(
+                "not enough memory; try a shorter --chunk-seconds or fewer --workers"
+            ) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{place}{error.strerror or error}") from error
+
+
+_PATH = click.Path(path_type=Path)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+_workers_option = click.option(
+    "--workers", type=click.IntRange(min=1), help="Cores to use.  [default: all]"
+)
+_overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace what exists, once its replacement is complete."
+)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="n1store")
+def cli() -> None:
+    """Neural recordings as compressed datasets that open anywhere."""
+
+
+def main() -> None:
+    """Run the command line."""
+    # A polite kill is as good a reason to clean up as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Reading through zarr, a damaged chunk is an error of ours and a log message of asyncio's.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    cli()
+
+
+@cli.command()
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=_PATH)
+@click.argument("destination", metavar="DST", type=_PATH)
+@click.option(
+    "--codec",
+    default="wavpack",
+    show_default=True,
+    help="Codec or pipeline, such as wavpack:level=3 or delta+zstd:level=9.",
+)
+@click.option("--no-adc", is_flag=True, help="Do not map samples to the converter's codes first.")
+@click.option("--chunk-seconds", type=float, default=1.0, show_default=True)
+@click.option(
+    "--layout",
+    type=click.Choice(["recordings", "channels", "spikeinterface"]),
+    default="recordings",
+    show_default=True,
+    help="An array for each file; one array with all files as channels; or SpikeInterface's.",
+)
+@click.option("--zarr-format", type=click.Choice(["2", "3"]), help="[default: 3 with zarr 3]")
+@click.option(
+    "--shard-seconds",
+    type=float,
+    help="Seconds of chunks to put into one file; 0 for none.  [default: by length]",
+)
+@_workers_option
+@_overwrite_option
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="What to do about a file that cannot be read; with skip the exit code is 3.",
+)
+@_json_option
+def convert(
+    sources: tuple[Path, ...],
+    destination: Path,
+    no_adc: bool,
+    zarr_format: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Convert WAV files and folders of them to a compressed Zarr store.
+
+    DST ends in .zarr for a folder or .zarr.zip for a single file, and appears only when it
+    is complete.
+    """
+    from n1store.conversion import convert
+
+    with _progress("converting", as_json) as progress:
+        result = convert(
+            sources,
+            destination,
+            adc=not no_adc,
+            zarr_format=int(zarr_format) if zarr_format else None,
+            progress=progress,
+            **options,
+        )
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        _print_sizes(str(destination), result.sizes)
+        click.echo(
+            f"  converted         {result.seconds:.2f} s, {result.megabytes_per_second:.0f} MB/s, "
+            f"{result.xrt:.0f} xRT"
+        )
+        _print_worst(result.sizes)
+        _print_requirements(result.sizes.attributes["codec"])
+    for line in result.skipped:
+        click.echo(f"skipped: {line}", err=True)
+    if result.skipped:
+        sys.exit(SKIPPED_SOURCES)
+
+
+@cli.command()
+@click.argument("store", metavar="STORE", type=_PATH)
+@click.option("--chunks", is_flag=True, help="List every chunk.")
+@_json_option
+def info(store: Path, chunks: bool, as_json: bool) -> None:
+    """Show what a store holds and how small it is."""
+    import n1store.stores
+    from n1store.sizes import measure_sizes
+
+    with n1store.stores.open(store) as opened:
+        sizes = measure_sizes(opened)
+    if as_json:
+        content = sizes.to_dict()
+        content["recordings"] = sizes.recordings
+        if chunks:
+            content["chunks"] = [chunk.to_dict() for chunk in sizes.chunks]
+        _print_json(content)
+        return
+    _print_sizes(str(store), sizes)
+    _print_worst(sizes)
+    _print_table(
+        ["recording", "samples", "channels", "Hz", "seconds", "chunk"],
+        [
+            [
+                name,
+                str(recording["shape"][0]),
+                str(recording["shape"][1]),
+                f"{recording['sampling_frequency']:g}",
+                f"{recording['duration']:.3f}",
+                " x ".join(map(str, recording["chunk_shape"])),
+            ]
+            for name, recording in sizes.recordings.items()
+        ],
+    )
+    if chunks:
+        _print_table(
+            ["recording", "chunk", "bytes", "stored", "ratio"],
+            [
+                [
+                    chunk.recording,
+                    ",".join(map(str, chunk.index)),
+                    str(chunk.raw_bytes),
+                    str(chunk.stored_bytes),
+                    f"{chunk.ratio:.3f}",
+                ]
+                for chunk in sizes.chunks
+            ],
+        )
+
+
+@cli.command()
+@click.argument("store", metavar="STORE", type=_PATH)
+@click.argument("sources", metavar="[SRC...]", nargs=-1, type=_PATH)
+@_workers_option
+@_json_option
+def verify(store: Path, sources: tuple[Path, ...], workers: int | None, as_json: bool) -> None:
+    """Check every sample against the checksums in the store, and against WAV files if given.
+
+    Names the recording and chunk of each difference; the exit code is then 1.
+    """
+    from n1store.verification import verify
+
+    with _progress("verifying", as_json) as progress:
+        result = verify(store, sources, workers=workers, progress=progress)
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        for line in result.problems:
+            click.echo(line, err=True)
+        click.echo(
+            f"{store}: {result.recordings} recordings, {result.samples} samples: "
+            + (f"{len(result.problems)} problems" if result.problems else "all as stored")
+        )
+        if sources:
+            click.echo(f"{result.compared} compared with their WAV files")
+        if result.not_compared:
+            click.echo(f"{len(result.not_compared)} not compared, as SRC does not have them")
+    if result.problems:
+        sys.exit(FAILED)
+
+
+@cli.command()
+@click.argument("store", metavar="STORE", type=_PATH)
+@click.argument("folder", metavar="DIR", type=_PATH)
+@_workers_option
+@_overwrite_option
+@_json_option
+def export(store: Path, folder: Path, workers: int | None, overwrite: bool, as_json: bool) -> None:
+    """Write the WAV files back to DIR, identical to the originals to the last byte."""
+    from n1store.export import export_wavs
+
+    with _progress("exporting", as_json, unit="recordings") as progress:
+        files = export_wavs(store, folder, overwrite=overwrite, workers=workers, progress=progress)
+    if as_json:
+        _print_json({"files": [str(file) for file in files]})
+    else:
+        click.echo(f"{folder}: {len(files)} WAV files, each with the SHA-256 of its original")
+
+
+@cli.command()
+@click.argument("stores", metavar="STORE...", nargs=-1, required=True, type=_PATH)
+@click.option(
+    "--windows", "num_windows", type=click.IntRange(min=1), default=100, show_default=True
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of windows.")
+@_json_option
+def bench(stores: tuple[Path, ...], num_windows: int, seed: int, as_json: bool) -> None:
+    """Measure random-access read speed and full decompression, and the ratio per chunk.
+
+    Windows of 1 s and 10 s (or the whole recording when that is shorter) are read through
+    zarr at random offsets, from memory rather than disk, and checked. xRT is seconds of
+    recording per second of waiting.
+    """
+    from n1store.bench import benchmark
+
+    results = [benchmark(store, num_windows=num_windows, seed=seed) for store in stores]
+    if as_json:
+        _print_json([result.to_dict() for result in results])
+        return
+    _print_table(
+        ["store", "codec", "ratio", "per chunk: min", "p5", "median", "p95", "max"],
+        [
+            [
+                str(result.path),
+                result.sizes.attributes["codec"],
+                f"{result.to_dict()['chunk_ratio']:.3f}",
+                *(f"{ratio:.3f}" for ratio in result.sizes.chunk_ratios().values()),
+            ]
+            for result in results
+        ],
+    )
+    rows = []
+    for result in results:
+        for window in result.windows:
+            speeds = window.to_dict()
+            rows.append(
+                [
+                    str(result.path),
+                    f"{window.seconds:g} s windows",
+                    *(f"{speeds['xrt'][key]:.0f}" for key in ("p5", "median", "p95")),
+                    *(f"{speeds['mb_per_s'][key]:.1f}" for key in ("p5", "median", "p95")),
+                ]
+            )
+        full = ["", f"{result.scan_xrt:.0f}", "", "", f"{result.scan_mb_per_s:.1f}", ""]
+        rows.append([str(result.path), "everything", *full])
+    _print_table(["store", "read", "xRT: p5", "median", "p95", "MB/s: p5", "median", "p95"], rows)
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=_PATH)
+@click.option(
+    "--recordings", "num_recordings", type=click.IntRange(min=1), default=8, show_default=True
+)
+@click.option("--seconds", type=float, default=5.0, show_default=True)
+@click.option(
+    "--channels", "num_channels", type=click.IntRange(1, 1024), default=1, show_default=True
+)
+@click.option(
+    "--rate", "sampling_frequency", type=int, default=19531, show_default=True, help="Hz."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@_overwrite_option
+def synth(folder: Path, **options: Any) -> None:
+    """Make recordings like the implant's in DIR, the same ones for the same seed."""
+    from n1store.synth import synthesize
+
+    files = synthesize(folder, **options)
+    click.echo(f"{folder}: {len(files)} WAV files")
+
+
+@contextmanager
+def _progress(
+    what: str, quiet: bool, unit: str = "bytes"
+) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar with rate and time left on standard error, if that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    counts = (
+        [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else [MofNCompleteColumn()]
+    )
+    columns = [TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print_json(content: Any) -> None:
+    click.echo(json.dumps(content, indent=2))
+
+
+def _print_sizes(name: str, sizes: StoreSizes) -> None:
+    content = sizes.to_dict()
+    click.echo(
+        f"{name}: {content['recordings']} recordings, {content['duration_s']:.1f} s, "
+        f"codec {content['codec']}"
+    )
+    click.echo(f"  samples           {_bytes(content['raw_bytes'])}")
+    for label, key in (("chunks", "chunk"), ("store on disk", "store")):
+        click.echo(
+            f"  {label:<18}{_bytes(content[key + '_bytes'])}   ratio {content[key + '_ratio']:.3f}"
+        )
+    ratios = "  ".join(f"{key} {value:.3f}" for key, value in sizes.chunk_ratios().items())
+    click.echo(f"  ratio per chunk   {ratios or '-'}   ({content['chunks']} chunks)")
+
+
+def _print_worst(sizes: StoreSizes) -> None:
+    worst = sizes.worst_chunks(3)
+    for label, chunk in zip(["worst chunks", "", ""], worst, strict=False):
+        index = ",".join(map(str, chunk.index))
+        click.echo(f"  {label:<18}{chunk.ratio:.3f}  {chunk.recording} chunk {index}")
+
+
+def _print_requirements(codec: str) -> None:
+    from n1store.pipeline import Pipeline
+
+    pipeline = Pipeline.parse(codec)
+    if "adc" in pipeline.names:
+        click.echo("  adc               on: samples are stored as the converter's 10-bit codes")
+    packages = ["zarr", *(entry.package for entry, _ in pipeline.stages if entry.package)]
+    click.echo(f"  readers need      pip install {' '.join(packages)}")
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:>10.3f} MB"
+
+
+def _print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print columns wide enough for their content, which no terminal's width cuts off."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    numeric = [
+        all(cell[:1].isdigit() or not cell for cell in column) for column in zip(*rows, strict=True)
+    ]
+    for row in [header, *rows]:
+        cells = [
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, numeric or [False] * len(row), strict=True)
+        ]
+        click.echo("  ".join(cells).rstrip())

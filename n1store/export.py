@@ -1,0 +1,139 @@
+"""The way back: WAV files from a store, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+import n1store.stores
+from n1store.atomic import replacing
+from n1store.errors import N1StoreError
+from n1store.parallel import available_cores, in_order
+from n1store.recording import Recording
+from n1store.sources import SourceFile
+
+_BLOCK_BYTES = 4 * 1024 * 1024
+_FILES_AT_ONCE = 64  # of a recording that was made of many files, which are all kept open
+
+
+def export_wavs(
+    path: str | os.PathLike,
+    folder: str | os.PathLike,
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Write the WAV files that a store was made from, identical to the last byte.
+
+    Parameters
+    ----------
+    path : path-like
+        The store.
+    folder : path-like
+        Where to put them, made if need be; files keep the subfolders they came from.
+    overwrite : bool
+        Whether files that exist may be replaced.
+    workers : int, optional
+        How many cores decode; by default all.
+    progress : callable, optional
+        Called with the number of recordings done and to do.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    N1StoreError
+        If a file would not have the SHA-256 of the original; it is then not written.
+    """
+    folder = Path(folder)
+    written: list[Path] = []
+    with (
+        n1store.stores.open(path) as store,
+        ThreadPoolExecutor(workers or available_cores()) as executor,
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        for done, name in enumerate(store):
+            recording = store[name]
+            try:
+                sources = SourceFile.all_of(recording)
+            except (KeyError, TypeError, ValueError) as error:
+                raise N1StoreError(f"{path}: the metadata of {name} are damaged") from error
+            first_channel = 0
+            for start in range(0, len(sources), _FILES_AT_ONCE):
+                batch = sources[start : start + _FILES_AT_ONCE]
+                targets = [_target(folder, source) for source in batch]
+                _export(recording, first_channel, batch, targets, overwrite, executor)
+                first_channel += sum(source.num_channels for source in batch)
+                written += targets
+            if progress is not None:
+                progress(done + 1, len(store))
+    return written
+
+
+def _target(folder: Path, source: SourceFile) -> Path:
+    """Return where a file goes, never outside `folder` whatever the store says."""
+    relative = PurePosixPath(source.file)
+    if relative.is_absolute() or ".." in relative.parts or not relative.name:
+        raise N1StoreError(f"the store names a source {source.file!r}, outside the folder")
+    target = folder / relative
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _export(
+    recording: Recording,
+    first_channel: int,
+    sources: list[SourceFile],
+    targets: list[Path],
+    overwrite: bool,
+    executor: Executor,
+) -> None:
+    """Write files whose samples are adjacent channels of a recording."""
+    with ExitStack() as stack:
+        files = []
+        for source, target in zip(sources, targets, strict=True):
+            temporary = stack.enter_context(replacing(target, overwrite=overwrite))
+            files.append(stack.enter_context(temporary.open("wb")))
+            files[-1].write(source.header)
+        hashes = [hashlib.sha256(source.header) for source in sources]
+        last_channel = first_channel + sum(source.num_channels for source in sources)
+        for samples in _blocks(recording, slice(first_channel, last_channel), executor):
+            channel = 0
+            for source, file, file_hash in zip(sources, files, hashes, strict=True):
+                part = samples[:, channel : channel + source.num_channels].tobytes()
+                channel += source.num_channels
+                file.write(part)
+                file_hash.update(part)
+        for source, file, file_hash in zip(sources, files, hashes, strict=True):
+            file.write(source.trailer)
+            file_hash.update(source.trailer)
+            file.flush()
+            if file_hash.hexdigest() != source.sha256:
+                raise N1StoreError(
+                    f"{source.file}: would not be identical to the original, as the store is "
+                    "damaged; n1store verify tells where"
+                )
+
+
+def _blocks(recording: Recording, channels: slice, executor: Executor) -> Iterator[np.ndarray]:
+    """Decode whole chunks' worth of samples, on all cores, in order."""
+    chunk_samples = recording.traces.chunks[0]
+    frame_bytes = 2 * (channels.stop - channels.start)
+    block_samples = chunk_samples * max(1, _BLOCK_BYTES // (chunk_samples * frame_bytes))
+
+    def submitted() -> Iterator[tuple[int, Future]]:
+        for start in range(0, recording.num_samples, block_samples):
+            yield start, executor.submit(recording.read, start, start + block_samples, channels)
+
+    ahead = executor._max_workers + 2  # type: ignore[attr-defined]
+    return (block for _, block in in_order(submitted(), ahead))

@@ -1,0 +1,275 @@
+"""Checks that a store is still what was written to it, and what the WAV files hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+import n1store.stores
+from n1store.errors import N1StoreError, one_line
+from n1store.parallel import available_cores, in_order
+from n1store.recording import Recording
+from n1store.sources import SourceFile
+from n1store.stores.zarr import Grid, StoredArray, ZarrStore
+from n1store.wav import WavError, WavFile, find_wavs, open_wav
+
+
+@dataclass
+class Verification:
+    """What a verification found.
+
+    Attributes
+    ----------
+    recordings, samples : int
+        How many recordings were read, and how many samples of all their channels.
+    compared : int
+        How many WAV files were compared with the store.
+    problems : list of str
+        A line for each; empty if all is well.
+    not_compared : list of str
+        Files that the store has and the sources given lack.
+    """
+
+    recordings: int = 0
+    samples: int = 0
+    compared: int = 0
+    problems: list[str] = field(default_factory=list)
+    not_compared: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it, for JSON."""
+        return {"ok": not self.problems, **vars(self)}
+
+
+def verify(
+    path: str | os.PathLike,
+    sources: Iterable[str | os.PathLike] = (),
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Verification:
+    """Check every sample of a store against the checksums in it, and against WAV files.
+
+    Parameters
+    ----------
+    path : path-like
+        The store.
+    sources : iterable of path-like
+        WAV files and folders to compare with, byte for byte; none by default.
+    workers : int, optional
+        How many cores decode; by default all.
+    progress : callable, optional
+        Called with the bytes of samples done and to do.
+
+    Raises
+    ------
+    N1StoreError
+        If there is no store at `path`, or a source cannot be read. What is wrong inside
+        the store is not raised but listed in the result.
+    """
+    result = Verification()
+    with (
+        n1store.stores.open(path) as store,
+        ThreadPoolExecutor(workers or available_cores()) as executor,
+    ):
+        wavs = _match_wavs(store, [Path(source) for source in sources], result)
+        arrays: dict[str, StoredArray] = {}
+        for name in store:
+            try:
+                arrays[name] = store.array(name)
+            except N1StoreError as error:
+                result.problems.append(f"{name}: {error}")
+        total = sum(2 * array.grid.shape[0] * array.grid.shape[1] for array in arrays.values())
+        for name, array in arrays.items():
+            try:
+                _verify_recording(store[name], array, wavs, executor, result)
+            except N1StoreError as error:
+                result.problems.append(str(error))
+            except (KeyError, TypeError, ValueError) as error:
+                result.problems.append(f"{name}: its metadata are damaged ({error!r})")
+            if progress is not None:
+                progress(2 * result.samples, total)
+    return result
+
+
+def read_chunks(
+    recording: Recording, grid: Grid, executor: Executor, rows: range | None = None
+) -> Iterator[tuple[tuple[int, int], np.ndarray | Exception]]:
+    """Decode a recording's chunks, in C order, and check each against its CRC-32.
+
+    Parameters
+    ----------
+    recording : Recording
+    grid : Grid
+    executor : Executor
+        Threads to decode in.
+    rows : range, optional
+        Positions in time of the chunks to read; by default all.
+
+    Yields
+    ------
+    index : tuple of int
+    samples : ndarray of int16 or Exception
+        The chunk without padding, or why it cannot be had.
+    """
+    crcs = recording.attributes["chunk_crc32"]
+    if len(crcs) != 8 * grid.counts[0] * grid.counts[1]:
+        raise ValueError("there is not one checksum for each chunk")
+
+    def read(region: tuple[slice, slice], crc: str) -> np.ndarray | Exception:
+        try:
+            samples = np.ascontiguousarray(recording.traces[region])
+        except Exception as error:
+            return error
+        if zlib.crc32(samples.data) != int(crc, 16):
+            return ValueError("its samples are not those that were stored")
+        return samples
+
+    def submitted() -> Iterator[tuple[tuple[int, int], Future]]:
+        for row in rows if rows is not None else range(grid.counts[0]):
+            for group in range(grid.counts[1]):
+                number = row * grid.counts[1] + group
+                crc = crcs[8 * number : 8 * number + 8]
+                yield (row, group), executor.submit(read, grid.region((row, group)), crc)
+
+    ahead = executor._max_workers + 2  # type: ignore[attr-defined]
+    return in_order(submitted(), ahead)
+
+
+def _verify_recording(
+    recording: Recording,
+    array: StoredArray,
+    wavs: dict[str, WavFile],
+    executor: Executor,
+    result: Verification,
+) -> None:
+    grid = array.grid
+    sources = SourceFile.all_of(recording)
+    if sum(source.num_channels for source in sources) != grid.shape[1]:
+        raise ValueError("its source files have other channels")
+    missing = {
+        index
+        for index, stored in zip(grid.indices(), array.stored_bytes(), strict=True)
+        if stored == 0
+    }
+    samples_hash = hashlib.sha256()
+    file_hashes = [hashlib.sha256(source.header) for source in sources]
+    columns = _columns(sources)
+    comparisons = [_Comparison(source, wavs.get(source.file), recording) for source in sources]
+    result.problems += [line for comparison in comparisons for line in comparison.begin()]
+    damaged_rows = set()
+    row: list[np.ndarray] = []
+    for index, chunk in read_chunks(recording, grid, executor):
+        if isinstance(chunk, Exception):
+            damaged_rows.add(index[0])
+            why = "is missing" if index in missing else f"cannot be read: {one_line(chunk)}"
+            result.problems.append(f"{recording.name}: chunk {index[0]},{index[1]} {why}")
+            region = grid.region(index)
+            chunk = np.zeros([part.stop - part.start for part in region], "<i2")
+        row.append(chunk)
+        if index[1] + 1 < grid.counts[1]:
+            continue
+        samples = row[0] if len(row) == 1 else np.hstack(row)
+        row = []
+        result.samples += samples.size
+        samples_hash.update(samples.data)
+        for file_hash, column, comparison in zip(file_hashes, columns, comparisons, strict=True):
+            part = np.ascontiguousarray(samples[:, column])
+            file_hash.update(part.data)
+            if index[0] not in damaged_rows:
+                result.problems += comparison.compare(part, grid.region(index)[0].start, index)
+    result.recordings += 1
+    result.compared += sum(comparison.wav is not None for comparison in comparisons)
+    if damaged_rows:
+        return
+    if samples_hash.hexdigest() != recording.attributes["samples_sha256"]:
+        result.problems.append(f"{recording.name}: its samples have another SHA-256 than stored")
+    for file_hash, source in zip(file_hashes, sources, strict=True):
+        file_hash.update(source.trailer)
+        if file_hash.hexdigest() != source.sha256:
+            result.problems.append(
+                f"{recording.name}: {source.file} would not come back byte for byte: "
+                "its SHA-256 is another than stored"
+            )
+
+
+def _columns(sources: list[SourceFile]) -> list[slice]:
+    ends = np.cumsum([source.num_channels for source in sources]).tolist()
+    return [
+        slice(end - source.num_channels, end) for end, source in zip(ends, sources, strict=True)
+    ]
+
+
+class _Comparison:
+    """Compares a stored source with the WAV file it came from, if that is at hand."""
+
+    def __init__(self, source: SourceFile, wav: WavFile | None, recording: Recording):
+        self.wav = wav
+        self._source = source
+        self._recording = recording
+
+    def begin(self) -> Iterator[str]:
+        """Compare all but the samples."""
+        if self.wav is None:
+            return
+        stored = (
+            self._recording.num_samples,
+            self._source.num_channels,
+            self._recording.sampling_frequency,
+        )
+        wav = self.wav.num_samples, self.wav.num_channels, self.wav.sampling_frequency
+        if stored != wav:
+            yield (
+                f"{self._recording.name}: {self.wav.path} has %d samples of %d channels at %d Hz, "
+                "the store has %d of %d at %d Hz" % (*wav, *stored)
+            )
+            self.wav = None
+        elif (self.wav.header, self.wav.trailer) != (self._source.header, self._source.trailer):
+            yield f"{self._recording.name}: {self.wav.path} has another header than the store"
+
+    def compare(self, samples: np.ndarray, start: int, index: tuple[int, int]) -> Iterator[str]:
+        """Compare the samples of a row of chunks."""
+        if self.wav is None:
+            return
+        differs = self.wav.read(start, start + len(samples)) != samples
+        if differs.any():
+            first = start + int(differs.any(axis=1).argmax())
+            yield (
+                f"{self._recording.name}: chunk {index[0]},{index[1]} differs from "
+                f"{self.wav.path}, first at sample {first}"
+            )
+
+
+def _match_wavs(store: ZarrStore, folders: list[Path], result: Verification) -> dict[str, WavFile]:
+    """Find the WAV file of each stored source: by its path, or by its name if that is unique."""
+    if not folders:
+        return {}
+    stored: list[str] = []
+    for name in store:
+        try:
+            stored += [source["file"] for source in store.array(name).attributes["sources"]]
+        except (N1StoreError, KeyError, TypeError):
+            continue  # reported when the recording is read
+    by_name: dict[str, list[str]] = {}
+    for file in stored:
+        by_name.setdefault(PurePosixPath(file).name, []).append(file)
+    matched: dict[str, WavFile] = {}
+    for path, label in find_wavs(folders):
+        candidates = [label] if label in stored else by_name.get(path.name, [])
+        if len(candidates) == 1:
+            try:
+                matched[candidates[0]] = open_wav(path)
+            except WavError as error:
+                result.problems.append(str(error))
+        else:
+            result.problems.append(f"{path}: is not in the store")
+    result.not_compared += [file for file in stored if file not in matched]
+    return matched

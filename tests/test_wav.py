@@ -1,0 +1,801 @@
+import itertools
+import os
+import signal
+import struct
+from contextlib import contextmanager
+from pathlib import Path
+
+import make_wav as make
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from n1store.errors import N1StoreError
+from n1store.wav import WavError, canonical_header, find_wavs, open_wav, read_wav
+
+settings.register_profile("wav", deadline=None, max_examples=60)
+modest = settings(settings.get_profile("wav"))
+
+
+@pytest.fixture(scope="module")
+def new_path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wav")
+    numbers = itertools.count()
+    return lambda: folder / f"{next(numbers)}.wav"
+
+
+@pytest.fixture(scope="module")
+def write(new_path):
+    def write(content):
+        path = new_path()
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+def read_samples(path):
+    wav = open_wav(path)
+    return wav.read(0, wav.num_samples)
+
+
+def assert_holds(path, samples, *, rate=None):
+    """The file is read as these samples, and taken apart without loss."""
+    wav = open_wav(path)
+    assert (wav.num_samples, wav.num_channels) == samples.shape
+    if rate is not None:
+        assert wav.sampling_frequency == rate
+    block = wav.read(0, wav.num_samples)
+    assert block.dtype == np.dtype("<i2")
+    np.testing.assert_array_equal(block, samples)
+    assert wav.header + block.tobytes() + wav.trailer == path.read_bytes()
+
+
+def assert_refused(path, *words):
+    with pytest.raises(WavError) as info:
+        open_wav(path)
+    message = str(info.value)
+    assert message.startswith(f"{path}: ")
+    problem = message.removeprefix(f"{path}: ")
+    assert len(problem) > 5
+    assert message.splitlines() == [message]
+    for word in words:
+        assert word in problem
+    with pytest.raises(WavError):
+        read_wav(path)
+
+
+@contextmanager
+def time_limit(seconds):
+    def stop(*_):
+        raise TimeoutError(f"took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# Files that are right
+
+
+@pytest.mark.parametrize("rate", [1, 19531, 192000])
+@pytest.mark.parametrize("channels", [1, 2, 3, 64, 1024])
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64"])
+def test_files_by_soundfile_are_read_as_soundfile_reads_them(new_path, kind, channels, rate):
+    path = new_path()
+    soundfile.write(path, make.noise(37, channels), rate, format=kind, subtype="PCM_16")
+    expected, expected_rate = soundfile.read(path, dtype="int16", always_2d=True)
+    assert expected.shape == (37, channels)
+    assert_holds(path, expected, rate=expected_rate)
+
+
+@pytest.mark.parametrize("num_samples", [0, 1, 2, 1000])
+@pytest.mark.parametrize("channels", [1, 2, 64, 1024])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda samples: make.wav(make.fmt(samples.shape[1]), make.data(samples)),
+        lambda samples: make.wav(
+            make.fmt(samples.shape[1], extra=b"\0\0"),
+            make.chunk(b"fact", b"1234"),
+            make.data(samples),
+        ),
+        lambda samples: make.wav(make.extensible_fmt(samples.shape[1]), make.data(samples)),
+        lambda samples: make.rf64(samples, channels=samples.shape[1]),
+        lambda samples: make.rf64(samples, channels=samples.shape[1], container=b"BW64"),
+    ],
+    ids=["riff", "fmt of 18 bytes", "extensible", "rf64", "bw64"],
+)
+def test_formats_channels_and_lengths(write, build, channels, num_samples):
+    samples = make.noise(num_samples, channels)
+    path = write(build(samples))
+    assert_holds(path, samples, rate=19531)
+    if path.read_bytes()[:4] != b"BW64":
+        expected, _ = soundfile.read(path, dtype="int16", always_2d=True)
+        np.testing.assert_array_equal(read_samples(path), expected.reshape(samples.shape))
+
+
+@pytest.mark.parametrize("rate", [1, 2, 19531, 2**31, 2**32 - 1])
+def test_any_rate_that_the_header_can_hold(write, rate):
+    samples = make.noise(5, 2)
+    path = write(make.wav(make.fmt(2, rate), make.data(samples)))
+    assert_holds(path, samples, rate=rate)
+    recording = read_wav(path)
+    assert recording.sampling_frequency == rate
+    assert recording.duration == 5 / rate
+
+
+def test_recording_has_name_and_channel_ids(tmp_path):
+    path = tmp_path / "a.b c.wav"
+    path.write_bytes(make.wav(make.fmt(3), make.data(make.noise(7, 3))))
+    recording = read_wav(str(path))
+    assert recording.name == "a.b c"
+    assert recording.channel_ids == ("0", "1", "2")
+    assert (recording.num_samples, recording.num_channels) == (7, 3)
+    assert recording.traces.dtype == np.int16
+
+
+@pytest.mark.parametrize("length", [0, 1, 10, 11, 600])
+@pytest.mark.parametrize("name", [b"LIST", b"bext", b"JUNK", b"id3 ", b"\xff\x00\n\r"])
+@pytest.mark.parametrize("place", ["before fmt", "before data", "after"])
+def test_extra_chunks_are_kept(write, place, name, length):
+    samples = make.noise(400, 1)
+    extra = make.chunk(name, bytes(range(length % 256)) * (length // max(1, length % 256)))
+    parts = {
+        "before fmt": (extra, make.fmt(), make.data(samples)),
+        "before data": (make.fmt(), extra, make.data(samples)),
+        "after": (make.fmt(), make.data(samples), extra),
+    }
+    path = write(make.wav(*parts[place]))
+    assert_holds(path, samples)
+    wav = open_wav(path)
+    assert (extra in wav.trailer) == (place == "after")
+    expected, _ = soundfile.read(path, dtype="int16", always_2d=True)
+    np.testing.assert_array_equal(wav.read(0, 400), expected)
+
+
+@pytest.mark.parametrize("pad", [b"\0", b"\xff", b""], ids=["zero", "other", "none"])
+def test_odd_chunks_with_and_without_pad_byte(write, pad):
+    samples = make.noise(50)
+    odd = make.chunk(b"bext", b"odd", pad=pad)
+    for parts in ((odd, make.fmt(), make.data(samples)), (make.fmt(), odd, make.data(samples))):
+        assert_holds(write(make.wav(*parts)), samples)
+    # At the end of the file there is nothing to be misled about.
+    assert_holds(write(make.wav(make.fmt(), make.data(samples), odd)), samples)
+
+
+@modest
+@given(
+    extras=st.lists(
+        st.tuples(st.sampled_from([b"LIST", b"JUNK", b"bext"]), st.binary(max_size=9)), max_size=4
+    )
+)
+def test_chunks_without_pad_byte_never_lead_to_wrong_samples(write, extras):
+    samples = make.noise(5)
+    parts = [make.chunk(name, content, pad=b"") for name, content in extras]
+    path = write(make.wav(make.fmt(), *parts, make.data(samples)))
+    try:
+        open_wav(path)
+    except WavError:
+        assert_refused(path)
+    else:
+        assert_holds(path, samples)
+
+
+@pytest.mark.parametrize("garbage", [b"\0", b"\n", b"abc", b"RIFF", bytes(40), b"\xff" * 99])
+def test_little_garbage_at_the_end_is_kept(write, garbage):
+    samples = make.noise(50)
+    path = write(make.wav(make.fmt(), make.data(samples)) + garbage)
+    assert_holds(path, samples)
+    assert open_wav(path).trailer == garbage
+
+
+def test_riff_size_may_be_wrong_because_data_size_counts(write):
+    samples = make.noise(50)
+    for size in (0, 1, 36, 0xFFFFFFFF):
+        assert_holds(write(make.wav(make.fmt(), make.data(samples), size=size)), samples)
+
+
+chunks_around = st.lists(
+    st.tuples(
+        st.sampled_from([b"LIST", b"bext", b"JUNK", b"id3 ", b"fact", b"cue ", b"iXML"])
+        | st.binary(min_size=4, max_size=4).filter(lambda x: x not in (b"data", b"fmt ", b"ds64")),
+        st.binary(max_size=41),
+    ),
+    max_size=4,
+)
+
+
+@modest
+@given(
+    first=chunks_around,
+    second=chunks_around,
+    last=chunks_around,
+    kind=st.sampled_from(["riff", "extensible", "rf64", "bw64"]),
+    channels=st.integers(1, 5),
+    num_samples=st.integers(0, 40),
+)
+def test_header_samples_and_trailer_make_up_the_file(
+    write, first, second, last, kind, channels, num_samples
+):
+    samples = make.noise(num_samples, channels)
+    build = make.extensible_fmt if kind == "extensible" else make.fmt
+    large = kind in ("rf64", "bw64")
+    path = write(
+        make.wav(
+            make.ds64(samples.nbytes) if large else b"",
+            *(make.chunk(*extra) for extra in first),
+            build(channels),
+            *(make.chunk(*extra) for extra in second),
+            make.data(samples, size=make.IN_DS64 if large else None),
+            *(make.chunk(*extra) for extra in last),
+            container=kind.upper().encode() if large else b"RIFF",
+        )
+    )
+    assert_holds(path, samples)
+
+
+@pytest.mark.parametrize(
+    ("container", "frames"),
+    [(b"RIFF", 0xFFFFFF00 // 6), (b"RF64", 2**30), (b"BW64", 2**33)],
+    ids=["just below 4 GB", "6 GB", "51 GB"],
+)
+def test_large_files_are_read_at_their_ends(new_path, container, frames):
+    size, channels = frames * 6, 3
+    large = container != b"RIFF"
+    header = make.wav(
+        make.ds64(size, num_samples=frames) if large else b"",
+        make.fmt(channels),
+        make.data(b"", size=make.IN_DS64 if large else size),
+        container=container,
+    )
+    trailer = make.chunk(b"LIST", b"INFO")
+    first, last = make.noise(10, channels, seed=1), make.noise(10, channels, seed=2)
+    path = new_path()
+    try:
+        with path.open("wb") as file:
+            file.write(header + first.tobytes())
+            file.truncate(len(header) + size)
+            file.seek(len(header) + size - last.nbytes)
+            file.write(last.tobytes() + trailer)
+        wav = open_wav(path)
+        assert (wav.num_samples, wav.num_channels) == (frames, channels)
+        assert (wav.header, wav.trailer) == (header, trailer)
+        traces = read_wav(path).traces
+        np.testing.assert_array_equal(traces[:10], first)
+        np.testing.assert_array_equal(traces[-10:], last)
+        np.testing.assert_array_equal(traces[frames - 1, 1:], last[-1, 1:])
+        assert not traces[frames // 2 : frames // 2 + 5].any()
+        os.truncate(path, len(header) + size - 1)
+        assert_refused(path, "truncated")
+    finally:
+        path.unlink()
+
+
+# Lazy traces
+
+
+@pytest.fixture(scope="module")
+def traces_and_samples(write):
+    samples = make.noise(23, 4)
+    path = write(make.wav(make.fmt(4), make.chunk(b"JUNK", b"odd"), make.data(samples)))
+    return read_wav(path).traces, samples
+
+
+def slices(step):
+    bounds = st.none() | st.integers(-30, 30)
+    return st.builds(slice, bounds, bounds, step)
+
+
+row_keys = (
+    st.integers(-26, 26)
+    | st.integers(-26, 26).map(np.int64)
+    | slices(st.none() | st.integers(1, 30))
+    | st.just(...)
+)
+channel_keys = (
+    st.integers(-5, 5)
+    | slices(st.none() | st.integers(1, 5) | st.integers(-5, -1))
+    | st.lists(st.integers(-4, 3), max_size=6)
+    | st.lists(st.integers(-4, 3), max_size=6).map(lambda x: np.array(x, np.intp))
+    | st.lists(st.booleans(), min_size=4, max_size=4)
+    | st.lists(st.booleans(), min_size=4, max_size=4).map(np.array)
+)
+
+
+@settings(modest, max_examples=300)
+@given(key=row_keys | st.tuples(row_keys) | st.tuples(row_keys, channel_keys))
+@example(key=(3, [0, 2]))
+@example(key=(slice(5, 2), [True, False, False, True]))
+@example(key=())
+def test_indexing_traces_equals_indexing_an_ndarray(traces_and_samples, key):
+    traces, samples = traces_and_samples
+    try:
+        expected = samples[key]
+    except IndexError:
+        with pytest.raises(IndexError):
+            traces[key]
+        return
+    got = traces[key]
+    assert np.shape(got) == np.shape(expected)
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("step", [-1, -7])
+def test_traces_cannot_be_read_backwards(traces_and_samples, step):
+    traces, _ = traces_and_samples
+    with pytest.raises(IndexError, match="positive"):
+        traces[::step]
+    with pytest.raises(ValueError, match="zero"):
+        traces[::0]
+
+
+def test_traces_are_like_an_array(traces_and_samples):
+    traces, samples = traces_and_samples
+    assert (traces.shape, traces.ndim, traces.dtype) == (samples.shape, 2, samples.dtype)
+    assert len(traces) == len(samples)
+    np.testing.assert_array_equal(np.asarray(traces), samples)
+    assert np.asarray(traces, dtype=np.float32).dtype == np.float32
+    np.testing.assert_array_equal(np.mean(traces, axis=0), samples.mean(axis=0))
+
+
+def test_traces_without_samples(write):
+    traces = read_wav(write(make.wav(make.fmt(3), make.data(b"")))).traces
+    assert traces.shape == (0, 3)
+    assert traces[:].shape == (0, 3)
+    assert traces[5:, 1].shape == (0,)
+    with pytest.raises(IndexError):
+        traces[0]
+
+
+def test_blocks_that_are_read_can_be_written_to(traces_and_samples):
+    traces, _ = traces_and_samples
+    block = traces[3:5]
+    block[:] = 0
+    assert traces[3:5].any()
+
+
+def test_file_that_shrinks_or_vanishes_after_opening(write):
+    path = write(make.wav(make.fmt(), make.data(make.noise(100))))
+    traces = read_wav(path).traces
+    os.truncate(path, 100)
+    assert traces[:10].shape == (10, 1)
+    with pytest.raises(WavError, match="shorter"):
+        traces[:]
+    path.unlink()
+    with pytest.raises(WavError, match="cannot be opened"):
+        traces[:10]
+
+
+# Files that are wrong
+
+
+def _with(*fmt_arguments, samples=None, **fmt_fields):
+    samples = make.noise(12) if samples is None else samples
+    return make.wav(make.fmt(*fmt_arguments, **fmt_fields), make.data(samples))
+
+
+def _extensible(guid, bits=16):
+    return make.wav(make.extensible_fmt(guid=guid, bits=bits), make.data(make.noise(12)))
+
+
+_SAMPLES = make.noise(100)
+_HALVES = make.data(_SAMPLES[:50]), make.data(_SAMPLES[50:])
+
+BAD_FILES = {
+    "empty": (b"", "empty"),
+    "text": (b"time,channel\n0.1,3\n" * 9, "not a WAV file"),
+    "one byte": (b"R", "not a WAV file"),
+    "zeros": (bytes(1000), "not a WAV file"),
+    "AIFF": (make.wav(container=b"FORM", form=b"AIFF", size=4), "not a WAV file"),
+    "AVI": (make.wav(make.fmt(), make.data(_SAMPLES), form=b"AVI "), "not a WAV file"),
+    "RIFX": (make.wav(make.fmt(), make.data(_SAMPLES), container=b"RIFX"), "big-endian"),
+    "8 bit": (_with(bits=8), "8-bit"),
+    "24 bit": (_with(bits=24), "24-bit"),
+    "32 bit": (_with(bits=32), "32-bit"),
+    "12 bit in 16": (_with(bits=12, block=2), "12-bit"),
+    "float": (_with(tag=3, bits=32), "floating-point"),
+    "ADPCM": (_with(tag=2, bits=4, block=256), "ADPCM"),
+    "A-law": (_with(tag=6, bits=8), "A-law"),
+    "mu-law": (_with(tag=7, bits=8), "mu-law"),
+    "MP3": (_with(tag=0x55, bits=0, block=1), "0x0055"),
+    "extensible float": (_extensible(make.FLOAT_GUID, 32), "floating-point"),
+    "extensible 24 bit": (_extensible(make.PCM_GUID, 24), "24-bit"),
+    "extensible of unknown kind": (_extensible(bytes(range(16, 32))), "16-bit"),
+    "extensible of a kind that begins like PCM": (_extensible(b"\x01\x00" + bytes(14)), "16-bit"),
+    "extensible without subformat": (_with(tag=0xFFFE), "0xfffe"),
+    "0 channels": (_with(0), "0 channels"),
+    "1025 channels": (_with(1025, samples=make.noise(1, 1025)), "1025 channels"),
+    "65535 channels": (_with(65535, block=65534), "65535 channels"),
+    "rate 0": (_with(1, 0), "0 Hz"),
+    "block align 0": (_with(block=0), "0 bytes"),
+    "block align of two channels": (_with(block=4), "4 bytes"),
+    "no chunks": (make.wav(), "no data chunk"),
+    "no data chunk": (make.wav(make.fmt(), make.chunk(b"LIST", b"INFO")), "no data chunk"),
+    "no fmt chunk": (make.wav(make.data(_SAMPLES)), "no fmt chunk"),
+    "fmt after data": (make.wav(make.data(_SAMPLES), make.fmt()), "no fmt chunk"),
+    "short fmt": (make.wav(make.chunk(b"fmt ", bytes(14)), make.data(_SAMPLES)), "fmt"),
+    "short ds64": (
+        make.wav(
+            make.chunk(b"ds64", bytes(16)), make.fmt(), make.data(_SAMPLES, size=make.IN_DS64),
+            container=b"RF64",
+        ),
+        "ds64",
+    ),
+    "RF64 without ds64": (
+        make.wav(make.fmt(), make.data(_SAMPLES, size=make.IN_DS64), container=b"RF64"),
+        "truncated",
+    ),
+    "ds64 claims too much": (
+        make.wav(
+            make.ds64(2**64 - 2), make.fmt(), make.data(_SAMPLES, size=make.IN_DS64),
+            container=b"RF64",
+        ),
+        "truncated",
+    ),
+    "claims 2 bytes more": (make.wav(make.fmt(), make.data(_SAMPLES, size=202)), "truncated"),
+    "claims 4 GB": (make.wav(make.fmt(), make.data(_SAMPLES, size=0xFFFFFFFF)), "truncated"),
+    "claims 2 GB": (make.wav(make.fmt(), make.data(_SAMPLES, size=0x7FFFFFFE)), "truncated"),
+    "half a sample": (make.wav(make.fmt(), make.data(_SAMPLES.tobytes()[:-1])), "whole number"),
+    "half a frame": (make.wav(make.fmt(3), make.data(_SAMPLES)), "whole number"),
+    "extra chunk claims too much": (
+        make.wav(make.fmt(), make.chunk(b"JUNK", b"12", size=9999), make.data(_SAMPLES)), "JUNK",
+    ),
+    "size 0 before samples": (make.wav(make.fmt(), make.data(_SAMPLES, size=0)), "200 bytes after"),
+    "size 0 before silence": (
+        make.wav(make.fmt(), make.data(bytes(200), size=0)), "200 bytes after",
+    ),
+    "stale size": (make.wav(make.fmt(), make.data(_SAMPLES, size=20)), "180 bytes after"),
+    "two data chunks": (make.wav(make.fmt(), *_HALVES), "second data chunk"),
+    "two data chunks and more": (
+        make.wav(make.fmt(), _HALVES[0], make.chunk(b"LIST", b"odd"), _HALVES[1]),
+        "second data chunk",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_file_is_refused_with_its_reason(write, name):
+    content, word = BAD_FILES[name]
+    assert_refused(write(content), word)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX"])
+def test_other_sample_formats_by_soundfile_are_refused(new_path, kind, subtype):
+    path = new_path()
+    soundfile.write(path, np.zeros((50, 2)), 19531, format=kind, subtype=subtype)
+    assert_refused(path, "16-bit PCM")
+
+
+@pytest.mark.parametrize("kind", ["riff", "extensible", "rf64"])
+def test_file_cut_off_anywhere(write, kind):
+    samples = make.noise(13, 2)
+    odd, trailer = make.chunk(b"bext", b"odd"), make.chunk(b"LIST", b"INFO and more")
+    if kind == "rf64":
+        content = make.rf64(samples, channels=2, before=odd, after=trailer)
+    else:
+        build = make.fmt if kind == "riff" else make.extensible_fmt
+        content = make.wav(build(2), odd, make.data(samples), trailer)
+    end_of_samples = len(content) - len(trailer)
+    for length in range(len(content)):
+        path = write(content[:length])
+        if length < end_of_samples:
+            assert_refused(path)
+        else:
+            assert_holds(path, samples)
+
+
+def test_more_metadata_than_is_kept(new_path):
+    size = 17 * 1024 * 1024
+    for parts in (
+        (make.chunk(b"JUNK", bytes(size)), make.data(make.noise(9))),
+        (make.data(make.noise(9)), make.chunk(b"JUNK", bytes(size))),
+    ):
+        path = new_path()
+        path.write_bytes(make.wav(make.fmt(), *parts))
+        assert_refused(path)
+        path.unlink()
+
+
+def test_folder_is_refused(tmp_path):
+    assert_refused(tmp_path, "not a regular file")
+
+
+def test_device_is_refused():
+    with time_limit(10):
+        assert_refused(Path("/dev/zero"), "not a regular file")
+
+
+def test_pipe_is_refused_and_not_waited_for(tmp_path):
+    pipe, link = tmp_path / "pipe.wav", tmp_path / "link.wav"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    with time_limit(10):
+        assert_refused(pipe, "not a regular file")
+        assert_refused(link, "not a regular file")
+
+
+def test_missing_files_are_refused(tmp_path):
+    (tmp_path / "file.wav").write_bytes(b"")
+    (tmp_path / "broken.wav").symlink_to(tmp_path / "nowhere.wav")
+    (tmp_path / "loop.wav").symlink_to(tmp_path / "loop.wav")
+    for name in ("missing.wav", "no/folder.wav", "file.wav/x.wav", "broken.wav", "loop.wav"):
+        assert_refused(tmp_path / name, "cannot be opened")
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".wav", "nul\0byte.wav"], ids=["long", "NUL"])
+def test_names_that_no_file_can_have_are_refused(tmp_path, name):
+    assert_refused(tmp_path / name)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_file_without_permission_is_refused(write):
+    path = write(make.wav(make.fmt(), make.data(make.noise(9))))
+    path.chmod(0)
+    assert_refused(path, "cannot be opened")
+
+
+_FLIP_SAMPLES = make.noise(30, 2)
+_FLIP_TRAILER = make.chunk(b"LIST", b"INFO and more")
+_FLIP_FILES = {
+    "riff": make.wav(make.fmt(2), make.data(_FLIP_SAMPLES), _FLIP_TRAILER),
+    "extra": make.wav(
+        make.chunk(b"JUNK", b"odd"), make.fmt(2), make.chunk(b"LIST", b"12"),
+        make.data(_FLIP_SAMPLES),
+    ),
+    "extensible": make.wav(make.extensible_fmt(2), make.data(_FLIP_SAMPLES)),
+    "rf64": make.rf64(_FLIP_SAMPLES, channels=2, after=_FLIP_TRAILER),
+}  # fmt: skip
+
+
+@settings(modest, max_examples=400)
+@given(
+    kind=st.sampled_from(sorted(_FLIP_FILES)),
+    flips=st.lists(
+        st.tuples(
+            st.integers(0, 103),
+            st.integers(0, 255) | st.sampled_from([0, 1, 2, 0x7F, 0x80, 0xFF]),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    cut=st.integers(0, 5) | st.just(0),
+)
+def test_damaged_headers_are_refused_or_read_consistently(write, kind, flips, cut):
+    content = bytearray(_FLIP_FILES[kind])
+    for position, value in flips:
+        content[position] = value
+    content = bytes(content[: len(content) - cut])
+    path = write(content)
+    try:
+        wav = open_wav(path)
+    except WavError:
+        assert_refused(path)
+        return
+    assert 1 <= wav.num_channels <= 1024
+    assert 1 <= wav.sampling_frequency < 2**32
+    assert wav.header[-8:-4] == b"data"
+    size = 2 * wav.num_channels * wav.num_samples
+    in_header = struct.unpack("<I", wav.header[-4:])[0]
+    assert size == in_header or in_header == make.IN_DS64
+    samples = np.frombuffer(content, "<i2", size // 2, len(wav.header))
+    assert_holds(path, samples.reshape(-1, wav.num_channels))
+    field = wav.header.index(b"fmt ") + 8
+    assert struct.pack("<HI", wav.num_channels, wav.sampling_frequency) in wav.header[field:]
+
+
+# Finding files
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Return a function that makes files below a folder and returns the folder."""
+
+    def make_files(*names):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+        return tmp_path
+
+    return make_files
+
+
+def labels(sources):
+    return [label for _, label in find_wavs(sources)]
+
+
+def test_folders_are_searched_through(tree):
+    folder = tree("b.wav", "a.WAV", "x/c.Wav", "x/y/z/d.wav", "x/e.txt", "wav", "f.wav.bak")
+    found = dict((label, path) for path, label in find_wavs([folder]))
+    assert sorted(found) == ["a.WAV", "b.wav", "x/c.Wav", "x/y/z/d.wav"]
+    assert all(path == folder / label for label, path in found.items())
+
+
+def test_order_does_not_depend_on_the_file_system(tree):
+    names = [f"{number:03}.wav" for number in range(50)]
+    folder = tree(*reversed(names))
+    assert labels([folder]) == names
+
+
+def test_hidden_files_and_folders_are_left_out(tree):
+    folder = tree("a.wav", "._a.wav", ".hidden.wav", ".git/b.wav", "x/.y/c.wav")
+    assert labels([folder]) == ["a.wav"]
+
+
+def test_hidden_files_that_are_named_are_taken(tree):
+    folder = tree(".hidden/a.wav", ".b.wav")
+    assert labels([folder / ".hidden", folder / ".b.wav"]) == ["a.wav", ".b.wav"]
+
+
+def test_folder_called_wav_is_searched_and_not_listed(tree):
+    assert labels([tree("folder.wav/a.wav")]) == ["folder.wav/a.wav"]
+
+
+def test_files_may_have_any_name_when_they_are_named(tree):
+    folder = tree("a.dat", "b")
+    assert labels([folder / "a.dat", folder / "b"]) == ["a.dat", "b"]
+
+
+def test_same_file_is_listed_once(tree, monkeypatch):
+    folder = tree("x/a.wav", "x/b.wav")
+    monkeypatch.chdir(folder)
+    sources = [Path("x/a.wav"), folder / "x", Path("x"), folder / "x" / ".." / "x" / "b.wav"]
+    assert labels(sources) == ["a.wav", "b.wav"]
+    assert labels([folder, folder]) == ["x/a.wav", "x/b.wav"]
+
+
+def test_same_stem_in_different_folders(tree):
+    folder = tree("x/a.wav", "y/a.wav", "a.wav", "b.wav")
+    assert sorted(labels([folder])) == ["a.wav", "b.wav", "x/a.wav", "y/a.wav"]
+    sources = [folder / "x" / "a.wav", folder / "y" / "a.wav", folder / "b.wav"]
+    assert labels(sources) == ["x/a.wav", "y/a.wav", "b.wav"]
+
+
+def test_same_relative_path_below_two_folders(tree):
+    folder = tree("one/day/s/a.wav", "two/day/s/a.wav", "two/day/s/b.wav")
+    sources = [folder / "one" / "day", folder / "two" / "day"]
+    got = labels(sources)
+    assert got == ["one/day/s/a.wav", "two/day/s/a.wav", "s/b.wav"]
+    assert got == labels([Path(f"{source}/") for source in sources])
+
+
+def test_relative_sources(tree, monkeypatch):
+    folder = tree("x/a.wav", "x/y/b.wav")
+    monkeypatch.chdir(folder / "x")
+    assert labels([Path(".")]) == ["a.wav", "y/b.wav"]
+    assert labels([Path("../x")]) == ["a.wav", "y/b.wav"]
+    assert labels([Path("a.wav")]) == ["a.wav"]
+    monkeypatch.chdir(folder / "x" / "y")
+    assert labels([Path("..")]) == ["a.wav", "y/b.wav"]
+    for path, _ in find_wavs([Path("..")]):
+        assert path.is_absolute()
+        assert path.exists()
+
+
+@settings(modest, max_examples=40)
+@given(
+    names=st.sets(
+        st.lists(st.sampled_from(["a", "b", "c.wav"]), max_size=3).map(
+            lambda parts: "/".join([*parts, "f.wav"])
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    tops=st.sets(st.sampled_from(["", "a", "b", "a/a", "a/b"]), min_size=1),
+)
+def test_labels_tell_all_files_apart(tmp_path_factory, names, tops):
+    folder = tmp_path_factory.mktemp("tree")
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    sources = [folder / top for top in sorted(tops) if any((folder / top).rglob("f.wav"))]
+    if not sources:
+        return
+    found = find_wavs(sources)
+    expected = {file for source in sources for file in source.rglob("f.wav")}
+    assert {path for path, _ in found} == expected
+    assert len({label for _, label in found}) == len(found) == len(expected)
+    assert all(path.as_posix().endswith(f"/{label}") for path, label in found)
+
+
+def test_missing_source_is_an_error(tree):
+    folder = tree("a.wav")
+    with pytest.raises(N1StoreError, match=r"nowhere\.wav: no such file"):
+        find_wavs([folder, folder / "nowhere.wav"])
+
+
+def test_folder_without_wav_files_is_an_error(tree):
+    folder = tree("a/b.wav", "empty/notes.txt", "hidden/.c.wav")
+    for name in ("empty", "hidden"):
+        with pytest.raises(N1StoreError, match=rf"{name}: holds no \.wav file"):
+            find_wavs([folder / "a", folder / name])
+
+
+def test_links_to_files_are_followed_and_duplicates_dropped(tree):
+    folder = tree("in/a.wav", "out/b.wav", "out/c.dat")
+    (folder / "in" / "link to b.wav").symlink_to("../out/b.wav")
+    (folder / "in" / "z link to a.wav").symlink_to("a.wav")
+    (folder / "in" / "c.wav").symlink_to("../out/c.dat")
+    assert labels([folder / "in"]) == ["a.wav", "c.wav", "link to b.wav"]
+    assert labels([folder / "out", folder / "in"]) == ["b.wav", "a.wav", "c.wav"]
+
+
+def test_broken_links_are_listed_so_that_opening_them_tells(tree):
+    folder = tree("a.wav")
+    (folder / "broken.wav").symlink_to("nowhere.wav")
+    found = find_wavs([folder])
+    assert [label for _, label in found] == ["a.wav", "broken.wav"]
+    assert_refused(found[1][0], "cannot be opened")
+
+
+def test_links_that_lead_to_themselves_are_an_error_and_not_a_crash(tree):
+    folder = tree("a.wav")
+    (folder / "loop.wav").symlink_to("loop.wav")
+    (folder / "folder").symlink_to(".")
+    for source in (folder, folder / "loop.wav"):
+        try:
+            found = find_wavs([source])
+        except N1StoreError:
+            continue
+        assert_refused(folder / "loop.wav", "cannot be opened")
+        assert folder / "loop.wav" in [path for path, _ in found]
+
+
+def test_parent_of_a_linked_folder_is_the_target_s_parent(tree):
+    folder = tree("here/x.txt", "there/deep/y.txt", "there/a.wav")
+    (folder / "here" / "link").symlink_to(folder / "there" / "deep")
+    [(path, label)] = find_wavs([folder / "here" / "link" / ".." / "a.wav"])
+    assert label == "a.wav"
+    assert path.samefile(folder / "there" / "a.wav")
+
+
+# Headers out
+
+
+@pytest.mark.parametrize("num_samples", [0, 1, 999])
+@pytest.mark.parametrize("channels", [1, 2, 3, 64, 1024])
+@pytest.mark.parametrize("rate", [1, 19531, 192000, 2_000_000])
+def test_canonical_files_are_those_of_soundfile(new_path, rate, channels, num_samples):
+    path = new_path()
+    samples = make.noise(num_samples, channels)
+    soundfile.write(path, samples, rate, format="WAV", subtype="PCM_16")
+    content = path.read_bytes()
+    assert canonical_header(rate, channels, num_samples) + samples.tobytes() == content
+
+
+def test_canonical_header_where_bytes_a_second_exceed_their_field(write, new_path):
+    path = new_path()
+    samples = make.noise(3, 1024)
+    soundfile.write(path, samples, 4_000_000, format="WAV", subtype="PCM_16")
+    assert canonical_header(4_000_000, 1024, 3) + samples.tobytes() == path.read_bytes()
+    highest = canonical_header(2**32 - 1, 1, 3) + samples[:, 0].tobytes()
+    assert_holds(write(highest), samples[:, :1], rate=2**32 - 1)
+
+
+@pytest.mark.parametrize("channels", [1, 1024])
+def test_canonical_header_of_more_than_4_gb(new_path, channels):
+    riff_limit = (2**32 - 1 - 37) // (2 * channels)
+    for num_samples in (riff_limit, riff_limit + 1, 2**33 // channels):
+        header = canonical_header(19531, channels, num_samples)
+        assert header[:4] == (b"RIFF" if num_samples == riff_limit else b"RF64")
+        assert len(header) == (44 if num_samples == riff_limit else 80)
+        path = new_path()
+        path.write_bytes(header)
+        try:
+            os.truncate(path, len(header) + 2 * channels * num_samples)
+            wav = open_wav(path)
+            assert (wav.num_samples, wav.num_channels) == (num_samples, channels)
+            assert (wav.header, wav.trailer) == (header, b"")
+            info = soundfile.info(path)
+            assert (info.frames, info.channels, info.samplerate) == (num_samples, channels, 19531)
+        finally:
+            path.unlink()
