@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import signal
@@ -115,7 +116,7 @@ def convert(
     adc : bool
         Whether to map samples to the converter's codes first.
     chunk_seconds : float
-        Length of a chunk; in samples, the nearest multiple of 8.
+        Length of a chunk; in samples, the nearest multiple of 8 from 16 on.
     layout : {'recordings', 'channels', 'spikeinterface'}
         An array for each file; one array whose channels are those of all files; or
         SpikeInterface's own layout with a segment for each file.
@@ -149,7 +150,7 @@ def convert(
     destination = Path(destination)
     zarr_format = _choose_format(zarr_format, layout, shard_seconds)
     folder = _is_folder(destination)
-    if chunk_seconds <= 0 or (shard_seconds or 0) < 0:
+    if not 0 < chunk_seconds < math.inf or not 0 <= (shard_seconds or 0) < math.inf:
         raise N1StoreError("lengths of chunks and shards must be positive")
     pipeline = _make_pipeline(codec, adc, zarr_format)
 
@@ -222,9 +223,9 @@ def _choose_format(zarr_format: int | None, layout: str, shard_seconds: float | 
 
 
 def _is_folder(destination: Path) -> bool:
-    if destination.name.endswith(".zarr") and destination.stem:
+    if re.fullmatch(r".+\.zarr", destination.name):
         return True
-    if destination.name.endswith(".zarr.zip"):
+    if re.fullmatch(r".+\.zarr\.zip", destination.name):
         return False
     raise N1StoreError(f"{destination}: the store's name must end in .zarr or .zarr.zip")
 
@@ -233,7 +234,10 @@ def _make_pipeline(codec: str, adc: bool, zarr_format: int) -> Pipeline:
     spec = codec
     if adc and "adc" not in Pipeline.parse(codec).names:
         spec = f"adc+{spec}"
-    return Pipeline.parse(f"{spec}+{CHECKSUM[zarr_format]}")
+    pipeline = Pipeline.parse(f"{spec}+{CHECKSUM[zarr_format]}")
+    if zarr_format == 3:
+        pipeline.zarr3()  # raises if it cannot be described
+    return pipeline
 
 
 def _refuse_to_replace_sources(files: list[tuple[Path, str]], destination: Path) -> None:
@@ -343,9 +347,10 @@ def _grid(
     shard_seconds: float | None,
 ) -> Grid:
     num_samples, num_channels = shape
-    # Blosc shuffles bits in groups of eight samples, and else silently leaves them as they are.
-    chunk_samples = 8 * max(1, round(chunk_seconds * sampling_frequency / 8))
-    chunk_samples = min(chunk_samples, 8 * max(1, -(-num_samples // 8)))
+    # Blosc shuffles bits in groups of eight samples, and else silently leaves them as they are;
+    # WavPack takes no fewer than 16.
+    wanted, whole = round(chunk_seconds * sampling_frequency / 8), -(-num_samples // 8)
+    chunk_samples = 8 * max(2, min(wanted, whole))
     groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
     chunks_in_time = -(-num_samples // chunk_samples)
     if shard_seconds is not None:

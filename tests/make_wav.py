@@ -1,8 +1,12 @@
 """WAV files put together by hand, independently of the package, right or wrong as asked."""
 
 import struct
+from pathlib import Path
 
 import numpy as np
+import soundfile
+
+N1_DATA = Path(__file__).parent.parent / "../shared/n1-data"
 
 PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
 FLOAT_GUID = bytes.fromhex("0300000000001000800000aa00389b71")
@@ -59,3 +63,21 @@ def noise(num_samples, channels=1, seed=0):
     """Return int16 samples of all values, shape (num_samples, channels)."""
     values = np.random.default_rng(seed).integers(-32768, 32768, (num_samples, channels))
     return values.astype("<i2")
+
+
+def on_grid(num_samples, channels=1, seed=0):
+    """Return noise of an electrode's colour with the values of a 10-bit converter."""
+    random = np.random.default_rng(seed)
+    slow = np.cumsum(random.normal(0, 3, (num_samples, channels)), axis=0)
+    drift = np.linspace(0, 1, max(num_samples, 1))[:num_samples, None] * slow[-1:]
+    codes = np.clip(np.rint(slow - drift + random.normal(0, 8, slow.shape)), -512, 511)
+    return np.trunc((codes + 0.5) * (65535 / 1023) - 0.5).astype("<i2")
+
+
+def neural_recordings(count, num_samples=None):
+    """Return up to `count` real recordings, cut to `num_samples`; made-up ones without any."""
+    paths = sorted(N1_DATA.glob("*.wav"))[:count]
+    if not paths:
+        return [on_grid(num_samples or 98_567, seed=seed) for seed in range(count)]
+    stop = -1 if num_samples is None else num_samples
+    return [soundfile.read(path, stop, dtype="int16", always_2d=True)[0] for path in paths]

@@ -156,6 +156,8 @@ def test_extra_chunks_are_kept(write, place, name, length):
     assert_holds(path, samples)
     wav = open_wav(path)
     assert (extra in wav.trailer) == (place == "after")
+    if not name.isascii():
+        return  # which soundfile does not read
     expected, _ = soundfile.read(path, dtype="int16", always_2d=True)
     np.testing.assert_array_equal(wav.read(0, 400), expected)
 
@@ -615,7 +617,7 @@ def labels(sources):
 
 def test_folders_are_searched_through(tree):
     folder = tree("b.wav", "a.WAV", "x/c.Wav", "x/y/z/d.wav", "x/e.txt", "wav", "f.wav.bak")
-    found = dict((label, path) for path, label in find_wavs([folder]))
+    found = {label: path for path, label in find_wavs([folder])}
     assert sorted(found) == ["a.WAV", "b.wav", "x/c.Wav", "x/y/z/d.wav"]
     assert all(path == folder / label for label, path in found.items())
 

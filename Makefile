@@ -1,0 +1,67 @@
+# make setup   .venv with the package and .venv/bin/n1store
+# make demo    convert, verify and time recordings: ../shared/n1-data or synthetic ones
+# make test    all tests;  make test-compat  the same with zarr 2.18, and SpikeInterface's
+# make lint    formatting, linting, types, C warnings
+# make bench   the figures that the README claims
+
+PYTHON ?= python3
+RECORDINGS := ../shared/n1-data
+SOURCES := $(shell find filters -name '*.[ch]')
+WAVPACK := wavpack libwavpack-dev
+
+.PHONY: setup demo test test-compat lint bench clean
+.DELETE_ON_ERROR:
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml CMakeLists.txt $(SOURCES)
+	@$(call new_environment,.venv)
+	.venv/bin/pip install --quiet --editable '.[test]'
+	@$(call install_wavpack,.venv,--editable)
+	@touch $@
+
+demo: setup
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" sh examples/demo.sh $(RECORDINGS)
+
+test: setup
+	.venv/bin/pytest
+
+# An ordinary installation, so that what a wheel holds is tried too.
+test-compat: setup .venv-compat/ready
+	.venv-compat/bin/pytest tests tests/compat
+
+.venv-compat/ready: pyproject.toml CMakeLists.txt $(SOURCES) $(shell find n1store -name '*.py')
+	@$(call new_environment,.venv-compat)
+	.venv-compat/bin/pip install --quiet '.[test]' 'zarr<3' 'spikeinterface>=0.105'
+	@$(call install_wavpack,.venv-compat,)
+	@touch $@
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	$(CC) -std=c11 -fsyntax-only -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror \
+		$(filter %.c,$(SOURCES))
+
+bench: setup
+	.venv/bin/python benchmarks/conversion.py $(RECORDINGS)
+	.venv/bin/python benchmarks/memory.py
+
+clean:
+	rm -rf .venv .venv-compat build demo
+
+define new_environment
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "setup: Python 3.11 to 3.13 is needed; name one with: make PYTHON=python3.12"; exit 1; }; \
+	command -v $(CC) >/dev/null || { echo "setup: a C compiler is needed"; exit 1; }; \
+	[ -x $(1)/bin/pip ] || $(PYTHON) -m venv $(1)
+endef
+
+# wavpack-numcodecs builds from source on most machines and then wants WavPack itself.
+define install_wavpack
+	if [ ! -e /usr/include/wavpack/wavpack.h ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		{ apt-get update -qq && apt-get install -qq -y $(WAVPACK); } >/dev/null 2>&1; \
+	fi; \
+	$(1)/bin/pip install --quiet $(2) '.[wavpack]' 2>/dev/null || \
+		echo "setup: all but WavPack is ready; for WavPack: apt-get install $(WAVPACK), then make clean setup"
+endef

@@ -1,0 +1,92 @@
+import json
+import subprocess
+import sys
+import textwrap
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from n1store.cli import cli
+from n1store.synth import synthesize
+
+ROOT = Path(__file__).parent.parent
+REAL_RECORDINGS = ROOT / "../shared/n1-data"
+ZARR_VERSION = int(version("zarr").split(".")[0])
+ZARR_FORMATS = [2, 3] if ZARR_VERSION >= 3 else [2]
+HAS_WAVPACK = find_spec("wavpack_numcodecs") is not None
+
+needs_wavpack = pytest.mark.skipif(not HAS_WAVPACK, reason="wavpack-numcodecs is not installed")
+needs_zarr3 = pytest.mark.skipif(ZARR_VERSION < 3, reason="Zarr format 3 needs zarr 3 to be read")
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory):
+    """Give a folder of a few real recordings, or of synthetic ones where there are none."""
+    folder = tmp_path_factory.mktemp("recordings")
+    real = sorted(REAL_RECORDINGS.glob("*.wav"))[::12]
+    for path in real:
+        (folder / path.name).write_bytes(path.read_bytes())
+    if not real:
+        synthesize(folder, num_recordings=7)
+    return folder
+
+
+@pytest.fixture
+def run():
+    """Run the command line in this process; return its result, checked for tracebacks."""
+
+    def run(*arguments, exit_code=0):
+        result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == exit_code, result.output
+        if exit_code not in (0, 2):
+            assert result.stderr.strip()
+            assert "Traceback" not in result.stderr
+        return result
+
+    return run
+
+
+@pytest.fixture
+def run_json(run):
+    """Run a command with --json and return what it printed."""
+    return lambda *arguments, **options: json.loads(run(*arguments, "--json", **options).stdout)
+
+
+def read_wav_independently(path):
+    samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    return samples, rate
+
+
+def write_wav(path, samples, rate=19531, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, subtype="PCM_16", **options)
+    return path
+
+
+def read_with_zarr_alone(store, tmp_path, imports="zarr"):
+    """Read all arrays of int16 of a store in a process whose script knows zarr only."""
+    script = f"""
+        import sys, numpy, {imports}
+        path, out = sys.argv[1:]
+        if path.endswith(".zip"):
+            root = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
+        else:
+            root = zarr.open(path, mode="r")
+        group = root["recordings"] if "recordings" in root else root
+        arrays = {{name: array[:] for name, array in group.arrays() if array.ndim == 2}}
+        assert not any(name.startswith("n1store") and "codec" not in name and name != "n1store"
+                       and name != "n1store.core" for name in sys.modules), sys.modules.keys()
+        numpy.savez(out, **arrays)
+    """
+    out = tmp_path / "read.npz"
+    command = [sys.executable, "-c", textwrap.dedent(script), str(store), str(out)]
+    subprocess.run(command, check=True, cwd=tmp_path, timeout=300)
+    with np.load(out) as arrays:
+        return dict(arrays)
