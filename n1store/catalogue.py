@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -36,10 +37,7 @@ class Parameter:
             if text not in self.choices:
                 raise ValueError(f"{self.name} is one of {', '.join(self.choices)}")
             return text
-        try:
-            value = int(text)
-        except ValueError:
-            value = self.low - 1
+        value = int(text) if re.fullmatch("-?[0-9]{1,9}", text) else self.low - 1
         if not self.low <= value <= self.high:
             raise ValueError(f"{self.name} is an integer from {self.low} to {self.high}")
         return value
@@ -90,7 +88,7 @@ class Entry:
         module, _, name = self.home.partition(":")
         try:
             codec_class = getattr(importlib.import_module(module), name)
-        except ImportError as error:
+        except (ImportError, AttributeError) as error:
             raise N1StoreError(
                 f"codec {self.name} is not available here ({error}); to install it: {self.install}"
             ) from error
@@ -101,8 +99,10 @@ class Entry:
         """Return the values in ``name=value,name=value``; N1StoreError for a wrong one."""
         known = {parameter.name: parameter for parameter in self.parameters}
         values: dict[str, int | str] = {}
-        for assignment in filter(None, text.split(",")):
-            name, _, value = assignment.partition("=")
+        for assignment in text.split(",") if text else ():
+            name, _, value = (part.strip() for part in assignment.partition("="))
+            if name in values:
+                raise N1StoreError(f"codec {self.name} is given {name} twice")
             if name not in known:
                 valid = f"its parameters are {', '.join(known)}" if known else "it takes none"
                 raise N1StoreError(f"codec {self.name} has no parameter {name!r}; {valid}")
@@ -274,7 +274,7 @@ _ENTRIES = (
         "bytes-bytes",
         "numcodecs.checksum32:CRC32C",
         zarr3=_zarr3_bare,
-        install="pip install google-crc32c",
+        install="pip install google-crc32c crc32c",
     ),
 )
 

@@ -41,8 +41,7 @@ DEFAULT_CODEC = "wavpack"
 
 _MAX_CHUNK_CHANNELS = 64
 _BLOCK_BYTES = 4 * 1024 * 1024  # what a worker encodes at a time, in whole chunks
-_MANY_CHUNKS = 512  # a recording of more chunks in time is put into shards of ...
-_CHUNKS_PER_SHARD = 64  # ... so many
+_CHUNKS_PER_SHARD = 64  # in time; a file for each chunk costs more than encoding it
 _WORTH_PROCESSES = 64 * 1024 * 1024  # below, starting them takes longer than they save
 
 
@@ -123,8 +122,8 @@ def convert(
     zarr_format : {2, 3}, optional
         3 where zarr 3 is installed, else 2. SpikeInterface's layout is always of format 2.
     shard_seconds : float, optional
-        How long a recording a file of chunks holds (format 3); 0 gives each chunk a file.
-        By default, recordings of more than 512 chunks are put into shards of 64.
+        Seconds of chunks that one file holds (format 3); 0 gives each chunk its own. By
+        default 64 chunks.
     workers : int, optional
         How many cores encode; by default all.
     overwrite : bool
@@ -353,13 +352,12 @@ def _grid(
     chunk_samples = 8 * max(2, min(wanted, whole))
     groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
     chunks_in_time = -(-num_samples // chunk_samples)
+    per_shard = _CHUNKS_PER_SHARD
     if shard_seconds is not None:
         per_shard = round(shard_seconds * sampling_frequency / chunk_samples)
-        per_shard = max(1, per_shard) if shard_seconds else 0
-    else:
-        many = zarr_format == 3 and chunks_in_time > _MANY_CHUNKS
-        per_shard = _CHUNKS_PER_SHARD if many else 0
-    return Grid(shape, (chunk_samples, -(-num_channels // groups)), min(per_shard, chunks_in_time))
+    per_shard = max(1, min(per_shard, chunks_in_time))
+    sharded = zarr_format == 3 and shard_seconds != 0 and chunks_in_time * groups > 1
+    return Grid(shape, (chunk_samples, -(-num_channels // groups)), per_shard if sharded else 0)
 
 
 @contextmanager

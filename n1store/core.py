@@ -53,8 +53,8 @@ def adc_decode(codes: np.ndarray) -> np.ndarray:
 def _map(function, values: np.ndarray) -> np.ndarray:
     if values.dtype != _INT16:
         raise TypeError(f"adc takes little-endian int16 samples, not {values.dtype}")
-    if not (values.flags.c_contiguous or values.flags.f_contiguous):
-        values = np.ascontiguousarray(values)
+    if not (values.flags.aligned and (values.flags.c_contiguous or values.flags.f_contiguous)):
+        values = np.require(values, requirements=["C", "A"])
     result = np.empty_like(values, order="A")
     function(values.ctypes.data, result.ctypes.data, values.size)
     return result

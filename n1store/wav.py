@@ -9,6 +9,7 @@ RF64 and BW64 for more than 4 GB (EBU Tech 3306, ITU-R BS.2088).
 """
 
 import os
+import stat
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -28,8 +29,11 @@ SAMPLE_DTYPE = np.dtype("<i2")
 # More than this around the samples is no metadata but a sign of a damaged file.
 MAX_EXTRA_BYTES = 16 * 1024 * 1024
 
+# More than this after the samples that is no chunk is likely to be samples.
+_MAX_UNKNOWN_BYTES = 4096
+
 _PCM, _EXTENSIBLE = 0x0001, 0xFFFE
-_PCM_SUBFORMAT = bytes.fromhex("0100000000001000800000aa00389b71")
+_SUBFORMAT_OF_TAG = bytes.fromhex("00000000 1000 8000 00aa00389b71")  # after the tag itself
 _FORMAT_NAMES = {0x0003: "floating-point", 0x0006: "A-law", 0x0007: "mu-law", 0x0002: "ADPCM"}
 _SIZE_IN_DS64 = 0xFFFFFFFF
 
@@ -113,7 +117,7 @@ class WavTraces:
         `samples` is an integer, an ellipsis or a slice of positive step; `channels` is
         anything that indexes an axis of an ndarray.
         """
-        samples, *channels = key if isinstance(key, tuple) else (key,)
+        samples, *channels = (key if isinstance(key, tuple) else (key,)) or (...,)
         if samples is Ellipsis:
             samples = slice(None)
         if not isinstance(samples, slice):
@@ -184,8 +188,9 @@ def find_wavs(sources: list[Path]) -> list[tuple[Path, str]]:
         else:
             raise N1StoreError(f"{source}: no such file or folder")
         for file in files:
-            absolute = Path(os.path.abspath(file))
-            if found.setdefault(file.resolve(), absolute) is absolute:
+            # Not abspath, which takes ".." after a link for the link's own folder.
+            absolute = Path(os.path.realpath(file.parent), file.name)
+            if found.setdefault(Path(os.path.realpath(file)), absolute) is absolute:
                 depths[absolute] = len(file.relative_to(source).parts) or 1
     while True:
         labels = {path: "/".join(path.parts[1:][-depth:]) for path, depth in depths.items()}
@@ -214,8 +219,6 @@ def open_wav(path: str | os.PathLike) -> WavFile:
         its header says.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise WavError(path, "is not a regular file")
     with _open(path) as file:
         try:
             return _parse(path, file, os.fstat(file.fileno()).st_size)
@@ -225,9 +228,13 @@ def open_wav(path: str | os.PathLike) -> WavFile:
 
 def _open(path: Path) -> BufferedReader:
     try:
+        # Before opening: a pipe would be waited for.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise WavError(path, "is not a regular file")
         return path.open("rb")
-    except OSError as error:
-        raise WavError(path, f"cannot be opened: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WavError(path, f"cannot be opened: {reason}") from error
 
 
 def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
@@ -244,6 +251,8 @@ def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
             if size == _SIZE_IN_DS64:
                 size = size_in_ds64
             break
+        if start > MAX_EXTRA_BYTES:
+            raise WavError(path, "has no samples within its first 16 MiB")
         if start + size > file_size:
             raise WavError(path, f"is cut off inside its {_show(name)} chunk")
         if name == b"ds64":
@@ -255,6 +264,8 @@ def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
 
     if not num_channels:
         raise WavError(path, "has no fmt chunk before its samples")
+    if size == _SIZE_IN_DS64 and size_in_ds64 == _SIZE_IN_DS64:
+        raise WavError(path, "does not say how many samples it holds: repair its header first")
     if start + size > file_size:
         raise WavError(
             path,
@@ -303,8 +314,8 @@ def _parse_fmt(path: Path, content: bytes) -> tuple[int, int]:
     if len(content) < 16:
         raise WavError(path, "has a fmt chunk that is too short")
     tag, num_channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", content)
-    if tag == _EXTENSIBLE and len(content) == 40:
-        tag = _PCM if content[24:40] == _PCM_SUBFORMAT else content[24] | content[25] << 8
+    if tag == _EXTENSIBLE and content[26:40] == _SUBFORMAT_OF_TAG:
+        tag = content[24] | content[25] << 8
     if tag != _PCM or bits != 16:
         kind = "PCM" if tag == _PCM else _FORMAT_NAMES.get(tag, f"format {tag:#06x}")
         raise WavError(path, f"holds {bits}-bit {kind} samples; n1store takes 16-bit PCM")
@@ -326,7 +337,8 @@ def _read_trailer(
     for name, size, position in _chunks(file, start, file_size):
         if name == b"data":
             raise WavError(path, "holds a second data chunk; split it into two files")
-        if position + size > file_size and length > data_size:
+        is_chunk = name.isascii() and name.decode().isprintable() and position + size <= file_size
+        if not is_chunk and length > min(data_size, _MAX_UNKNOWN_BYTES):
             raise _unfinished(path, length)
     file.seek(start)
     return file.read(length)
@@ -351,7 +363,7 @@ def canonical_header(sampling_frequency: int, num_channels: int, num_samples: in
     fmt = struct.pack(
         "<4sIHHIIHH",
         *(b"fmt ", 16, _PCM, num_channels, sampling_frequency),
-        *(sampling_frequency * frame_bytes, frame_bytes, 16),
+        *(sampling_frequency * frame_bytes & 0xFFFFFFFF, frame_bytes, 16),
     )
     if 36 + data_size < _SIZE_IN_DS64:
         riff = struct.pack("<4sI4s", b"RIFF", 36 + data_size, b"WAVE")

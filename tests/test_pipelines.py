@@ -151,7 +151,12 @@ def test_codec_is_lossless_on_hostile_chunks(spec):
 def test_codec_is_lossless_on_a_few_samples(spec):
     pipeline = Pipeline.parse(spec)
     for name in SLOW.get(spec, FEW_SAMPLES):
-        assert_lossless(pipeline, (CHUNKS | FEW_SAMPLES)[name], name)
+        chunk = (CHUNKS | FEW_SAMPLES)[name]
+        if "wavpack" in pipeline.names and chunk.size < 16:
+            with pytest.raises(N1StoreError, match="16 samples"):
+                pipeline.encode(chunk)
+        else:
+            assert_lossless(pipeline, chunk, name)
 
 
 @pytest.mark.parametrize("spec", as_parameters(CATALOGUE))

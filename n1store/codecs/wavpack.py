@@ -5,6 +5,8 @@ from numcodecs.compat import ensure_ndarray
 from wavpack_numcodecs.wavpack import WavPack as _WavPack
 from wavpack_numcodecs.wavpack import compress
 
+from n1store.errors import N1StoreError
+
 
 class WavPack(_WavPack):
     """The codec ``wavpack`` of wavpack-numcodecs: the same settings, the same stream.
@@ -17,7 +19,11 @@ class WavPack(_WavPack):
     def encode(self, buf):
         """Return the stream of `buf`, int16 of shape (num_samples, num_channels)."""
         samples = self._prepare_data(ensure_ndarray(buf))
+        if len(samples) < _MIN_SAMPLES <= samples.size:
+            samples = samples.reshape(-1, 1)  # the stream does not keep the shape anyway
         num_samples, num_channels = samples.shape
+        if num_samples < _MIN_SAMPLES:
+            raise N1StoreError(f"WavPack takes {_MIN_SAMPLES} samples or more, not {num_samples}")
         roomy = np.zeros(2 * samples.size + 1024 * (num_channels + 1), samples.dtype)
         roomy[: samples.size] = samples.reshape(-1)
         return compress(
@@ -26,4 +32,5 @@ class WavPack(_WavPack):
         )
 
 
+_MIN_SAMPLES = 16
 _INT16_ID = 1  # in wavpack-numcodecs' numbering of dtypes
