@@ -28,7 +28,7 @@ test: setup
 
 # An ordinary installation, so that what a wheel holds is tried too.
 test-compat: setup .venv-compat/ready
-	.venv-compat/bin/pytest tests tests/compat
+	.venv-compat/bin/pytest tests tests/with_spikeinterface.py
 
 .venv-compat/ready: pyproject.toml CMakeLists.txt $(SOURCES) $(shell find n1store -name '*.py')
 	@$(call new_environment,.venv-compat)

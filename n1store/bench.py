@@ -25,7 +25,8 @@ from n1store.errors import N1StoreError
 from n1store.parallel import available_cores
 from n1store.recording import Recording
 from n1store.sizes import StoreSizes, measure_sizes
-from n1store.stores.zarr import Grid, ZarrStore
+from n1store.stores.grid import Grid
+from n1store.stores.zarr import ZarrStore
 from n1store.verification import read_chunks
 
 WINDOW_SECONDS = (1.0, 10.0)

@@ -27,7 +27,8 @@ from n1store.pipeline import Pipeline
 from n1store.sizes import StoreSizes, measure_sizes
 from n1store.sources import SourceFile
 from n1store.stores.files import create_files
-from n1store.stores.zarr import CHECKSUM, ArrayWriter, Grid, ZarrStore, ZarrWriter
+from n1store.stores.grid import Grid
+from n1store.stores.zarr import CHECKSUM, ArrayWriter, ZarrStore, ZarrWriter
 from n1store.wav import (
     WavError,
     WavFile,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numcodecs.abc import Codec
-from numcodecs.compat import ensure_bytes
+from numcodecs.compat import ensure_bytes, ensure_ndarray
 
 from n1store.catalogue import Entry, find
 from n1store.errors import N1StoreError
@@ -71,6 +71,13 @@ class Pipeline:
         for _, codec in self.stages:
             encoded = codec.encode(encoded)
         return ensure_bytes(encoded)
+
+    def decode(self, payload: bytes, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the chunk of int16 and of this shape that was encoded to `payload`."""
+        decoded: Any = payload
+        for _, codec in reversed(self.stages):
+            decoded = codec.decode(decoded)
+        return ensure_ndarray(decoded).reshape(-1).view("<i2").reshape(shape)
 
     def zarr2(self) -> list[dict[str, Any]]:
         """Return the filters of a Zarr format 2 array of these chunks; no compressor."""

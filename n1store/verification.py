@@ -18,7 +18,8 @@ from n1store.errors import N1StoreError, one_line
 from n1store.parallel import available_cores, in_order
 from n1store.recording import Recording
 from n1store.sources import SourceFile
-from n1store.stores.zarr import Grid, StoredArray, ZarrStore
+from n1store.stores.grid import Grid
+from n1store.stores.zarr import StoredArray, ZarrStore
 from n1store.wav import WavError, WavFile, find_wavs, open_wav
 
 

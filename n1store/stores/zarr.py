@@ -9,8 +9,8 @@ which of them is installed does not matter for writing. Reading is left to zarr 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -22,58 +22,13 @@ from n1store.errors import N1StoreError, one_line
 from n1store.pipeline import Pipeline
 from n1store.recording import Recording
 from n1store.stores.files import Files, open_files
+from n1store.stores.grid import DTYPE, Grid
+from n1store.stores.traces import ChunkedTraces
 
-DTYPE = np.dtype("<i2")
 _NO_CHUNK = 2**64 - 1
 
 # The stage that every pipeline ends with, so that any reader notices a changed bit.
 CHECKSUM = {2: "crc32", 3: "crc32c"}
-
-
-@dataclass(frozen=True)
-class Grid:
-    """How an array is cut into chunks.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (num_samples, num_channels) of the array.
-    chunk_shape : tuple of int
-        The same of a chunk; those at the end are padded to it.
-    chunks_per_shard : int
-        How many chunks in time, each time with all channels, share a file; 0: each has its own.
-    """
-
-    shape: tuple[int, int]
-    chunk_shape: tuple[int, int]
-    chunks_per_shard: int = 0
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Chunks in time and across channels."""
-        samples, channels = (
-            -(-length // chunk) for length, chunk in zip(self.shape, self.chunk_shape, strict=True)
-        )
-        return samples, channels
-
-    def indices(self) -> Iterator[tuple[int, int]]:
-        """Walk over the chunks in C order, in which they are written and numbered."""
-        samples, channels = self.counts
-        return ((sample, channel) for sample in range(samples) for channel in range(channels))
-
-    def region(self, index: tuple[int, int]) -> tuple[slice, slice]:
-        """Return the part of the array that a chunk holds."""
-        samples, channels = (
-            slice(position * chunk, min((position + 1) * chunk, length))
-            for position, chunk, length in zip(index, self.chunk_shape, self.shape, strict=True)
-        )
-        return samples, channels
-
-    def raw_bytes(self, index: tuple[int, int]) -> int:
-        """Return how many bytes of samples a chunk holds, without padding."""
-        samples, channels = self.region(index)
-        count = (samples.stop - samples.start) * (channels.stop - channels.start)
-        return DTYPE.itemsize * count
 
 
 class ZarrWriter:
@@ -213,6 +168,7 @@ class StoredArray:
 
     def __init__(self, files: Files, path: str):
         self._files = files
+        self._shard_indices: dict[str, np.ndarray] = {}
         self.path = path
         try:
             self._read_format3() if self._has("zarr.json") else self._read_format2()
@@ -221,32 +177,53 @@ class StoredArray:
 
     def stored_bytes(self) -> Iterator[int]:
         """Yield the size of each chunk as stored, in C order; 0 for one that is missing."""
-        if self.grid.chunks_per_shard:
-            yield from self._bytes_in_shards()
-            return
         for index in self.grid.indices():
             try:
-                yield self._files.size(self._key(index))
+                yield self._place(index)[2]
             except KeyError:
                 yield 0
 
-    def _bytes_in_shards(self) -> Iterator[int]:
-        per_shard = self.grid.chunks_per_shard
-        samples, channels = self.grid.counts
-        for shard in range(-(-samples // per_shard)):
-            in_shard = min(per_shard, samples - shard * per_shard)
-            index_bytes = per_shard * channels * 16 + 4
+    def payload(self, index: tuple[int, int]) -> bytes:
+        """Return a chunk as stored; KeyError if it is missing."""
+        return self._files.read(*self._place(index))
+
+    def traces(self, spec: str) -> ChunkedTraces | None:
+        """Return the array's samples, if its chunks are those of the pipeline `spec`."""
+        pipeline = Pipeline.parse(spec)
+        if self._codecs != (pipeline.zarr3() if self._format == 3 else pipeline.zarr2()):
+            return None
+
+        def read_chunk(index: tuple[int, int]) -> np.ndarray:
             try:
-                key = self._key((shard, 0))
-                start = self._files.size(key) - index_bytes
+                return pipeline.decode(self.payload(index), self.grid.chunk_shape)
+            except Exception as error:  # whatever the codecs make of damaged bytes
+                why = "is missing" if isinstance(error, KeyError) else one_line(error)
+                raise N1StoreError(f"chunk {index[0]},{index[1]}: {why}") from error
+
+        return ChunkedTraces(self.grid, read_chunk)
+
+    def _place(self, index: tuple[int, int]) -> tuple[str, int, int]:
+        """Return the file that a chunk is in, where it begins there, and its size."""
+        if not self.grid.chunks_per_shard:
+            key = self._key(index)
+            return key, 0, self._files.size(key)
+        shard, row = divmod(index[0], self.grid.chunks_per_shard)
+        key = self._key((shard, 0))
+        start, size = self._shard_index(key)[row, index[1]]
+        if start == _NO_CHUNK:
+            raise KeyError(f"{key} has no chunk {index}")
+        return key, int(start), int(size)
+
+    def _shard_index(self, key: str) -> np.ndarray:
+        if key not in self._shard_indices:
+            shape = self.grid.chunks_per_shard, self.grid.counts[1], 2
+            start = self._files.size(key) - math.prod(shape) * 8 - 4
+            try:
                 content = _crc32c().decode(self._files.read(key, max(start, 0)))
-                index = np.frombuffer(content, "<u8").reshape(per_shard, channels, 2)
-            except KeyError:
-                index = np.zeros((per_shard, channels, 2), "<u8")
+                self._shard_indices[key] = np.frombuffer(content, "<u8").reshape(shape)
             except (RuntimeError, ValueError) as error:
-                raise N1StoreError(f"array {self.path}: the index of {key} is damaged") from error
-            sizes = np.where(index[..., 0] == _NO_CHUNK, 0, index[..., 1])
-            yield from (int(size) for size in sizes[:in_shard].flat)
+                raise N1StoreError(f"{key}: its index is damaged") from error
+        return self._shard_indices[key]
 
     def _has(self, key: str) -> bool:
         try:
@@ -259,19 +236,20 @@ class StoredArray:
 
     def _read_format3(self) -> None:
         metadata = self._json("zarr.json")
-        shape = metadata["shape"]
         chunk_shape = metadata["chunk_grid"]["configuration"]["chunk_shape"]
         chunks_per_shard = 0
-        if metadata["codecs"][0]["name"] == "sharding_indexed":
-            inner_shape = metadata["codecs"][0]["configuration"]["chunk_shape"]
-            chunks_per_shard = chunk_shape[0] // inner_shape[0]
-            chunk_shape = inner_shape
-        self.grid = Grid(tuple(shape), tuple(chunk_shape), chunks_per_shard)
+        self._format, self._codecs = 3, metadata["codecs"]
+        if self._codecs[0]["name"] == "sharding_indexed":
+            sharding = self._codecs[0]["configuration"]
+            chunks_per_shard = chunk_shape[0] // sharding["chunk_shape"][0]
+            chunk_shape, self._codecs = sharding["chunk_shape"], sharding["codecs"]
+        self.grid = Grid(tuple(metadata["shape"]), tuple(chunk_shape), chunks_per_shard)
         self.attributes = metadata["attributes"]
         self._key = lambda index: f"{self.path}/c.{index[0]}.{index[1]}"
 
     def _read_format2(self) -> None:
         metadata = self._json(".zarray")
+        self._format, self._codecs = 2, metadata["filters"]
         self.grid = Grid(tuple(metadata["shape"]), tuple(metadata["chunks"]))
         self.attributes = self._json(".zattrs")
         self._key = lambda index: f"{self.path}/{index[0]}.{index[1]}"
@@ -311,24 +289,30 @@ class ZarrStore(Mapping[str, Recording]):
         """Return the bytes of all files of the store."""
         return self._files.total_size()
 
-    def __getitem__(self, name: str) -> Recording:
+    def zarr_array(self, name: str) -> Any:
+        """Return a recording's samples as zarr itself opens them, a zarr.Array."""
         path = self.attributes["recordings"][name]
         try:
-            traces = self._root[path]
-            attributes = traces.attrs.asdict()
-            return Recording(
-                name=name,
-                traces=traces,
-                sampling_frequency=attributes["sampling_frequency"],
-                channel_ids=tuple(attributes["channel_ids"]),
-                attributes=attributes,
-            )
+            return self._root[path]
         except N1StoreError:
             raise
         except Exception as error:  # whatever zarr and the codecs make of damaged metadata
             raise N1StoreError(
                 f"{self.path}: recording {name} cannot be opened: {one_line(error)}"
             ) from error
+
+    def __getitem__(self, name: str) -> Recording:
+        array = self.array(name)
+        # Past zarr, whose bookkeeping takes longer than decoding a chunk, where the metadata
+        # say that the chunks are as n1store wrote them.
+        traces = array.traces(self.attributes["codec"])
+        return Recording(
+            name=name,
+            traces=self.zarr_array(name) if traces is None else traces,
+            sampling_frequency=array.attributes["sampling_frequency"],
+            channel_ids=tuple(array.attributes["channel_ids"]),
+            attributes=array.attributes,
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.attributes["recordings"])

@@ -1,0 +1,100 @@
+"""What the README and the examples say is true."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import HAS_WAVPACK, REAL_RECORDINGS, ROOT, ZARR_VERSION
+
+import n1store
+
+README = (ROOT / "README.md").read_text()
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def environment():
+    scripts = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": scripts + os.pathsep + os.environ["PATH"]}
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("documentation") / "data"
+    n1store.synthesize(folder, num_recordings=3, seconds=3)
+    return folder
+
+
+def test_commands_and_snippets_of_the_readme(recordings, environment, tmp_path):
+    (tmp_path / "data").symlink_to(recordings)
+    (commands,) = (block for block in blocks("sh") if "n1store convert" in block)
+    if not HAS_WAVPACK:
+        commands = commands.replace("wavpack", "blosc")
+    subprocess.run(["sh", "-euc", commands], cwd=tmp_path, env=environment, check=True)
+    for path in recordings.iterdir():
+        assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes()
+    snippets = blocks("python")
+    assert len(snippets) == 2
+    for snippet in snippets:
+        subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True)
+
+
+def test_readme_names_only_what_exists():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README, re.MULTILINE):
+        assert (ROOT / target).exists(), target
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_examples(example, recordings, tmp_path):
+    store = tmp_path / "out.zarr"
+    n1store.convert(recordings, store, codec="blosc")
+    arguments = [recordings, tmp_path / "new.zarr"] if "convert" in example.stem else [store]
+    result = subprocess.run(
+        [sys.executable, example, *arguments], capture_output=True, text=True, check=True
+    )
+    for path in recordings.iterdir():
+        assert path.stem in result.stdout
+
+
+def test_demo(recordings, environment, tmp_path):
+    result = subprocess.run(
+        ["sh", ROOT / "examples/demo.sh", recordings],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    table = result.stdout.rpartition("\n\n")[2]
+    assert "10 s windows" in table
+    assert "blosc.zarr" in table
+
+
+@pytest.mark.skipif(ZARR_VERSION < 3, reason="the table is of format 3")
+def test_table_of_the_readme(tmp_path):
+    rows = re.findall(r"^\| `([a-z0-9+]+)`.*?\| ([\d.]+) \| ([\d.]+) \|", README, re.MULTILINE)
+    assert len(rows) >= 8
+    if REAL_RECORDINGS.exists():
+        source, tolerance = REAL_RECORDINGS, 0.01
+    else:
+        source, tolerance = tmp_path / "synthetic", 0.1
+        n1store.synthesize(source, num_recordings=24)
+    for codec, *claims in rows:
+        if codec == "wavpack" and not HAS_WAVPACK:
+            continue
+        for adc, claim in zip([True, False], claims, strict=True):
+            result = n1store.convert(
+                source, tmp_path / "out.zarr", codec=codec, adc=adc, overwrite=True
+            )
+            measured = result.sizes.raw_bytes / result.sizes.stored_bytes
+            assert measured == pytest.approx(float(claim), rel=tolerance), (codec, adc)
