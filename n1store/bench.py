@@ -1,4 +1,4 @@
-"""How fast a store is read: windows at random, and from end to end.
+"""How fast a store is read, through zarr and past it: windows at random, and everything.
 
 The terms are those of Buccino et al. 2023, "Compression strategies for large-scale
 electrophysiology data": a speed in xRT is seconds of recording (all its channels) per second
@@ -13,7 +13,7 @@ import platform
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from n1store.parallel import available_cores
 from n1store.recording import Recording
 from n1store.sizes import StoreSizes, measure_sizes
 from n1store.stores.grid import Grid
-from n1store.stores.zarr import ZarrStore
 from n1store.verification import read_chunks
 
 WINDOW_SECONDS = (1.0, 10.0)
@@ -34,24 +33,28 @@ _SCAN_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class WindowSpeed:
-    """Speed of reading windows of one length at random offsets.
+class Speed:
+    """Speed of reading windows of one length at random offsets, or of everything once.
 
     Attributes
     ----------
-    seconds : float
-        The length that was asked for; recordings that are shorter were read whole.
+    reader : {'n1store', 'zarr'}
+        What was read with: ``n1store.open`` or zarr alone.
+    seconds : float or None
+        Length of the windows; recordings that are shorter were read whole. None: everything.
     xrt, mb_per_s : ndarray of float64, shape (num_windows,)
         Of each window.
     """
 
-    seconds: float
+    reader: str
+    seconds: float | None
     xrt: np.ndarray
     mb_per_s: np.ndarray
 
     def to_dict(self) -> dict[str, Any]:
         """Return median, 5th and 95th percentile, for JSON."""
         return {
+            "reader": self.reader,
             "window_s": self.seconds,
             "windows": len(self.xrt),
             "xrt": _percentiles(self.xrt),
@@ -67,24 +70,22 @@ class Benchmark:
     ----------
     path : Path
     sizes : StoreSizes
-    windows : list of WindowSpeed
-    scan_xrt, scan_mb_per_s : float
-        Of reading everything once, in order.
+    windows, scans : list of Speed
+        Of windows at random, and of reading everything in order.
     """
 
     path: Path
     sizes: StoreSizes
-    windows: list[WindowSpeed]
-    scan_xrt: float
-    scan_mb_per_s: float
+    windows: list[Speed]
+    scans: list[Speed]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it and what it was measured with, for JSON."""
         return {
             "store": str(self.path),
             **self.sizes.to_dict(),
-            "random_access": [window.to_dict() for window in self.windows],
-            "scan": {"xrt": self.scan_xrt, "mb_per_s": self.scan_mb_per_s},
+            "random_access": [speed.to_dict() for speed in self.windows],
+            "scan": [speed.to_dict() for speed in self.scans],
             "measured_with": _environment(),
         }
 
@@ -96,7 +97,7 @@ def benchmark(
     num_windows: int = 100,
     seed: int = 0,
 ) -> Benchmark:
-    """Measure how fast a store is read through zarr, checking all that is read.
+    """Measure how fast a store is read, checking all that is read.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def benchmark(
     num_windows : int
         How many windows of each length.
     seed : int
-        Of the choice of windows.
+        Of the choice of windows, which is the same for every reader.
 
     Raises
     ------
@@ -117,26 +118,25 @@ def benchmark(
     """
     with n1store.stores.open(path) as store:
         sizes = measure_sizes(store)
-        recordings = [store[name] for name in store]
         grids = {name: store.array(name).grid for name in store}
-        if not any(recording.num_samples for recording in recordings):
+        own = [store[name] for name in store]
+        readers = {
+            "n1store": own,
+            "zarr": [replace(each, traces=store.zarr_array(each.name)) for each in own],
+        }
+        if not sizes.raw_bytes:
             raise N1StoreError(f"{path}: holds no samples to read")
-        scan_seconds = _scan(store, recordings)
+        scans = [_time_scan(reader, recordings) for reader, recordings in readers.items()]
         windows = [
-            _time_windows(recordings, grids, seconds, num_windows, np.random.default_rng(seed))
+            _time_windows(reader, recordings, grids, seconds, num_windows, seed)
             for seconds in window_seconds
+            for reader, recordings in readers.items()
         ]
-    return Benchmark(
-        Path(path),
-        sizes,
-        windows,
-        scan_xrt=sizes.duration / scan_seconds,
-        scan_mb_per_s=sizes.raw_bytes / 1e6 / scan_seconds,
-    )
+    return Benchmark(Path(path), sizes, windows, scans)
 
 
-def _scan(store: ZarrStore, recordings: list[Recording]) -> float:
-    """Read everything twice; return the seconds that the second time took."""
+def _time_scan(reader: str, recordings: list[Recording]) -> Speed:
+    """Read everything twice, the second time by the clock."""
     seconds = 0.0
     for recording in recordings:
         chunk_samples, frame_bytes = recording.traces.chunks[0], 2 * recording.num_channels
@@ -151,16 +151,20 @@ def _scan(store: ZarrStore, recordings: list[Recording]) -> float:
                 samples_hash.update(np.ascontiguousarray(samples).data)
         if samples_hash.hexdigest() != recording.attributes["samples_sha256"]:
             raise _differs(recording)
-    return seconds
+    duration = sum(each.duration for each in recordings)
+    megabytes = sum(2 * each.num_samples * each.num_channels for each in recordings) / 1e6
+    return Speed(reader, None, np.array([duration / seconds]), np.array([megabytes / seconds]))
 
 
 def _time_windows(
+    reader: str,
     recordings: list[Recording],
     grids: dict[str, Grid],
     seconds: float,
     num_windows: int,
-    rng: np.random.Generator,
-) -> WindowSpeed:
+    seed: int,
+) -> Speed:
+    rng = np.random.default_rng(seed)
     durations = np.array([recording.duration for recording in recordings])
     xrt, mb_per_s = [], []
     for choice in rng.choice(len(recordings), num_windows, p=durations / durations.sum()):
@@ -176,7 +180,7 @@ def _time_windows(
             raise _differs(recording)
         xrt.append(length / recording.sampling_frequency / elapsed)
         mb_per_s.append(samples.nbytes / 1e6 / elapsed)
-    return WindowSpeed(seconds, np.array(xrt), np.array(mb_per_s))
+    return Speed(reader, seconds, np.array(xrt), np.array(mb_per_s))
 
 
 def _checked_window(recording: Recording, grid: Grid, start: int, length: int) -> np.ndarray:
