@@ -9,6 +9,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,6 +55,9 @@ def replacing(
     lock = os.open(temporary, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (temporary.exists() and os.path.samestat(os.fstat(lock), temporary.stat())):
+            # Another writer took it for abandoned before it was locked.
+            raise N1StoreError(f"{destination}: is being written by another process")
         yield temporary
         # A name must not outlive a power cut that its content did not survive.
         _check(_libc.syncfs(lock), destination)
@@ -91,7 +95,7 @@ def _publish(temporary: Path, destination: Path, overwrite: bool) -> None:
 
 def _remove_abandoned(destination: Path, prefix: str) -> None:
     for entry in sorted(destination.parent.iterdir()):
-        if not (entry.name.startswith(prefix) and entry.name.endswith(_SUFFIX)):
+        if not re.fullmatch(re.escape(prefix) + r"\d+" + re.escape(_SUFFIX), entry.name):
             continue
         with suppress(FileNotFoundError):
             lock = os.open(entry, os.O_RDONLY)

@@ -12,7 +12,6 @@ import os
 import platform
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import numpy as np
 import n1store
 import n1store.stores
 from n1store.errors import N1StoreError
-from n1store.parallel import available_cores
+from n1store.parallel import Workers, available_cores
 from n1store.recording import Recording
 from n1store.sizes import StoreSizes, measure_sizes
 from n1store.stores.grid import Grid
@@ -188,8 +187,8 @@ def _checked_window(recording: Recording, grid: Grid, start: int, length: int) -
     chunk_samples = grid.chunk_shape[0]
     rows = range(start // chunk_samples, -(-(start + length) // chunk_samples))
     window = np.empty((len(rows) * chunk_samples, grid.shape[1]), "<i2")
-    with ThreadPoolExecutor(1) as executor:
-        for index, chunk in read_chunks(recording, grid, executor, rows):
+    with Workers() as workers:
+        for index, chunk in read_chunks(recording, grid, workers, rows):
             if isinstance(chunk, Exception):
                 raise _differs(recording) from chunk
             samples, channels = grid.region(index)

@@ -67,8 +67,6 @@ class Entry:
         What those who read such chunks must have installed beside zarr, if anything.
     install : str
         What to do where `home` cannot be imported.
-    holds_gil : bool
-        Whether encoding in threads would use one core only.
     """
 
     name: str
@@ -81,14 +79,13 @@ class Entry:
     zarr3: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     package: str = ""
     install: str = "pip install n1store"
-    holds_gil: bool = False
 
     def build(self, **values: int | str) -> Codec:
         """Return the numcodecs codec for these values of the parameters."""
         module, _, name = self.home.partition(":")
         try:
             codec_class = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, OSError) as error:
             raise N1StoreError(
                 f"codec {self.name} is not available here ({error}); to install it: {self.install}"
             ) from error
@@ -192,7 +189,6 @@ _ENTRIES = (
         _zarr3_wavpack,
         "wavpack-numcodecs",
         "apt-get install wavpack libwavpack-dev && pip install 'n1store[wavpack]'",
-        holds_gil=True,
     ),
     Entry(
         "zstd",

@@ -6,14 +6,12 @@ import hashlib
 import math
 import os
 import re
-import signal
 import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ import numpy as np
 import n1store
 from n1store.atomic import replacing
 from n1store.errors import N1StoreError
-from n1store.parallel import available_cores, in_order
+from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
 from n1store.sizes import StoreSizes, measure_sizes
 from n1store.sources import SourceFile
@@ -43,7 +41,6 @@ DEFAULT_CODEC = "wavpack"
 _MAX_CHUNK_CHANNELS = 64
 _BLOCK_BYTES = 4 * 1024 * 1024  # what a worker encodes at a time, in whole chunks
 _CHUNKS_PER_SHARD = 64  # in time; a file for each chunk costs more than encoding it
-_WORTH_PROCESSES = 64 * 1024 * 1024  # below, starting them takes longer than they save
 
 
 @dataclass(frozen=True)
@@ -152,6 +149,8 @@ def convert(
     folder = _is_folder(destination)
     if not 0 < chunk_seconds < math.inf or not 0 <= (shard_seconds or 0) < math.inf:
         raise N1StoreError("lengths of chunks and shards must be positive")
+    if workers is not None and workers < 1:
+        raise N1StoreError("at least one worker is needed")
     pipeline = _make_pipeline(codec, adc, zarr_format)
 
     files = find_wavs([Path(source) for source in sources])
@@ -163,10 +162,10 @@ def convert(
     with (
         replacing(destination, overwrite=overwrite, folder=folder) as temporary,
         create_files(temporary, folder=folder) as store_files,
-        _executor(pipeline, plans, workers) as executor,
+        Workers(workers) as encoders,
     ):
         store = ZarrWriter(store_files, zarr_format)
-        written = _write_arrays(store, plans, pipeline, executor, on_error, skipped, progress)
+        written = _write_arrays(store, plans, pipeline, encoders, on_error, skipped, progress)
         _write_groups(store, layout, written, pipeline.spec)
     with ZarrStore(destination) as result:
         return Conversion(
@@ -243,8 +242,8 @@ def _make_pipeline(codec: str, adc: bool, zarr_format: int) -> Pipeline:
 def _refuse_to_replace_sources(files: list[tuple[Path, str]], destination: Path) -> None:
     target = destination.resolve()
     for path, _ in files:
-        source = path.resolve()
-        if source == target or target in source.parents:
+        # Both where a link stands and where it leads to.
+        if any(target in (place, *place.parents) for place in (path, path.resolve())):
             raise N1StoreError(f"{destination}: holds the source {path}; choose another name")
 
 
@@ -361,37 +360,11 @@ def _grid(
     return Grid(shape, (chunk_samples, -(-num_channels // groups)), per_shard if sharded else 0)
 
 
-@contextmanager
-def _executor(pipeline: Pipeline, plans: list[_Plan], workers: int | None) -> Iterator[Executor]:
-    if workers is None:
-        workers = available_cores()
-    if workers < 1:
-        raise N1StoreError("at least one worker is needed")
-    raw_bytes = sum(plan.raw_bytes for plan in plans)
-    if pipeline.holds_gil and workers > 1 and raw_bytes > _WORTH_PROCESSES:
-        # loky's processes, unlike those of the standard library, neither inherit locks of
-        # running threads nor import the user's script again.
-        from loky import ProcessPoolExecutor
-
-        executor = ProcessPoolExecutor(workers, initializer=_ignore_interrupts)
-    else:
-        executor = ThreadPoolExecutor(workers)
-    try:
-        yield executor
-    finally:
-        executor.shutdown(wait=True)
-
-
-def _ignore_interrupts() -> None:
-    # Ctrl-C reaches all processes of the terminal; the one that started these sees to it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _write_arrays(
     store: ZarrWriter,
     plans: list[_Plan],
     pipeline: Pipeline,
-    executor: Executor,
+    workers: Workers,
     on_error: str,
     skipped: list[str],
     progress: Callable[[int, int], None] | None,
@@ -401,7 +374,7 @@ def _write_arrays(
     array: ArrayWriter | None = None
     crcs: list[int] = []
     done, total = 0, sum(plan.raw_bytes for plan in plans)
-    for step, chunks in _encoded(plans, pipeline, executor):
+    for step, chunks in _encoded(plans, pipeline, workers):
         plan = step.plan
         if array is None:
             array, crcs = store.create_array(plan.path, plan.grid, pipeline), []
@@ -429,25 +402,20 @@ def _write_arrays(
 
 
 def _encoded(
-    plans: list[_Plan], pipeline: Pipeline, executor: Executor
+    plans: list[_Plan], pipeline: Pipeline, workers: Workers
 ) -> Iterator[tuple[_Step, list[tuple[bytes, int]]]]:
     """Read and encode all arrays, on all cores, in order, a bounded number of blocks ahead."""
 
-    def submitted() -> Iterator[tuple[_Step, Future | None]]:
+    def calls() -> Iterator[tuple[_Step, Callable | None]]:
         for plan in plans:
             for step in _read(plan):
                 if step.samples is None:
                     yield step, None
                 else:
                     shape = plan.grid.chunk_shape
-                    yield step, executor.submit(_encode_block, pipeline, shape, step.samples)
+                    yield step, partial(_encode_block, pipeline, shape, step.samples)
 
-    try:
-        yield from in_order(submitted(), executor._max_workers + 2)  # type: ignore[attr-defined]
-    except BrokenExecutor as error:
-        raise N1StoreError(
-            "an encoding process died, perhaps for want of memory; try fewer --workers"
-        ) from error
+    return workers.in_order(calls())
 
 
 def _read(plan: _Plan) -> Iterator[_Step]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 import n1store.stores
 from n1store.atomic import replacing
 from n1store.errors import N1StoreError
-from n1store.parallel import available_cores, in_order
+from n1store.parallel import Workers
 from n1store.recording import Recording
 from n1store.sources import SourceFile
 
@@ -59,20 +59,17 @@ def export_wavs(
     written: list[Path] = []
     with (
         n1store.stores.open(path) as store,
-        ThreadPoolExecutor(workers or available_cores()) as executor,
+        Workers(workers) as decoders,
     ):
         folder.mkdir(parents=True, exist_ok=True)
         for done, name in enumerate(store):
             recording = store[name]
-            try:
-                sources = SourceFile.all_of(recording)
-            except (KeyError, TypeError, ValueError) as error:
-                raise N1StoreError(f"{path}: the metadata of {name} are damaged") from error
+            sources = SourceFile.all_of(recording)
             first_channel = 0
             for start in range(0, len(sources), _FILES_AT_ONCE):
                 batch = sources[start : start + _FILES_AT_ONCE]
                 targets = [_target(folder, source) for source in batch]
-                _export(recording, first_channel, batch, targets, overwrite, executor)
+                _export(recording, first_channel, batch, targets, overwrite, decoders)
                 first_channel += sum(source.num_channels for source in batch)
                 written += targets
             if progress is not None:
@@ -96,7 +93,7 @@ def _export(
     sources: list[SourceFile],
     targets: list[Path],
     overwrite: bool,
-    executor: Executor,
+    workers: Workers,
 ) -> None:
     """Write files whose samples are adjacent channels of a recording."""
     with ExitStack() as stack:
@@ -107,7 +104,7 @@ def _export(
             files[-1].write(source.header)
         hashes = [hashlib.sha256(source.header) for source in sources]
         last_channel = first_channel + sum(source.num_channels for source in sources)
-        for samples in _blocks(recording, slice(first_channel, last_channel), executor):
+        for samples in _blocks(recording, slice(first_channel, last_channel), workers):
             channel = 0
             for source, file, file_hash in zip(sources, files, hashes, strict=True):
                 part = samples[:, channel : channel + source.num_channels].tobytes()
@@ -125,15 +122,14 @@ def _export(
                 )
 
 
-def _blocks(recording: Recording, channels: slice, executor: Executor) -> Iterator[np.ndarray]:
+def _blocks(recording: Recording, channels: slice, workers: Workers) -> Iterator[np.ndarray]:
     """Decode whole chunks' worth of samples, on all cores, in order."""
     chunk_samples = recording.traces.chunks[0]
     frame_bytes = 2 * (channels.stop - channels.start)
     block_samples = chunk_samples * max(1, _BLOCK_BYTES // (chunk_samples * frame_bytes))
 
-    def submitted() -> Iterator[tuple[int, Future]]:
-        for start in range(0, recording.num_samples, block_samples):
-            yield start, executor.submit(recording.read, start, start + block_samples, channels)
-
-    ahead = executor._max_workers + 2  # type: ignore[attr-defined]
-    return (block for _, block in in_order(submitted(), ahead))
+    calls = (
+        (start, partial(recording.read, start, start + block_samples, channels))
+        for start in range(0, recording.num_samples, block_samples)
+    )
+    return (block for _, block in workers.in_order(calls))

@@ -60,11 +60,6 @@ class Pipeline:
         """Names of the stages."""
         return [entry.name for entry, _ in self.stages]
 
-    @property
-    def holds_gil(self) -> bool:
-        """Whether encoding in threads would use one core only."""
-        return any(entry.holds_gil for entry, _ in self.stages)
-
     def encode(self, chunk: np.ndarray) -> bytes:
         """Return the bytes to store for a C-contiguous chunk of int16."""
         encoded: Any = chunk

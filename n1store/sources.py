@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from n1store.errors import N1StoreError
 from n1store.recording import Recording
 from n1store.wav import WavFile, canonical_header
 
@@ -43,21 +45,36 @@ class SourceFile:
 
         Raises
         ------
-        KeyError, TypeError, ValueError
-            If the recording's attributes are damaged.
+        N1StoreError
+            If what is kept of them is damaged.
         """
         num_samples, rate = recording.num_samples, int(recording.sampling_frequency)
-        return [cls._from_attributes(s, num_samples, rate) for s in recording.attributes["sources"]]
+        try:
+            sources = [
+                cls._from_attributes(source, num_samples, rate)
+                for source in recording.attributes["sources"]
+            ]
+            if sum(source.num_channels for source in sources) != recording.num_channels:
+                raise ValueError("they have other channels")
+        except (KeyError, TypeError, ValueError, AttributeError, struct.error) as error:
+            raise N1StoreError(
+                f"recording {recording.name}: what is kept of its files is damaged"
+            ) from error
+        return sources
 
     @classmethod
     def _from_attributes(cls, source: Mapping[str, Any], num_samples: int, rate: int) -> SourceFile:
-        num_channels = source["num_channels"]
+        file, sha256, num_channels = source["file"], source["sha256"], source["num_channels"]
+        if not (isinstance(file, str) and isinstance(sha256, str) and "\0" not in file):
+            raise ValueError("file and sha256 are text")
+        if not (type(num_channels) is int and num_channels > 0):
+            raise ValueError("num_channels is a positive integer")
         if "header" in source:
             header = base64.b64decode(source["header"], validate=True)
         else:
             header = canonical_header(rate, num_channels, num_samples)
         trailer = base64.b64decode(source.get("trailer", ""), validate=True)
-        return cls(source["file"], source["sha256"], num_channels, header, trailer)
+        return cls(file, sha256, num_channels, header, trailer)
 
     def to_attributes(self, num_samples: int, rate: int) -> dict[str, Any]:
         """Return what to store; a header that follows from the rest is left out."""

@@ -6,8 +6,8 @@ import hashlib
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,10 +15,10 @@ import numpy as np
 
 import n1store.stores
 from n1store.errors import N1StoreError, one_line
-from n1store.parallel import available_cores, in_order
+from n1store.parallel import Workers
 from n1store.recording import Recording
 from n1store.sources import SourceFile
-from n1store.stores.grid import Grid
+from n1store.stores.grid import DTYPE, Grid
 from n1store.stores.zarr import StoredArray, ZarrStore
 from n1store.wav import WavError, WavFile, find_wavs, open_wav
 
@@ -79,7 +79,7 @@ def verify(
     result = Verification()
     with (
         n1store.stores.open(path) as store,
-        ThreadPoolExecutor(workers or available_cores()) as executor,
+        Workers(workers) as decoders,
     ):
         wavs = _match_wavs(store, [Path(source) for source in sources], result)
         arrays: dict[str, StoredArray] = {}
@@ -91,18 +91,16 @@ def verify(
         total = sum(2 * array.grid.shape[0] * array.grid.shape[1] for array in arrays.values())
         for name, array in arrays.items():
             try:
-                _verify_recording(store[name], array, wavs, executor, result)
+                _verify_recording(store[name], array, wavs, decoders, result)
             except N1StoreError as error:
-                result.problems.append(str(error))
-            except (KeyError, TypeError, ValueError) as error:
-                result.problems.append(f"{name}: its metadata are damaged ({error!r})")
+                result.problems.append(f"{name}: {error}")
             if progress is not None:
                 progress(2 * result.samples, total)
     return result
 
 
 def read_chunks(
-    recording: Recording, grid: Grid, executor: Executor, rows: range | None = None
+    recording: Recording, grid: Grid, workers: Workers, rows: range | None = None
 ) -> Iterator[tuple[tuple[int, int], np.ndarray | Exception]]:
     """Decode a recording's chunks, in C order, and check each against its CRC-32.
 
@@ -110,8 +108,8 @@ def read_chunks(
     ----------
     recording : Recording
     grid : Grid
-    executor : Executor
-        Threads to decode in.
+    workers : Workers
+        To decode with.
     rows : range, optional
         Positions in time of the chunks to read; by default all.
 
@@ -122,45 +120,35 @@ def read_chunks(
         The chunk without padding, or why it cannot be had.
     """
     crcs = recording.attributes["chunk_crc32"]
-    if len(crcs) != 8 * grid.counts[0] * grid.counts[1]:
-        raise ValueError("there is not one checksum for each chunk")
 
     def read(region: tuple[slice, slice], crc: str) -> np.ndarray | Exception:
         try:
             samples = np.ascontiguousarray(recording.traces[region])
         except Exception as error:
             return error
-        if zlib.crc32(samples.data) != int(crc, 16):
+        if samples.dtype != DTYPE or zlib.crc32(samples.data) != int(crc, 16):
             return ValueError("its samples are not those that were stored")
         return samples
 
-    def submitted() -> Iterator[tuple[tuple[int, int], Future]]:
+    def calls() -> Iterator[tuple[tuple[int, int], Callable]]:
         for row in rows if rows is not None else range(grid.counts[0]):
             for group in range(grid.counts[1]):
                 number = row * grid.counts[1] + group
                 crc = crcs[8 * number : 8 * number + 8]
-                yield (row, group), executor.submit(read, grid.region((row, group)), crc)
+                yield (row, group), partial(read, grid.region((row, group)), crc)
 
-    ahead = executor._max_workers + 2  # type: ignore[attr-defined]
-    return in_order(submitted(), ahead)
+    return workers.in_order(calls())
 
 
 def _verify_recording(
     recording: Recording,
     array: StoredArray,
     wavs: dict[str, WavFile],
-    executor: Executor,
+    workers: Workers,
     result: Verification,
 ) -> None:
     grid = array.grid
     sources = SourceFile.all_of(recording)
-    if sum(source.num_channels for source in sources) != grid.shape[1]:
-        raise ValueError("its source files have other channels")
-    missing = {
-        index
-        for index, stored in zip(grid.indices(), array.stored_bytes(), strict=True)
-        if stored == 0
-    }
     samples_hash = hashlib.sha256()
     file_hashes = [hashlib.sha256(source.header) for source in sources]
     columns = _columns(sources)
@@ -168,11 +156,12 @@ def _verify_recording(
     result.problems += [line for comparison in comparisons for line in comparison.begin()]
     damaged_rows = set()
     row: list[np.ndarray] = []
-    for index, chunk in read_chunks(recording, grid, executor):
+    for index, chunk in read_chunks(recording, grid, workers):
         if isinstance(chunk, Exception):
             damaged_rows.add(index[0])
-            why = "is missing" if index in missing else f"cannot be read: {one_line(chunk)}"
-            result.problems.append(f"{recording.name}: chunk {index[0]},{index[1]} {why}")
+            chunk_name = f"chunk {index[0]},{index[1]}"
+            why = one_line(chunk).removeprefix(f"{chunk_name}: ")
+            result.problems.append(f"{recording.name}: {chunk_name}: {why}")
             region = grid.region(index)
             chunk = np.zeros([part.stop - part.start for part in region], "<i2")
         row.append(chunk)
@@ -256,8 +245,8 @@ def _match_wavs(store: ZarrStore, folders: list[Path], result: Verification) -> 
     stored: list[str] = []
     for name in store:
         try:
-            stored += [source["file"] for source in store.array(name).attributes["sources"]]
-        except (N1StoreError, KeyError, TypeError):
+            stored += [source.file for source in SourceFile.all_of(store[name])]
+        except N1StoreError:
             continue  # reported when the recording is read
     by_name: dict[str, list[str]] = {}
     for file in stored:

@@ -16,7 +16,7 @@ from conftest import (
 )
 
 import n1store
-from n1store import N1StoreError, conversion
+from n1store import N1StoreError
 
 CODECS = [
     "adc",
@@ -258,12 +258,19 @@ def test_attributes_hold_independent_checksums(recordings, tmp_path):
 
 
 @needs_wavpack
-def test_processes_give_the_same_store_as_threads(recordings, tmp_path, monkeypatch):
-    threads, processes = tmp_path / "threads.zarr.zip", tmp_path / "processes.zarr.zip"
-    n1store.convert(recordings, threads, codec="wavpack")
-    monkeypatch.setattr(conversion, "_WORTH_PROCESSES", 0)
-    n1store.convert(recordings, processes, codec="wavpack", workers=2)
-    assert threads.read_bytes() == processes.read_bytes()
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+@pytest.mark.parametrize("shape", [(16, 1), (20_000, 1), (250_001, 1), (20_000, 5), (1000, 64)])
+def test_wavpack_stream_is_that_of_wavpack_numcodecs(shape, level):
+    from wavpack_numcodecs.wavpack import WavPack as Theirs
+
+    from n1store.codecs.wavpack import WavPack as Ours
+
+    settings = {"level": level, "num_decoding_threads": 1}
+    noise = np.random.default_rng(0).normal(0, 50, shape)
+    samples = np.cumsum(noise, axis=0).astype(np.int16) // 8
+    stream = Ours(**settings).encode(samples)
+    assert stream == Theirs(**settings).encode(samples)
+    assert Theirs(**settings).decode(stream) == samples.tobytes()
 
 
 @needs_wavpack

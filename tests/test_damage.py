@@ -232,6 +232,8 @@ def test_a_missing_file_is_found(store, tmp_path, variant):
         lines = problems(path)
         assert_named(lines, file, variant[2])
         assert all("missing" in line for line in lines)
+        with n1store.open(path) as opened, pytest.raises(N1StoreError, match="two"):
+            opened["two"].read(0, len(SAMPLES["two"]))
         fails("export", path, tmp_path / "out")
         assert not (tmp_path / "out" / f"{file.parent.name}.wav").exists()
         shutil.rmtree(tmp_path / "out")

@@ -1,36 +1,123 @@
-"""WavPack from wavpack-numcodecs, also for chunks that it cannot make smaller."""
+"""WavPack on all cores: the stream of wavpack-numcodecs, encoded by libwavpack directly.
+
+wavpack-numcodecs keeps Python's lock while it encodes, and gives WavPack no more room than
+the chunk itself takes, so that noise and very short chunks fail. Calling the library through
+ctypes has neither limit, and writes the same bytes.
+"""
+
+import ctypes
 
 import numpy as np
 from numcodecs.compat import ensure_ndarray
+
+# Importing it has loaded the libwavpack that it was built with, which is then the one found.
 from wavpack_numcodecs.wavpack import WavPack as _WavPack
-from wavpack_numcodecs.wavpack import compress
 
 from n1store.errors import N1StoreError
 
 
 class WavPack(_WavPack):
-    """The codec ``wavpack`` of wavpack-numcodecs: the same settings, the same stream.
-
-    That one gives WavPack as many bytes to write to as the chunk has, and fails on noise
-    and on very short chunks, whose streams are longer. This one hands over the samples in
-    a larger buffer, whose length is all that limits the stream.
-    """
+    """The codec ``wavpack`` of wavpack-numcodecs, lossless, with another way to encode."""
 
     def encode(self, buf):
-        """Return the stream of `buf`, int16 of shape (num_samples, num_channels)."""
+        """Return the stream of `buf`, int16 of shape (num_samples, num_channels).
+
+        Raises
+        ------
+        N1StoreError
+            If there are fewer than 16 samples, or WavPack fails.
+        """
         samples = self._prepare_data(ensure_ndarray(buf))
         if len(samples) < _MIN_SAMPLES <= samples.size:
             samples = samples.reshape(-1, 1)  # the stream does not keep the shape anyway
-        num_samples, num_channels = samples.shape
-        if num_samples < _MIN_SAMPLES:
-            raise N1StoreError(f"WavPack takes {_MIN_SAMPLES} samples or more, not {num_samples}")
-        roomy = np.zeros(2 * samples.size + 1024 * (num_channels + 1), samples.dtype)
-        roomy[: samples.size] = samples.reshape(-1)
-        return compress(
-            *(roomy, self.level, num_samples, num_channels, self.bps, _INT16_ID),
-            *(self.dynamic_noise_shaping, self.shaping_weight, self.num_encoding_threads),
-        )
+        if len(samples) < _MIN_SAMPLES:
+            raise N1StoreError(f"WavPack takes {_MIN_SAMPLES} samples or more, not {len(samples)}")
+        return _encode(samples.astype(np.int32, order="C"), _FLAGS[self.level])
 
 
 _MIN_SAMPLES = 16
-_INT16_ID = 1  # in wavpack-numcodecs' numbering of dtypes
+_MAX_BLOCK_SAMPLES = 120_000  # as wavpack-numcodecs has it
+
+# CONFIG_PAIR_UNDEF_CHANS with CONFIG_FAST_FLAG, nothing, CONFIG_HIGH_FLAG, and that with
+# CONFIG_VERY_HIGH_FLAG, of wavpack.h.
+_FLAGS = {level: 0x20000000 | flag for level, flag in {1: 0x200, 2: 0, 3: 0x800, 4: 0x1800}.items()}
+
+
+class _Config(ctypes.Structure):
+    """WavpackConfig of wavpack.h."""
+
+    _fields_ = (
+        ("bitrate", ctypes.c_float),
+        ("shaping_weight", ctypes.c_float),
+        ("bits_per_sample", ctypes.c_int),
+        ("bytes_per_sample", ctypes.c_int),
+        ("qmode", ctypes.c_int),
+        ("flags", ctypes.c_int),
+        ("xmode", ctypes.c_int),
+        ("num_channels", ctypes.c_int),
+        ("float_norm_exp", ctypes.c_int),
+        ("block_samples", ctypes.c_int32),
+        ("worker_threads", ctypes.c_int32),
+        ("sample_rate", ctypes.c_int32),
+        ("channel_mask", ctypes.c_int32),
+        ("md5_checksum", ctypes.c_ubyte * 16),
+        ("md5_read", ctypes.c_ubyte),
+        ("num_tag_strings", ctypes.c_int),
+        ("tag_strings", ctypes.c_void_p),
+    )
+
+
+_BlockOutput = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)
+
+
+def _load() -> ctypes.CDLL:
+    library = ctypes.CDLL("libwavpack.so.1")
+    library.WavpackOpenFileOutput.restype = ctypes.c_void_p
+    library.WavpackOpenFileOutput.argtypes = [_BlockOutput, ctypes.c_void_p, ctypes.c_void_p]
+    library.WavpackSetConfiguration.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32]
+    library.WavpackPackInit.argtypes = [ctypes.c_void_p]
+    library.WavpackPackSamples.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32]
+    library.WavpackFlushSamples.argtypes = [ctypes.c_void_p]
+    library.WavpackCloseFile.argtypes = [ctypes.c_void_p]
+    return library
+
+
+_library = _load()
+
+
+def _encode(samples: np.ndarray, flags: int) -> bytes:
+    """Encode int32 samples, whose values are of 16 bits, of shape (num_samples, num_channels)."""
+    num_samples, num_channels = samples.shape
+    blocks: list[bytes] = []
+
+    def keep_block(_, data: int, length: int) -> int:
+        blocks.append(ctypes.string_at(data, length))
+        return 1
+
+    block_samples = num_samples
+    while block_samples > _MAX_BLOCK_SAMPLES:
+        block_samples = (block_samples + 1) // 2
+    config = _Config(
+        bits_per_sample=16,
+        bytes_per_sample=2,
+        flags=flags,
+        num_channels=num_channels,
+        block_samples=block_samples,
+        sample_rate=32_000,  # not known here, and not used
+    )
+    block_output = _BlockOutput(keep_block)
+    context = _library.WavpackOpenFileOutput(block_output, None, None)
+    if not context:
+        raise MemoryError("WavPack could not be started")
+    try:
+        done = (
+            _library.WavpackSetConfiguration(context, ctypes.byref(config), num_samples)
+            and _library.WavpackPackInit(context)
+            and _library.WavpackPackSamples(context, samples.ctypes.data, num_samples)
+            and _library.WavpackFlushSamples(context)
+        )
+    finally:
+        _library.WavpackCloseFile(context)
+    if not done:
+        raise N1StoreError(f"WavPack cannot encode a chunk of {num_channels} channels")
+    return b"".join(blocks)

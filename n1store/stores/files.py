@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import IO, Literal, Self
 
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, one_line
 
 
 class Files(ABC):
@@ -92,7 +95,7 @@ class FolderFiles(Files):
     def _missing_is_key_error() -> Iterator[None]:
         try:
             yield
-        except (FileNotFoundError, NotADirectoryError) as error:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise KeyError(str(error)) from None
 
 
@@ -103,23 +106,34 @@ def _size_below(folder: str) -> int:
         )
 
 
+# What zipfile makes of a damaged file.
+_DAMAGE = (
+    *(zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OverflowError),
+    *(struct.error, zlib.error, ValueError),
+)
+
+
 class ZipFiles(Files):
     """Files in a zip file, uncompressed, as Zarr's ZipStore reads it."""
 
     def __init__(self, path: Path, mode: Literal["r", "w"]):
         self._path = path
+        self._lock = Lock()
+        self._created: IO[bytes] | None = None
         try:
             self._zip = zipfile.ZipFile(path, mode, zipfile.ZIP_STORED)
-        except zipfile.BadZipFile:
+        except _DAMAGE:
             raise N1StoreError(f"{path}: is not a zip file, or an incomplete one") from None
 
     def create(self, key: str) -> IO[bytes]:
         info = zipfile.ZipInfo(key)  # dated 1980, so that equal stores are equal files
         info.external_attr = 0o644 << 16
-        return self._zip.open(info, "w", force_zip64=True)
+        self._created = self._zip.open(info, "w", force_zip64=True)
+        return self._created
 
     def read(self, key: str, start: int = 0, length: int = -1) -> bytes:
-        with self._zip.open(key) as file:
+        # From Python 3.12 on, seeking in one member of a zip file moves the others' positions.
+        with self._lock, self._damage_is_our_error(), self._zip.open(key) as file:
             file.seek(start)
             return file.read(length)
 
@@ -136,9 +150,24 @@ class ZipFiles(Files):
         self._zip.close()
 
     def __exit__(self, *error: object) -> None:
-        # After a failure the file is thrown away: failing to complete it is no second one.
-        with suppress(*[OSError, ValueError] if error[0] else []):
+        if error[0] is None:
             self.close()
+            return
+        # The file is thrown away: failing to complete it, now or when Python cleans up, is
+        # no second failure.
+        for unfinished in (self._created, self._zip):
+            with suppress(OSError, ValueError):
+                if unfinished is not None:
+                    unfinished.close()
+
+    @contextmanager
+    def _damage_is_our_error(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyError:
+            raise
+        except _DAMAGE as error:
+            raise N1StoreError(f"{self._path}: is damaged: {one_line(error)}") from error
 
 
 def open_files(path: Path) -> Files:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
 
-from n1store.parallel import available_cores
+from n1store.parallel import Workers
 from n1store.stores.grid import DTYPE, Grid
 
 
@@ -70,7 +69,7 @@ class ChunkedTraces:
             if window.size
         ]
         if len(indices) > 1:
-            for _ in _threads(os.getpid()).map(fill, indices):
+            for _ in _workers(os.getpid()).map(fill, indices):
                 pass  # raises what a thread raised
         else:
             for index in indices:
@@ -109,6 +108,6 @@ def _extent(key, length: int) -> tuple[int, int, slice | int | np.ndarray]:
 
 
 @cache
-def _threads(process_id: int) -> ThreadPoolExecutor:
+def _workers(process_id: int) -> Workers:
     """Return the threads that decode; a forked process, which inherits none, gets its own."""
-    return ThreadPoolExecutor(available_cores(), thread_name_prefix="n1store")
+    return Workers()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -172,8 +173,11 @@ class StoredArray:
         self.path = path
         try:
             self._read_format3() if self._has("zarr.json") else self._read_format2()
-        except (KeyError, ValueError, TypeError, IndexError) as error:
-            raise N1StoreError(f"array {path}: its metadata are missing or damaged") from error
+            _check_attributes(self.attributes, self.grid)
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise N1StoreError(
+                f"array {path}: its metadata are missing or damaged: {one_line(error)}"
+            ) from error
 
     def stored_bytes(self) -> Iterator[int]:
         """Yield the size of each chunk as stored, in C order; 0 for one that is missing."""
@@ -190,7 +194,7 @@ class StoredArray:
     def traces(self, spec: str) -> ChunkedTraces | None:
         """Return the array's samples, if its chunks are those of the pipeline `spec`."""
         pipeline = Pipeline.parse(spec)
-        if self._codecs != (pipeline.zarr3() if self._format == 3 else pipeline.zarr2()):
+        if self._metadata != self._expected(pipeline):
             return None
 
         def read_chunk(index: tuple[int, int]) -> np.ndarray:
@@ -235,24 +239,58 @@ class StoredArray:
         return json.loads(self._files.read(f"{self.path}/{key}"))
 
     def _read_format3(self) -> None:
-        metadata = self._json("zarr.json")
+        self._metadata = metadata = self._json("zarr.json")
         chunk_shape = metadata["chunk_grid"]["configuration"]["chunk_shape"]
         chunks_per_shard = 0
-        self._format, self._codecs = 3, metadata["codecs"]
-        if self._codecs[0]["name"] == "sharding_indexed":
-            sharding = self._codecs[0]["configuration"]
-            chunks_per_shard = chunk_shape[0] // sharding["chunk_shape"][0]
-            chunk_shape, self._codecs = sharding["chunk_shape"], sharding["codecs"]
+        if metadata["codecs"][0]["name"] == "sharding_indexed":
+            inner_shape = metadata["codecs"][0]["configuration"]["chunk_shape"]
+            chunks_per_shard = chunk_shape[0] // inner_shape[0]
+            chunk_shape = inner_shape
         self.grid = Grid(tuple(metadata["shape"]), tuple(chunk_shape), chunks_per_shard)
         self.attributes = metadata["attributes"]
         self._key = lambda index: f"{self.path}/c.{index[0]}.{index[1]}"
+        self._expected = lambda pipeline: _zarr3_array(self.grid, pipeline.zarr3(), self.attributes)
+        _require(metadata["data_type"] == "int16", "its samples are not int16")
 
     def _read_format2(self) -> None:
-        metadata = self._json(".zarray")
-        self._format, self._codecs = 2, metadata["filters"]
+        self._metadata = metadata = self._json(".zarray")
         self.grid = Grid(tuple(metadata["shape"]), tuple(metadata["chunks"]))
         self.attributes = self._json(".zattrs")
         self._key = lambda index: f"{self.path}/{index[0]}.{index[1]}"
+        self._expected = lambda pipeline: _zarr2_array(
+            self.grid.shape, self.grid.chunk_shape, DTYPE, pipeline.zarr2()
+        )
+        _require(metadata["dtype"] == DTYPE.str, "its samples are not int16")
+
+
+def _check_attributes(attributes: dict[str, Any], grid: Grid) -> None:
+    lengths = (*grid.shape, *grid.chunk_shape)
+    _require(
+        len(grid.shape) == len(grid.chunk_shape) == 2
+        and all(type(length) is int and length >= 0 for length in lengths)
+        and min(grid.chunk_shape) > 0,
+        "shape and chunks are not those of samples and channels",
+    )
+    rate, channel_ids = attributes["sampling_frequency"], attributes["channel_ids"]
+    _require(
+        isinstance(rate, float | int) and 0 < rate < math.inf,
+        "sampling_frequency is not a positive number",
+    )
+    _require(
+        len(channel_ids) == grid.shape[1] and all(isinstance(name, str) for name in channel_ids),
+        "channel_ids does not name the channels",
+    )
+    crcs = attributes["chunk_crc32"]
+    _require(
+        len(crcs) == 8 * math.prod(grid.counts) and bool(re.fullmatch("[0-9a-f]*", crcs)),
+        "chunk_crc32 has not one checksum for each chunk",
+    )
+    _require(isinstance(attributes["samples_sha256"], str), "samples_sha256 is no checksum")
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ValueError(otherwise)
 
 
 class ZarrStore(Mapping[str, Recording]):
@@ -272,14 +310,16 @@ class ZarrStore(Mapping[str, Recording]):
         for key, self.zarr_format in (("zarr.json", 3), (".zattrs", 2)):
             try:
                 content = json.loads(self._files.read(key))
-            except (KeyError, ValueError):
-                continue
-            attributes = content.get("attributes", {}) if self.zarr_format == 3 else content
-            if "n1store" in attributes:
+                attributes = content["attributes"] if self.zarr_format == 3 else content
                 self.attributes = attributes["n1store"]
+                recordings = self.attributes["recordings"]
+                strings = [self.attributes["codec"], *recordings.keys(), *recordings.values()]
+                _require(all(isinstance(part, str) for part in strings), "not what n1store writes")
                 return
+            except (KeyError, ValueError, TypeError, AttributeError):
+                continue
         self._files.close()
-        raise N1StoreError(f"{path}: is not a store written by n1store")
+        raise N1StoreError(f"{path}: is not a store written by n1store, or is damaged")
 
     def array(self, name: str) -> StoredArray:
         """Return a recording's array as its files show it."""
