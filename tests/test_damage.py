@@ -306,7 +306,7 @@ def test_all_damaged_chunks_are_listed(store, variant):
     lines = problems(path)
     for name in NAMES:
         for chunk in range(5):
-            assert any(f"{name}: chunk {chunk},0 " in line for line in lines)
+            assert any(f"{name}: chunk {chunk},0:" in line for line in lines)
     assert len(lines) == 10
 
 

@@ -245,31 +245,6 @@ def test_no_process_outlives_the_conversion(huge, out, number, whole_group, dela
         assert names(out) == []
 
 
-@needs_wavpack
-def test_a_worker_that_is_killed_ends_the_conversion(huge, out):
-    options = ["--codec", "wavpack", "--chunk-seconds", "0.1", "--workers", "2"]
-    process = start("convert", huge, out / "x.zarr", *options)
-    try:
-        wait_for_partial(process, out)
-        time.sleep(0.9)
-        # As the kernel does when memory is short.
-        for member in filter(is_worker, set(members(process.pid)) - {process.pid}):
-            os.kill(member, signal.SIGKILL)
-        assert wait_for(lambda: process.poll() is not None, 5), "does not end"
-        code, lines = end(process)
-    finally:
-        for member in members(process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(member, signal.SIGKILL)
-    assert_one_line(lines, "process died")
-    assert code == 1
-    assert names(out) == []
-
-
-def is_worker(process):
-    return b"tracker" not in Path(f"/proc/{process}/cmdline").read_bytes()
-
-
 # Failing writes
 
 
