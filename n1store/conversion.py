@@ -8,8 +8,7 @@ import os
 import re
 import time
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,25 +21,22 @@ from n1store.atomic import replacing
 from n1store.errors import N1StoreError
 from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
+from n1store.plan import LAYOUTS, ArrayPlan, plan_arrays
 from n1store.sizes import StoreSizes, measure_sizes
 from n1store.sources import SourceFile
 from n1store.stores.files import create_files
-from n1store.stores.grid import Grid
-from n1store.stores.zarr import CHECKSUM, ArrayWriter, ZarrStore, ZarrWriter
+from n1store.stores.zarr import ArrayWriter, ZarrStore, ZarrWriter
+from n1store.stores.zarr_formats import FORMATS, ZarrFormat
 from n1store.wav import (
     WavError,
     WavFile,
-    default_channel_ids,
     find_wavs,
     open_wav,
 )
 
-LAYOUTS = ("recordings", "channels", "spikeinterface")
 DEFAULT_CODEC = "wavpack"
 
-_MAX_CHUNK_CHANNELS = 64
 _BLOCK_BYTES = 4 * 1024 * 1024  # what a worker encodes at a time, in whole chunks
-_CHUNKS_PER_SHARD = 64  # in time; a file for each chunk costs more than encoding it
 
 
 @dataclass(frozen=True)
@@ -145,26 +141,26 @@ def convert(
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     destination = Path(destination)
-    zarr_format = _choose_format(zarr_format, layout, shard_seconds)
+    chosen_format = _choose_format(zarr_format, layout, shard_seconds)
     folder = _is_folder(destination)
     if not 0 < chunk_seconds < math.inf or not 0 <= (shard_seconds or 0) < math.inf:
         raise N1StoreError("lengths of chunks and shards must be positive")
     if workers is not None and workers < 1:
         raise N1StoreError("at least one worker is needed")
-    pipeline = _make_pipeline(codec, adc, zarr_format)
+    pipeline = _make_pipeline(codec, adc, chosen_format)
 
     files = find_wavs([Path(source) for source in sources])
     _refuse_to_replace_sources(files, destination)
     skipped: list[str] = []
     wavs = list(_open_wavs(files, on_error, skipped))
-    plans = _plan(wavs, layout, zarr_format, chunk_seconds, shard_seconds)
+    plans = plan_arrays(wavs, layout, chosen_format.number, chunk_seconds, shard_seconds)
 
     with (
         replacing(destination, overwrite=overwrite, folder=folder) as temporary,
         create_files(temporary, folder=folder) as store_files,
         Workers(workers) as encoders,
     ):
-        store = ZarrWriter(store_files, zarr_format)
+        store = ZarrWriter(store_files, chosen_format)
         written = _write_arrays(store, plans, pipeline, encoders, on_error, skipped, progress)
         _write_groups(store, layout, written, pipeline.spec)
     with ZarrStore(destination) as result:
@@ -174,36 +170,16 @@ def convert(
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
-    """An array to write: its name, place and grid, and the files it is read from."""
-
-    name: str
-    path: str
-    wavs: tuple[WavFile, ...]
-    labels: tuple[str, ...]
-    channel_ids: tuple[str, ...]
-    grid: Grid
-
-    @property
-    def sampling_frequency(self) -> int:
-        return self.wavs[0].sampling_frequency
-
-    @property
-    def raw_bytes(self) -> int:
-        return sum(wav.num_samples * wav.frame_bytes for wav in self.wavs)
-
-
-@dataclass(frozen=True, eq=False)
 class _Step:
     """One step of writing an array: a block of whole chunks, or its end, or why it failed."""
 
-    plan: _Plan
+    plan: ArrayPlan
     samples: np.ndarray | None = None
     checksums: dict[str, Any] | None = None
     error: WavError | None = None
 
 
-def _choose_format(zarr_format: int | None, layout: str, shard_seconds: float | None) -> int:
+def _choose_format(zarr_format: int | None, layout: str, shard_seconds: float | None) -> ZarrFormat:
     if layout not in LAYOUTS:
         raise N1StoreError(f"no layout is called {layout!r}; there are {', '.join(LAYOUTS)}")
     if layout == "spikeinterface":
@@ -214,11 +190,11 @@ def _choose_format(zarr_format: int | None, layout: str, shard_seconds: float | 
         from importlib.metadata import version
 
         zarr_format = 3 if int(version("zarr").split(".")[0]) >= 3 else 2
-    if zarr_format not in (2, 3):
+    if zarr_format not in FORMATS:
         raise N1StoreError(f"there is no Zarr format {zarr_format}; there are 2 and 3")
     if shard_seconds and zarr_format == 2:
         raise N1StoreError("shards need Zarr format 3")
-    return zarr_format
+    return FORMATS[zarr_format]
 
 
 def _is_folder(destination: Path) -> bool:
@@ -229,12 +205,12 @@ def _is_folder(destination: Path) -> bool:
     raise N1StoreError(f"{destination}: the store's name must end in .zarr or .zarr.zip")
 
 
-def _make_pipeline(codec: str, adc: bool, zarr_format: int) -> Pipeline:
+def _make_pipeline(codec: str, adc: bool, zarr_format: ZarrFormat) -> Pipeline:
     spec = codec
     if adc and "adc" not in Pipeline.parse(codec).names:
         spec = f"adc+{spec}"
-    pipeline = Pipeline.parse(f"{spec}+{CHECKSUM[zarr_format]}")
-    if zarr_format == 3:
+    pipeline = Pipeline.parse(f"{spec}+{zarr_format.checksum}")
+    if zarr_format.number == 3:
         pipeline.zarr3()  # raises if it cannot be described
     return pipeline
 
@@ -267,110 +243,17 @@ def _open_wavs(
         raise N1StoreError(f"none of the sources can be read; the first: {skipped[0]}")
 
 
-def _plan(
-    wavs: list[tuple[WavFile, str]],
-    layout: str,
-    zarr_format: int,
-    chunk_seconds: float,
-    shard_seconds: float | None,
-) -> list[_Plan]:
-    names = _names([label for _, label in wavs])
-
-    def plan(name: str, path: str, members: Sequence[int], channel_ids: Sequence[str]) -> _Plan:
-        first = wavs[members[0]][0]
-        shape = first.num_samples, len(channel_ids)
-        return _Plan(
-            name,
-            path,
-            tuple(wavs[member][0] for member in members),
-            tuple(wavs[member][1] for member in members),
-            tuple(channel_ids),
-            _grid(shape, first.sampling_frequency, zarr_format, chunk_seconds, shard_seconds),
-        )
-
-    if layout == "channels":
-        _require_alike(wavs, "num_samples", "samples")
-        _require_alike(wavs, "sampling_frequency", "Hz")
-        channel_ids = [
-            name if wav.num_channels == 1 else f"{name}-{channel}"
-            for name, (wav, _) in zip(names, wavs, strict=True)
-            for channel in range(wav.num_channels)
-        ]
-        return [plan("traces", "recordings/traces", range(len(wavs)), channel_ids)]
-    if layout == "spikeinterface":
-        _require_alike(wavs, "num_channels", "channels")
-        _require_alike(wavs, "sampling_frequency", "Hz")
-        paths = [f"traces_seg{segment}" for segment in range(len(wavs))]
-    else:
-        paths = [f"recordings/{name}" for name in names]
-    return [
-        plan(name, path, [member], default_channel_ids(wavs[member][0].num_channels))
-        for member, (name, path) in enumerate(zip(names, paths, strict=True))
-    ]
-
-
-def _require_alike(wavs: list[tuple[WavFile, str]], attribute: str, unit: str) -> None:
-    first, expected = wavs[0][0], getattr(wavs[0][0], attribute)
-    for wav, _ in wavs:
-        if getattr(wav, attribute) != expected:
-            raise WavError(
-                wav.path,
-                f"has {getattr(wav, attribute)} {unit}, {first.path.name} has {expected}; "
-                "this layout takes files that agree, --layout recordings takes any",
-            )
-
-
-def _names(labels: list[str]) -> list[str]:
-    """Name recordings by file stem, with the folders in front where stems are not unique."""
-    paths = [Path(label).with_suffix("") for label in labels]
-    counts = Counter(path.name for path in paths)
-    names: list[str] = []
-    for path in paths:
-        name = path.name if counts[path.name] == 1 else "_".join(path.parts)
-        # What Zarr does not allow as the name of a node.
-        name = re.sub(r"[^\w.\- ]", "_", name).replace("zarr.json", "zarr_json")
-        name = unique = re.sub(r"^(\.|__)+", "", name) or "recording"
-        number = 2
-        while unique in names:
-            unique = f"{name}_{number}"
-            number += 1
-        names.append(unique)
-    return names
-
-
-def _grid(
-    shape: tuple[int, int],
-    sampling_frequency: int,
-    zarr_format: int,
-    chunk_seconds: float,
-    shard_seconds: float | None,
-) -> Grid:
-    num_samples, num_channels = shape
-    # Blosc shuffles bits in groups of eight samples, and else silently leaves them as they are;
-    # WavPack takes no fewer than 16.
-    wanted, whole = round(chunk_seconds * sampling_frequency / 8), -(-num_samples // 8)
-    chunk_samples = 8 * max(2, min(wanted, whole))
-    groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
-    chunks_in_time = -(-num_samples // chunk_samples)
-    per_shard = _CHUNKS_PER_SHARD
-    if shard_seconds is not None:
-        per_shard = round(shard_seconds * sampling_frequency / chunk_samples)
-    per_shard = max(1, min(per_shard, chunks_in_time))
-    sharded = zarr_format == 3 and shard_seconds != 0 and chunks_in_time * groups > 1
-    return Grid(shape, (chunk_samples, -(-num_channels // groups)), per_shard if sharded else 0)
-
-
 def _write_arrays(
     store: ZarrWriter,
-    plans: list[_Plan],
+    plans: list[ArrayPlan],
     pipeline: Pipeline,
     workers: Workers,
     on_error: str,
     skipped: list[str],
     progress: Callable[[int, int], None] | None,
-) -> list[_Plan]:
+) -> list[ArrayPlan]:
     """Write the arrays one after the other; return those that were not skipped."""
-    written: list[_Plan] = []
+    written: list[ArrayPlan] = []
     array: ArrayWriter | None = None
     crcs: list[int] = []
     done, total = 0, sum(plan.raw_bytes for plan in plans)
@@ -402,7 +285,7 @@ def _write_arrays(
 
 
 def _encoded(
-    plans: list[_Plan], pipeline: Pipeline, workers: Workers
+    plans: list[ArrayPlan], pipeline: Pipeline, workers: Workers
 ) -> Iterator[tuple[_Step, list[tuple[bytes, int]]]]:
     """Read and encode all arrays, on all cores, in order, a bounded number of blocks ahead."""
 
@@ -418,7 +301,7 @@ def _encoded(
     return workers.in_order(calls())
 
 
-def _read(plan: _Plan) -> Iterator[_Step]:
+def _read(plan: ArrayPlan) -> Iterator[_Step]:
     """Read an array in blocks of whole chunks, then give the checksums of what was read."""
     chunk_samples = plan.grid.chunk_shape[0]
     frame_bytes = sum(wav.frame_bytes for wav in plan.wavs)
@@ -454,11 +337,11 @@ def _encode_block(
     """Encode a block of whole chunks; return payload and CRC-32 of the samples of each."""
     return [
         (pipeline.encode(_padded(chunk, chunk_shape)), zlib.crc32(chunk.data))
-        for chunk in chunks_of(samples, chunk_shape)
+        for chunk in _chunks_of(samples, chunk_shape)
     ]
 
 
-def chunks_of(samples: np.ndarray, chunk_shape: tuple[int, int]) -> Iterator[np.ndarray]:
+def _chunks_of(samples: np.ndarray, chunk_shape: tuple[int, int]) -> Iterator[np.ndarray]:
     """Cut whole chunks, C-contiguous and in C order, out of (num_samples, num_channels)."""
     for start in range(0, samples.shape[0], chunk_shape[0]):
         for channel in range(0, samples.shape[1], chunk_shape[1]):
@@ -474,7 +357,7 @@ def _padded(chunk: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.pad(chunk, missing, mode="edge")
 
 
-def _attributes(plan: _Plan, checksums: dict[str, Any], crcs: list[int]) -> dict[str, Any]:
+def _attributes(plan: ArrayPlan, checksums: dict[str, Any], crcs: list[int]) -> dict[str, Any]:
     files = zip(plan.wavs, plan.labels, checksums["file_sha256"], strict=True)
     return {
         "sampling_frequency": float(plan.sampling_frequency),
@@ -488,7 +371,7 @@ def _attributes(plan: _Plan, checksums: dict[str, Any], crcs: list[int]) -> dict
     }
 
 
-def _write_groups(store: ZarrWriter, layout: str, plans: list[_Plan], codec: str) -> None:
+def _write_groups(store: ZarrWriter, layout: str, plans: list[ArrayPlan], codec: str) -> None:
     root: dict[str, Any] = {
         "n1store": {
             "version": n1store.__version__,
@@ -511,7 +394,7 @@ def _write_groups(store: ZarrWriter, layout: str, plans: list[_Plan], codec: str
             "provenance": None,
         }
         store.write_small_array("channel_ids", np.array(plans[0].channel_ids))
-        store.write_group("properties")
+        store.write_group("properties", {})
     else:
-        store.write_group("recordings")
+        store.write_group("recordings", {})
     store.finish(root)

@@ -1,0 +1,175 @@
+"""The metadata of Zarr formats 2 and 3, written and read as their specifications have them.
+
+Formats 2 and 3: https://zarr-specs.readthedocs.io. Each class says which small JSON files make
+a folder a group or an array of samples, and what the files of chunks are called.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from n1store.pipeline import Pipeline
+from n1store.stores.grid import DTYPE, Grid
+
+Json = dict[str, Any]
+
+_DIMENSIONS = ["time", "channel"]
+
+
+class ZarrFormat(ABC):
+    """A version of the Zarr format.
+
+    Attributes
+    ----------
+    number : int
+    root_file : str
+        The file of the root group that holds its attributes.
+    checksum : str
+        The stage that every pipeline ends with, so that any reader notices a changed bit.
+    """
+
+    number: int
+    root_file: str
+    checksum: str
+
+    @abstractmethod
+    def group(self, attributes: Json) -> dict[str, Json]:
+        """Return the files that make a folder a group."""
+
+    @abstractmethod
+    def array(self, grid: Grid, pipeline: Pipeline, attributes: Json) -> dict[str, Json]:
+        """Return the files that make a folder of chunks an array of int16."""
+
+    @abstractmethod
+    def attributes(self, group: Json) -> Json:
+        """Return a group's attributes from the content of its `root_file`."""
+
+    @abstractmethod
+    def parse_array(self, read: Callable[[str], Json]) -> tuple[Grid, Json]:
+        """Return the grid and attributes of an array of int16, whose files `read` reads.
+
+        Raises
+        ------
+        KeyError, ValueError, TypeError, IndexError
+            If it is none, or its files are damaged.
+        """
+
+    @abstractmethod
+    def key(self, index: tuple[int, int]) -> str:
+        """Return the file of a chunk, or of a shard."""
+
+
+class Format2(ZarrFormat):
+    """Zarr format 2: all codecs are filters; a chunk is a file."""
+
+    number = 2
+    root_file = ".zattrs"
+    checksum = "crc32"
+
+    def group(self, attributes: Json) -> dict[str, Json]:
+        return {".zgroup": {"zarr_format": 2}, ".zattrs": attributes}
+
+    def array(self, grid: Grid, pipeline: Pipeline, attributes: Json) -> dict[str, Json]:
+        metadata = self.array_metadata(grid.shape, grid.chunk_shape, DTYPE, pipeline.zarr2())
+        return {".zarray": metadata, ".zattrs": {"_ARRAY_DIMENSIONS": _DIMENSIONS, **attributes}}
+
+    def array_metadata(
+        self,
+        shape: tuple[int, ...],
+        chunks: tuple[int, ...],
+        dtype: np.dtype,
+        filters: list[Json] | None,
+    ) -> Json:
+        """Return the file ``.zarray`` of any array."""
+        return {
+            "zarr_format": 2,
+            "shape": list(shape),
+            "chunks": list(chunks),
+            "dtype": dtype.str,
+            "compressor": None,
+            "fill_value": 0 if dtype.kind == "i" else None,
+            "order": "C",
+            "filters": filters,
+            "dimension_separator": ".",
+        }
+
+    def attributes(self, group: Json) -> Json:
+        return group
+
+    def parse_array(self, read: Callable[[str], Json]) -> tuple[Grid, Json]:
+        metadata, attributes = read(".zarray"), read(".zattrs")
+        if metadata["dtype"] != DTYPE.str:
+            raise ValueError("its samples are not int16")
+        del attributes["_ARRAY_DIMENSIONS"]
+        return Grid(tuple(metadata["shape"]), tuple(metadata["chunks"])), attributes
+
+    def key(self, index: tuple[int, int]) -> str:
+        return f"{index[0]}.{index[1]}"
+
+
+class Format3(ZarrFormat):
+    """Zarr format 3; a file is a chunk or a shard of chunks."""
+
+    number = 3
+    root_file = "zarr.json"
+    checksum = "crc32c"
+
+    def group(self, attributes: Json) -> dict[str, Json]:
+        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        return {"zarr.json": group}
+
+    def array(self, grid: Grid, pipeline: Pipeline, attributes: Json) -> dict[str, Json]:
+        file_shape, codecs = list(grid.chunk_shape), pipeline.zarr3()
+        if grid.chunks_per_shard:
+            sharding = {
+                "chunk_shape": file_shape,
+                "codecs": codecs,
+                "index_codecs": [
+                    {"name": "bytes", "configuration": {"endian": "little"}},
+                    {"name": "crc32c"},
+                ],
+                "index_location": "end",
+            }
+            codecs = [{"name": "sharding_indexed", "configuration": sharding}]
+            counts = grid.chunks_per_shard, grid.counts[1]
+            file_shape = [length * count for length, count in zip(file_shape, counts, strict=True)]
+        metadata = {
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": list(grid.shape),
+            "data_type": "int16",
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": file_shape}},
+            # The usual "/" would give each file a folder of its own.
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+            "fill_value": 0,
+            "codecs": codecs,
+            "attributes": attributes,
+            "dimension_names": _DIMENSIONS,
+        }
+        return {"zarr.json": metadata}
+
+    def attributes(self, group: Json) -> Json:
+        return group["attributes"]
+
+    def parse_array(self, read: Callable[[str], Json]) -> tuple[Grid, Json]:
+        metadata = read("zarr.json")
+        if metadata["data_type"] != "int16":
+            raise ValueError("its samples are not int16")
+        chunk_shape = metadata["chunk_grid"]["configuration"]["chunk_shape"]
+        chunks_per_shard = 0
+        if metadata["codecs"][0]["name"] == "sharding_indexed":
+            inner_shape = metadata["codecs"][0]["configuration"]["chunk_shape"]
+            chunks_per_shard = chunk_shape[0] // inner_shape[0]
+            chunk_shape = inner_shape
+        grid = Grid(tuple(metadata["shape"]), tuple(chunk_shape), chunks_per_shard)
+        return grid, metadata["attributes"]
+
+    def key(self, index: tuple[int, int]) -> str:
+        return f"c.{index[0]}.{index[1]}"
+
+
+FORMATS: dict[int, ZarrFormat] = {3: Format3(), 2: Format2()}
