@@ -21,7 +21,7 @@ from n1store.atomic import replacing
 from n1store.errors import N1StoreError
 from n1store.wav import WavError, WavFile
 
-COMMAND = [sys.executable, "-c", "from n1store.cli import main; main()"]
+COMMAND = [sys.executable, "-P", "-c", "from n1store.cli import main; main()"]
 SUFFIXES = [".zarr", ".zarr.zip"]
 SLOW = ["--codec", "gzip:level=6", "--chunk-seconds", "0.2", "--workers", "1"]
 FAST = ["--codec", "zstd", "--chunk-seconds", "0.05", "--workers", "1"]
