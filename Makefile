@@ -7,7 +7,7 @@
 PYTHON ?= python3
 RECORDINGS := ../shared/n1-data
 SOURCES := $(shell find filters -name '*.[ch]')
-WAVPACK := wavpack libwavpack-dev
+WAVPACK := wavpack libwavpack-dev python3-dev
 
 .PHONY: setup demo test test-compat lint bench clean
 .DELETE_ON_ERROR:
@@ -59,7 +59,9 @@ endef
 
 # wavpack-numcodecs builds from source on most machines and then wants WavPack itself.
 define install_wavpack
-	if [ ! -e /usr/include/wavpack/wavpack.h ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	if ! { command -v wavpack && ls /usr/include/wavpack/wavpack.h; } >/dev/null 2>&1 && \
+			command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		export DEBIAN_FRONTEND=noninteractive; \
 		{ apt-get update -qq && apt-get install -qq -y $(WAVPACK); } >/dev/null 2>&1; \
 	fi; \
 	$(1)/bin/pip install --quiet $(2) '.[wavpack]' 2>/dev/null || \

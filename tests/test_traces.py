@@ -1,0 +1,135 @@
+"""Lazy traces are indexed as ndarrays are, whatever chunks they are cut into."""
+
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from n1store.stores.grid import Grid
+from n1store.stores.traces import ChunkedTraces
+
+SAMPLES = np.arange(53 * 7, dtype="<i2").reshape(53, 7)
+
+
+def cut(samples, chunk_shape):
+    """Return lazy traces of an array, and the list of chunks that they read."""
+    read = []
+
+    def read_chunk(index):
+        read.append(index)
+        rows, columns = (
+            slice(position * length, (position + 1) * length)
+            for position, length in zip(index, chunk_shape, strict=True)
+        )
+        chunk = samples[rows, columns]
+        missing = [(0, full - n) for full, n in zip(chunk_shape, chunk.shape, strict=True)]
+        return np.pad(chunk, missing)
+
+    return ChunkedTraces(Grid(samples.shape, chunk_shape), read_chunk), read
+
+
+def axis(length):
+    bound = st.none() | st.integers(-length - 3, length + 3)
+    step = st.none() | st.integers(-5, 5).filter(bool)
+    index = st.integers(-length, length - 1)
+    mask = st.lists(st.booleans(), min_size=length, max_size=length)
+    return (
+        st.builds(slice, bound, bound, step)
+        | index
+        | st.lists(index, max_size=5)
+        | mask.map(np.array)
+        | st.lists(index, min_size=1, max_size=5).map(np.array)
+    )
+
+
+def expected(samples, rows, columns):
+    """Index each axis by itself, as ``numpy.ix_`` does for lists."""
+    columns = columns if not isinstance(columns, list) else np.array(columns, int)
+    rows = rows if not isinstance(rows, list) else np.array(rows, int)
+    return samples[rows][..., columns]
+
+
+@settings(deadline=None, max_examples=400, database=None)
+@given(rows=axis(53), columns=axis(7), chunk_shape=st.tuples(st.integers(1, 60), st.integers(1, 9)))
+def test_indexing_equals_that_of_an_ndarray(rows, columns, chunk_shape):
+    traces, _ = cut(SAMPLES, chunk_shape)
+    for key, wanted in (
+        ((rows, columns), expected(SAMPLES, rows, columns)),
+        (rows, expected(SAMPLES, rows, slice(None))),
+    ):
+        read = traces[key]
+        assert np.shape(read) == wanted.shape
+        np.testing.assert_array_equal(read, wanted)
+
+
+def test_ellipsis_and_whole():
+    traces, _ = cut(SAMPLES, (8, 2))
+    for key in (..., (), (..., 3), (5, ...), (..., slice(2, 4)), (slice(3, 9), ..., 1)):
+        np.testing.assert_array_equal(traces[key], SAMPLES[key])
+    np.testing.assert_array_equal(np.asarray(traces), SAMPLES)
+    assert np.asarray(traces, float).dtype == float
+    assert (len(traces), traces.ndim, traces.dtype) == (53, 2, np.int16)
+
+
+@pytest.mark.parametrize("key", [53, -54, (0, 7), (0, -8), [60], (0, 0, 0), (slice(None), [9])])
+def test_beyond_the_ends(key):
+    traces, _ = cut(SAMPLES, (8, 2))
+    with pytest.raises(IndexError):
+        traces[key]
+
+
+def test_only_the_chunks_touched_are_read():
+    traces, read = cut(SAMPLES, (10, 2))
+    traces[12:25, 3]
+    assert sorted(read) == [(1, 1), (2, 1)]
+    read.clear()
+    traces[5:5]
+    traces[[], 2]
+    assert read == []
+
+
+def test_no_samples():
+    traces, _ = cut(SAMPLES[:0], (16, 2))
+    assert traces[:].shape == (0, 7)
+    assert traces[:, 3].shape == (0,)
+
+
+def test_the_result_is_the_readers_own():
+    traces, _ = cut(SAMPLES, (100, 7))
+    traces[:10][:] = 0
+    np.testing.assert_array_equal(traces[:10], SAMPLES[:10])
+
+
+def test_an_error_in_a_chunk_reaches_the_reader():
+    def read_chunk(index):
+        raise ValueError(f"chunk {index}")
+
+    traces = ChunkedTraces(Grid((100, 4), (10, 2)), read_chunk)
+    for key in (5, slice(None)):
+        with pytest.raises(ValueError, match="chunk"):
+            traces[key]
+
+
+def test_threads_read_at_once():
+    traces, _ = cut(SAMPLES, (5, 2))
+    with ThreadPoolExecutor(8) as threads:
+        for read in threads.map(lambda _: traces[:], range(200)):
+            np.testing.assert_array_equal(read, SAMPLES)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_can_read():
+    traces, _ = cut(SAMPLES, (5, 2))
+    traces[:]  # starts the threads, which the fork does not inherit
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=lambda: queue.put(int(traces[:].sum())))
+    process.start()
+    try:
+        assert queue.get(timeout=30) == SAMPLES.sum()
+    finally:
+        process.kill()
+        process.join()
