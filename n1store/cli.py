@@ -101,7 +101,7 @@ def main() -> None:
 @click.option(
     "--shard-seconds",
     type=float,
-    help="Seconds of chunks to put into one file; 0 for none.  [default: by length]",
+    help="Seconds of chunks to put into one file; 0 for none.  [default: 64 chunks]",
 )
 @_workers_option
 @_overwrite_option
