@@ -36,7 +36,7 @@ from n1store.wav import (
 
 DEFAULT_CODEC = "wavpack"
 
-_BLOCK_BYTES = 4 * 1024 * 1024  # what a worker encodes at a time, in whole chunks
+_BLOCK_BYTES = 1024 * 1024  # what a worker encodes at a time, at least a chunk
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ class Workers(ThreadPoolExecutor):
         self.count = count or available_cores()
         super().__init__(self.count, thread_name_prefix="n1store")
 
+    def __exit__(self, *_: object) -> None:
+        # After an error, or Ctrl-C, what has not begun is not wanted any more.
+        self.shutdown(cancel_futures=True)
+
     def in_order(
         self, calls: Iterable[tuple[Item, Callable[[], Any] | None]]
     ) -> Iterator[tuple[Item, Any]]:
