@@ -21,7 +21,14 @@ from n1store.atomic import replacing
 from n1store.errors import N1StoreError
 from n1store.wav import WavError, WavFile
 
-COMMAND = [sys.executable, "-P", "-c", "from n1store.cli import main; main()"]
+# Started in the background, as tests may be, a process would ignore Ctrl-C.
+SCRIPT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from n1store.cli import main
+main()
+"""
+COMMAND = [sys.executable, "-P", "-c", SCRIPT]
 SUFFIXES = [".zarr", ".zarr.zip"]
 SLOW = ["--codec", "lzma:preset=9", "--chunk-seconds", "0.2", "--workers", "1"]
 FAST = ["--codec", "zstd", "--chunk-seconds", "0.05", "--workers", "1"]
