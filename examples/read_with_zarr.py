@@ -8,7 +8,7 @@ import zarr
 def main(path: str) -> None:
     for name, traces in zarr.open_group(path, mode="r")["recordings"].arrays():
         rate = traces.attrs["sampling_frequency"]
-        print(f"{name}: {traces.shape} at {rate:g} Hz, largest sample {abs(traces[:]).max()}")
+        print(f"{name}: {traces.shape} at {rate:g} Hz, {traces[:].min()} to {traces[:].max()}")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ killed leaves an unlocked temporary, which the next one for that destination rem
 import ctypes
 import errno
 import fcntl
+import hashlib
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,30 +45,55 @@ def replacing(
         raise N1StoreError(f"{destination}: exists already; --overwrite replaces it")
     if not destination.parent.is_dir():
         raise N1StoreError(f"{destination.parent}: no such folder to write to")
-    prefix = f".{destination.name}."
-    _remove_abandoned(destination, prefix)
-    temporary = destination.parent / f"{prefix}{os.getpid()}{_SUFFIX}"
-    if folder:
-        temporary.mkdir()
-    else:
-        temporary.touch(exist_ok=False)
-    lock = os.open(temporary, os.O_RDONLY)
+    name = destination.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    temporary = destination.parent / f".{name}.partial"
+    _remove_abandoned(destination, temporary)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (temporary.exists() and os.path.samestat(os.fstat(lock), temporary.stat())):
-            # Another writer took it for abandoned before it was locked.
-            raise N1StoreError(f"{destination}: is being written by another process")
+        temporary.mkdir() if folder else temporary.touch(exist_ok=False)
+    except FileExistsError:
+        raise _busy(destination) from None
+    lock = _lock(temporary, destination)
+    leftover = os.fstat(lock)
+    try:
         yield temporary
         # A name must not outlive a power cut that its content did not survive.
-        _check(_libc.syncfs(lock), destination)
+        if folder:
+            _check(_libc.syncfs(lock), destination)
+        else:
+            os.fsync(lock)
+        replaced = os.lstat(destination) if os.path.lexists(destination) else None
         _publish(temporary, destination, overwrite)
+        leftover = replaced or leftover
     finally:
-        # What is left under the temporary name is unfinished, or is what was replaced.
-        _remove(temporary)
+        # Unfinished, or what was replaced; but never what another writer began meanwhile.
+        if _is(temporary, leftover):
+            _remove(temporary)
         os.close(lock)
 
 
-_SUFFIX = ".partial"
+def _lock(temporary: Path, destination: Path) -> int:
+    """Open and lock what was just made; N1StoreError if another writer took it for abandoned."""
+    try:
+        lock = os.open(temporary, os.O_RDONLY)
+    except FileNotFoundError:
+        raise _busy(destination) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is(temporary, os.fstat(lock)):
+            return lock
+    except BlockingIOError:
+        pass
+    os.close(lock)
+    raise _busy(destination)
+
+
+def _is(path: Path, status: os.stat_result) -> bool:
+    return os.path.lexists(path) and os.path.samestat(os.lstat(path), status)
+
+
+_LONGEST_NAME = 240  # of a file, in bytes, to which a dot and ".partial" can be added
 _AT_FDCWD = -100
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 
@@ -93,24 +118,25 @@ def _publish(temporary: Path, destination: Path, overwrite: bool) -> None:
         temporary.replace(destination)
 
 
-def _remove_abandoned(destination: Path, prefix: str) -> None:
-    for entry in sorted(destination.parent.iterdir()):
-        if not re.fullmatch(re.escape(prefix) + r"\d+" + re.escape(_SUFFIX), entry.name):
-            continue
-        with suppress(FileNotFoundError):
-            lock = os.open(entry, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(entry)
-            except BlockingIOError:
-                raise N1StoreError(f"{destination}: is being written by another process") from None
-            finally:
-                os.close(lock)
+def _remove_abandoned(destination: Path, temporary: Path) -> None:
+    with suppress(FileNotFoundError):
+        lock = os.open(temporary, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(temporary)
+        except BlockingIOError:
+            raise _busy(destination) from None
+        finally:
+            os.close(lock)
+
+
+def _busy(destination: Path) -> N1StoreError:
+    return N1StoreError(f"{destination}: is being written by another process")
 
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 

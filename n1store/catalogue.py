@@ -78,7 +78,7 @@ class Entry:
     arguments: Callable[..., dict[str, Any]] = dict
     zarr3: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     package: str = ""
-    install: str = "pip install n1store"
+    install: str = "install n1store again"
 
     def build(self, **values: int | str) -> Codec:
         """Return the numcodecs codec for these values of the parameters."""
@@ -87,7 +87,8 @@ class Entry:
             codec_class = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, OSError) as error:
             raise N1StoreError(
-                f"codec {self.name} is not available here ({error}); to install it: {self.install}"
+                f"codec {self.name} is not available here ({error}); "
+                f"to install it: {self.install}; or choose another, such as blosc"
             ) from error
         defaults = {parameter.name: parameter.default for parameter in self.parameters}
         return codec_class(**self.arguments(**(defaults | values)))
@@ -188,7 +189,7 @@ _ENTRIES = (
         lambda level: {"level": level, "num_encoding_threads": 1, "num_decoding_threads": 1},
         _zarr3_wavpack,
         "wavpack-numcodecs",
-        "apt-get install wavpack libwavpack-dev && pip install 'n1store[wavpack]'",
+        "apt-get install wavpack libwavpack-dev && pip install wavpack-numcodecs",
     ),
     Entry(
         "zstd",

@@ -34,12 +34,12 @@ class _Commands(click.Group):
     """Turns every foreseeable failure of a command into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from n1store.errors import N1StoreError
+        from n1store.errors import N1StoreError, one_line
 
         try:
             return super().invoke(ctx)
         except N1StoreError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(one_line(error)) from error
         except KeyboardInterrupt as error:
             raise _Interrupted("interrupted; nothing unfinished was left behind") from error
         except MemoryError as error:
@@ -257,7 +257,13 @@ def export(store: Path, folder: Path, workers: int | None, overwrite: bool, as_j
 @click.option(
     "--windows", "num_windows", type=click.IntRange(min=1), default=100, show_default=True
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of windows.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the choice of windows.",
+)
 @_json_option
 def bench(stores: tuple[Path, ...], num_windows: int, seed: int, as_json: bool) -> None:
     """Measure random-access read speed and full decompression, and the ratio per chunk.
@@ -308,7 +314,7 @@ def bench(stores: tuple[Path, ...], num_windows: int, seed: int, as_json: bool) 
 @click.option(
     "--rate", "sampling_frequency", type=int, default=19531, show_default=True, help="Hz."
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @_overwrite_option
 def synth(folder: Path, **options: Any) -> None:
     """Make recordings like the implant's in DIR, the same ones for the same seed."""
@@ -323,7 +329,7 @@ def _progress(
     what: str, quiet: bool, unit: str = "bytes"
 ) -> Iterator[Callable[[int, int], None] | None]:
     """Show a bar with rate and time left on standard error, if that is a terminal."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -379,7 +385,7 @@ def _print_requirements(codec: str) -> None:
     if "adc" in pipeline.names:
         click.echo("  adc               on: samples are stored as the converter's 10-bit codes")
     packages = ["zarr", *(entry.package for entry, _ in pipeline.stages if entry.package)]
-    click.echo(f"  readers need      pip install {' '.join(packages)}")
+    click.echo(f"  readers need      {', '.join(packages)}")
 
 
 def _bytes(count: int) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 import n1store
 from n1store.atomic import replacing
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, one_line
 from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
 from n1store.plan import LAYOUTS, ArrayPlan, plan_arrays
@@ -143,6 +143,8 @@ def convert(
     destination = Path(destination)
     chosen_format = _choose_format(zarr_format, layout, shard_seconds)
     folder = _is_folder(destination)
+    if layout == "spikeinterface" and not folder:
+        raise N1StoreError(f"{destination}: SpikeInterface reads folders only; leave .zip out")
     if not 0 < chunk_seconds < math.inf or not 0 <= (shard_seconds or 0) < math.inf:
         raise N1StoreError("lengths of chunks and shards must be positive")
     if workers is not None and workers < 1:
@@ -150,6 +152,8 @@ def convert(
     pipeline = _make_pipeline(codec, adc, chosen_format)
 
     files = find_wavs([Path(source) for source in sources])
+    if not files:
+        raise N1StoreError("no sources are given")
     _refuse_to_replace_sources(files, destination)
     skipped: list[str] = []
     wavs = list(_open_wavs(files, on_error, skipped))
@@ -216,10 +220,10 @@ def _make_pipeline(codec: str, adc: bool, zarr_format: ZarrFormat) -> Pipeline:
 
 
 def _refuse_to_replace_sources(files: list[tuple[Path, str]], destination: Path) -> None:
-    target = destination.resolve()
+    target = Path(os.path.realpath(destination))
     for path, _ in files:
         # Both where a link stands and where it leads to.
-        if any(target in (place, *place.parents) for place in (path, path.resolve())):
+        if any(target in (place, *place.parents) for place in (path, Path(os.path.realpath(path)))):
             raise N1StoreError(f"{destination}: holds the source {path}; choose another name")
 
 
@@ -335,10 +339,16 @@ def _encode_block(
     pipeline: Pipeline, chunk_shape: tuple[int, int], samples: np.ndarray
 ) -> list[tuple[bytes, int]]:
     """Encode a block of whole chunks; return payload and CRC-32 of the samples of each."""
-    return [
-        (pipeline.encode(_padded(chunk, chunk_shape)), zlib.crc32(chunk.data))
-        for chunk in _chunks_of(samples, chunk_shape)
-    ]
+    try:
+        return [
+            (pipeline.encode(_padded(chunk, chunk_shape)), zlib.crc32(chunk.data))
+            for chunk in _chunks_of(samples, chunk_shape)
+        ]
+    except (ValueError, RuntimeError, OverflowError) as error:
+        size = " x ".join(map(str, chunk_shape))
+        raise N1StoreError(
+            f"{pipeline.spec} cannot encode a chunk of {size} samples: {one_line(error)}"
+        ) from error
 
 
 def _chunks_of(samples: np.ndarray, chunk_shape: tuple[int, int]) -> Iterator[np.ndarray]:

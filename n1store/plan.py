@@ -113,8 +113,9 @@ def _names(labels: list[str]) -> list[str]:
     names: dict[str, None] = {}
     for path in paths:
         name = path.name if counts[path.name] == 1 else "_".join(path.parts)
-        # What Zarr does not allow as the name of a node.
-        name = re.sub(r"[^\w.\- ]", "_", name).replace("zarr.json", "zarr_json")
+        # What Zarr does not allow as the name of a node, and what is no text.
+        name = re.sub(r"[/\\\x00-\x1f\x7f\ud800-\udfff]", "_", name)
+        name = name.replace("zarr.json", "zarr_json")
         name = unique = re.sub(r"^(\.|__)+", "", name) or "recording"
         number = 2
         while unique in names:
@@ -134,13 +135,14 @@ def _grid(
     num_samples, num_channels = shape
     # Blosc shuffles bits in groups of eight samples, and else silently leaves them as they are;
     # WavPack takes no fewer than 16.
-    wanted, whole = round(chunk_seconds * sampling_frequency / 8), -(-num_samples // 8)
-    chunk_samples = 8 * max(2, min(wanted, whole))
+    wanted, whole = chunk_seconds * sampling_frequency / 8, -(-num_samples // 8)
+    chunk_samples = 8 * max(2, round(min(wanted, whole)))
     groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
     chunks_in_time = -(-num_samples // chunk_samples)
     per_shard = _CHUNKS_PER_SHARD
     if shard_seconds is not None:
-        per_shard = round(shard_seconds * sampling_frequency / chunk_samples)
+        wanted = shard_seconds * sampling_frequency / chunk_samples
+        per_shard = round(min(wanted, chunks_in_time))
     per_shard = max(1, min(per_shard, chunks_in_time))
     sharded = zarr_format == 3 and shard_seconds != 0 and chunks_in_time * groups > 1
     return Grid(shape, (chunk_samples, -(-num_channels // groups)), per_shard if sharded else 0)

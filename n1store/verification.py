@@ -76,6 +76,8 @@ def verify(
         If there is no store at `path`, or a source cannot be read. What is wrong inside
         the store is not raised but listed in the result.
     """
+    if isinstance(sources, str | os.PathLike):
+        sources = [sources]
     result = Verification()
     with (
         n1store.stores.open(path) as store,
@@ -239,7 +241,7 @@ class _Comparison:
 
 
 def _match_wavs(store: ZarrStore, folders: list[Path], result: Verification) -> dict[str, WavFile]:
-    """Find the WAV file of each stored source: by its path, or by its name if that is unique."""
+    """Find the WAV file of each stored source."""
     if not folders:
         return {}
     stored: list[str] = []
@@ -252,14 +254,28 @@ def _match_wavs(store: ZarrStore, folders: list[Path], result: Verification) -> 
     for file in stored:
         by_name.setdefault(PurePosixPath(file).name, []).append(file)
     matched: dict[str, WavFile] = {}
-    for path, label in find_wavs(folders):
-        candidates = [label] if label in stored else by_name.get(path.name, [])
-        if len(candidates) == 1:
+    for path, _ in find_wavs(folders):
+        original = _stored_as(path, by_name.get(path.name, []))
+        if original is None:
+            result.problems.append(f"{path}: is not in the store")
+        elif original in matched:
+            result.problems.append(f"{path}: may be {original} as well as {matched[original].path}")
+        else:
             try:
-                matched[candidates[0]] = open_wav(path)
+                matched[original] = open_wav(path)
             except WavError as error:
                 result.problems.append(str(error))
-        else:
-            result.problems.append(f"{path}: is not in the store")
     result.not_compared += [file for file in stored if file not in matched]
     return matched
+
+
+def _stored_as(path: Path, candidates: list[str]) -> str | None:
+    """Return which of the stored files of its name a WAV file is: the one its path ends in."""
+    fitting = [
+        file
+        for file in candidates
+        if path.parts[-len(PurePosixPath(file).parts) :] == PurePosixPath(file).parts
+    ]
+    if fitting:
+        return max(fitting, key=len)
+    return candidates[0] if len(candidates) == 1 else None

@@ -203,10 +203,14 @@ def find_wavs(sources: list[Path]) -> list[tuple[Path, str]]:
 
 
 def _visible_wavs(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() == ".wav" and not hidden and not path.is_dir():
-            yield path
+    def refuse(error: OSError) -> None:
+        raise N1StoreError(f"{error.filename}: cannot be searched: {error.strerror}")
+
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if name.lower().endswith(".wav") and not name.startswith("."):
+                yield Path(parent, name)
 
 
 def open_wav(path: str | os.PathLike) -> WavFile:

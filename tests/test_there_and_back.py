@@ -1,6 +1,7 @@
 """From WAV to store and back through the command line, unusual files included."""
 
 import filecmp
+import multiprocessing
 
 import numpy as np
 import pytest
@@ -201,3 +202,62 @@ def test_launcher_is_the_command(recordings, tmp_path):
         arguments = ["convert", str(recordings), f"{name}.zarr.zip", "--codec", "zstd"]
         subprocess.run([*command, *arguments], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
+
+
+def test_forked_processes_read_a_zip_store(recordings, tmp_path):
+    store = tmp_path / "out.zarr.zip"
+    n1store.convert(recordings, store, codec="zstd")
+    opened = n1store.open(store)
+    name = next(iter(opened))
+    samples, _ = read_wav_independently(recordings / f"{name}.wav")
+    traces = opened[name].traces
+
+    def read_many(queue):
+        wrong = sum(
+            not np.array_equal(traces[start : start + 500], samples[start : start + 500])
+            for start in range(0, 20_000, 100)
+        )
+        queue.put(wrong)
+
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    processes = [context.Process(target=read_many, args=(queue,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    try:
+        assert [queue.get(timeout=60) for _ in processes] == [0] * 4
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def test_names_as_long_as_may_be(tmp_path, run):
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / ("n" * 251 + ".wav")).write_bytes(UNUSUAL["plain"])
+    run("convert", source, tmp_path / "out.zarr", "--codec", "zstd")
+    run("export", tmp_path / "out.zarr", tmp_path / "back")
+    assert_identical(source, tmp_path / "back")
+
+
+def test_verify_finds_files_by_where_they_are(tmp_path, run_json):
+    for folder in "ab":
+        write_wav(tmp_path / folder / "x.wav", noise(100, seed=ord(folder)))
+    a, b, both, one = (tmp_path / name for name in ("a", "b", "both.zarr", "one.zarr"))
+    run_json("convert", a, b, both, "--codec", "zstd")
+    for sources in ([a], [b / "x.wav"], [a, b], [tmp_path / "b"]):
+        result = run_json("verify", both, *sources)
+        assert (result["ok"], result["compared"]) == (True, len(sources))
+    run_json("convert", a, one, "--codec", "zstd")
+    assert run_json("verify", one, a)["ok"]
+    for sources in (b, [a, b], [b, a]):
+        assert n1store.verify(one, sources).problems
+
+
+def test_recordings_have_the_names_of_their_files(tmp_path):
+    names = ["rat (1)", "50%", "a+b", "a,b", "हिन्दी"]
+    for name in names:
+        write_wav(tmp_path / "in" / f"{name}.wav", noise(100))
+    n1store.convert(tmp_path / "in", tmp_path / "out.zarr", codec="zstd")
+    assert sorted(n1store.open(tmp_path / "out.zarr")) == sorted(names)

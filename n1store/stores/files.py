@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 from typing import IO, Literal, Self
 
 from n1store.errors import N1StoreError, one_line
@@ -113,17 +112,21 @@ _DAMAGE = (
 )
 
 
+_ZIP_HEADER_BYTES = 30  # of a member, before its name; PKWARE's APPNOTE, 4.3.7
+
+
 class ZipFiles(Files):
     """Files in a zip file, uncompressed, as Zarr's ZipStore reads it."""
 
     def __init__(self, path: Path, mode: Literal["r", "w"]):
         self._path = path
-        self._lock = Lock()
         self._created: IO[bytes] | None = None
         try:
             self._zip = zipfile.ZipFile(path, mode, zipfile.ZIP_STORED)
         except _DAMAGE:
             raise N1StoreError(f"{path}: is not a zip file, or an incomplete one") from None
+        assert self._zip.fp is not None
+        self._descriptor = self._zip.fp.fileno()
 
     def create(self, key: str) -> IO[bytes]:
         info = zipfile.ZipInfo(key)  # dated 1980, so that equal stores are equal files
@@ -132,10 +135,21 @@ class ZipFiles(Files):
         return self._created
 
     def read(self, key: str, start: int = 0, length: int = -1) -> bytes:
-        # From Python 3.12 on, seeking in one member of a zip file moves the others' positions.
-        with self._lock, self._damage_is_our_error(), self._zip.open(key) as file:
-            file.seek(start)
-            return file.read(length)
+        # Past zipfile, whose members share a position, also with those of forked processes.
+        with self._damage_is_our_error():
+            info, file = self._zip.getinfo(key), self._descriptor
+            header = os.pread(file, _ZIP_HEADER_BYTES, info.header_offset)
+            name_bytes, extra_bytes = struct.unpack_from("<HH", header, 26)
+            begin = info.header_offset + _ZIP_HEADER_BYTES + name_bytes + extra_bytes
+            if length < 0:
+                length = info.file_size - start
+            content = os.pread(file, min(length, info.file_size - start), begin + start)
+            whole = start == 0 and len(content) == info.file_size
+            if info.compress_type != zipfile.ZIP_STORED or (
+                whole and zlib.crc32(content) != info.CRC
+            ):
+                raise zipfile.BadZipFile(f"file {key} is not as it was written")
+            return content
 
     def size(self, key: str) -> int:
         return self._zip.getinfo(key).file_size
