@@ -53,27 +53,35 @@ def export_wavs(
     Raises
     ------
     N1StoreError
-        If a file would not have the SHA-256 of the original; it is then not written.
+        If a file exists, or would not have the SHA-256 of the original. It is then not
+        written; all others are.
     """
     folder = Path(folder)
     written: list[Path] = []
+    failures: list[str] = []
     with (
         n1store.stores.open(path) as store,
         Workers(workers) as decoders,
     ):
         folder.mkdir(parents=True, exist_ok=True)
         for done, name in enumerate(store):
-            recording = store[name]
-            sources = SourceFile.all_of(recording)
-            first_channel = 0
-            for start in range(0, len(sources), _FILES_AT_ONCE):
-                batch = sources[start : start + _FILES_AT_ONCE]
-                targets = [_target(folder, source) for source in batch]
-                _export(recording, first_channel, batch, targets, overwrite, decoders)
-                first_channel += sum(source.num_channels for source in batch)
-                written += targets
+            try:
+                recording = store[name]
+                sources = SourceFile.all_of(recording)
+                first_channel = 0
+                for start in range(0, len(sources), _FILES_AT_ONCE):
+                    batch = sources[start : start + _FILES_AT_ONCE]
+                    targets = [_target(folder, source) for source in batch]
+                    _export(recording, first_channel, batch, targets, overwrite, decoders)
+                    first_channel += sum(source.num_channels for source in batch)
+                    written += targets
+            except N1StoreError as error:
+                failures.append(str(error))
             if progress is not None:
                 progress(done + 1, len(store))
+    if failures:
+        others = f"; {len(failures) - 1} more recordings failed" if len(failures) > 1 else ""
+        raise N1StoreError(f"{failures[0]}{others}; {len(written)} files were written")
     return written
 
 

@@ -261,3 +261,18 @@ def test_recordings_have_the_names_of_their_files(tmp_path):
         write_wav(tmp_path / "in" / f"{name}.wav", noise(100))
     n1store.convert(tmp_path / "in", tmp_path / "out.zarr", codec="zstd")
     assert sorted(n1store.open(tmp_path / "out.zarr")) == sorted(names)
+
+
+def test_a_damaged_recording_does_not_keep_the_others_back(tmp_path, run):
+    for name in "abc":
+        write_wav(tmp_path / "in" / f"{name}.wav", noise(5000, seed=ord(name)))
+    store, back = tmp_path / "out.zarr", tmp_path / "back"
+    run("convert", tmp_path / "in", store, "--codec", "zstd")
+    (chunk,) = (path for path in (store / "recordings/b").iterdir() if path.name[0] in "c0")
+    content = bytearray(chunk.read_bytes())
+    content[100] ^= 1
+    chunk.write_bytes(content)
+    result = run("export", store, back, exit_code=1)
+    assert len(result.stderr.splitlines()) == 1
+    assert "recording b" in result.stderr
+    assert sorted(path.name for path in back.iterdir()) == ["a.wav", "c.wav"]
