@@ -29,8 +29,8 @@ from n1store.pipeline import Pipeline
 pipeline = Pipeline.parse(sys.argv[2])
 for path in sorted(Path(sys.argv[1]).glob("*.wav")):
     samples = np.fromfile(path, "<i2", offset=44)[:, None]
-    for start in range(0, len(samples), 19528):
-        pipeline.encode(samples[start : start + 19528])
+    for start in range(0, len(samples), 19536):
+        pipeline.encode(samples[start : start + 19536])
 """
 
 

@@ -109,7 +109,7 @@ def convert(
     adc : bool
         Whether to map samples to the converter's codes first.
     chunk_seconds : float
-        Length of a chunk; in samples, the nearest multiple of 8 from 16 on.
+        Length of a chunk; in samples, rounded up to a multiple of 8, at least 16.
     layout : {'recordings', 'channels', 'spikeinterface'}
         An array for each file; one array whose channels are those of all files; or
         SpikeInterface's own layout with a segment for each file.

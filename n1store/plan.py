@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -135,8 +136,9 @@ def _grid(
     num_samples, num_channels = shape
     # Blosc shuffles bits in groups of eight samples, and else silently leaves them as they are;
     # WavPack takes no fewer than 16.
+    # Rounded up, so that whole seconds of a recording leave no chunk of a few samples.
     wanted, whole = chunk_seconds * sampling_frequency / 8, -(-num_samples // 8)
-    chunk_samples = 8 * max(2, round(min(wanted, whole)))
+    chunk_samples = 8 * max(2, math.ceil(min(wanted, whole) - 1e-6))
     groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
     chunks_in_time = -(-num_samples // chunk_samples)
     per_shard = _CHUNKS_PER_SHARD

@@ -242,7 +242,7 @@ def _open(path: Path) -> BufferedReader:
 
 
 def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
-    container, _, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
+    container, riff_size, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
     if container == b"RIFX":
         raise WavError(path, "is a big-endian WAV file (RIFX); convert it to RIFF first")
     if container not in (b"RIFF", b"RF64", b"BW64") or form != b"WAVE":
@@ -250,6 +250,7 @@ def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
 
     sampling_frequency = num_channels = 0
     size_in_ds64 = _SIZE_IN_DS64
+    file_bytes = 8 + riff_size if container == b"RIFF" else 0
     for name, size, start in _chunks(file, 12, file_size):
         if name == b"data":
             if size == _SIZE_IN_DS64:
@@ -260,7 +261,8 @@ def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
         if start + size > file_size:
             raise WavError(path, f"is cut off inside its {_show(name)} chunk")
         if name == b"ds64":
-            size_in_ds64 = _parse_ds64(path, file.read(min(size, 28)))
+            riff_size, size_in_ds64 = _parse_ds64(path, file.read(min(size, 28)))
+            file_bytes = 8 + riff_size
         elif name == b"fmt ":
             sampling_frequency, num_channels = _parse_fmt(path, file.read(min(size, 40)))
     else:
@@ -279,6 +281,13 @@ def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
     frame_bytes = SAMPLE_DTYPE.itemsize * num_channels
     if size % frame_bytes:
         raise WavError(path, f"is truncated: {size} bytes are no whole number of samples")
+    # A byte of grace: some writers count the padding of the last chunk but leave it out.
+    if file_bytes > file_size + 1:
+        raise WavError(
+            path,
+            f"is truncated: its header counts {file_bytes} bytes, the file holds {file_size}; "
+            "fetch it anew or repair its header",
+        )
     if start > MAX_EXTRA_BYTES:
         raise WavError(path, f"has {start} bytes before its samples; 16 MiB are kept at most")
     file.seek(0)
@@ -307,11 +316,11 @@ def _chunks(file: BufferedReader, position: int, end: int) -> Iterator[tuple[byt
                 position += 1
 
 
-def _parse_ds64(path: Path, content: bytes) -> int:
+def _parse_ds64(path: Path, content: bytes) -> tuple[int, int]:
     if len(content) < 28:
         raise WavError(path, "has a ds64 chunk that is too short")
-    _, data_size, _ = struct.unpack_from("<QQQ", content)
-    return data_size
+    riff_size, data_size, _ = struct.unpack_from("<QQQ", content)
+    return riff_size, data_size
 
 
 def _parse_fmt(path: Path, content: bytes) -> tuple[int, int]:

@@ -1,7 +1,9 @@
 import json
+import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,3 +92,19 @@ def read_with_zarr_alone(store, tmp_path, imports="zarr"):
     subprocess.run(command, check=True, cwd=tmp_path, timeout=300)
     with np.load(out) as arrays:
         return dict(arrays)
+
+
+@contextmanager
+def time_limit(seconds):
+    """Raise an exception in what hangs."""
+
+    def stop(*_):
+        pytest.fail(f"took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

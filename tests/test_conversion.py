@@ -124,7 +124,18 @@ def test_wavpack_takes_what_it_cannot_make_smaller(tmp_path, num_samples):
 def test_chunks_are_a_second_long_and_64_channels_wide_in_multiples_of_8_samples(tmp_path):
     write_wav(tmp_path / "a.wav", np.zeros((3000, 100), np.int16), 1001)
     n1store.convert(tmp_path / "a.wav", tmp_path / "out.zarr", codec="zstd")
-    assert n1store.open(tmp_path / "out.zarr").array("a").grid.chunk_shape == (1000, 50)
+    assert n1store.open(tmp_path / "out.zarr").array("a").grid.chunk_shape == (1008, 50)
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(19_531, 5), (20_000, 3), (1001, 7), (30_000, 0.2)])
+def test_whole_chunks_of_seconds_leave_no_short_one(tmp_path, rate, seconds):
+    chunk_seconds = 0.1 if seconds < 1 else 1
+    write_wav(tmp_path / "a.wav", np.zeros(round(seconds * rate), np.int16), rate)
+    store = tmp_path / "out.zarr"
+    result = n1store.convert(
+        tmp_path / "a.wav", store, codec="zstd", chunk_seconds=chunk_seconds
+    ).sizes
+    assert len(result.chunks) == round(seconds / chunk_seconds)
 
 
 @needs_zarr3

@@ -1,9 +1,7 @@
 """Every damage to a store or difference from its sources is found, named and never read."""
 
-import contextlib
 import json
 import shutil
-import signal
 import struct
 import zipfile
 
@@ -11,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 from click.testing import CliRunner
-from conftest import ZARR_FORMATS, needs_wavpack, needs_zarr3, write_wav
+from conftest import ZARR_FORMATS, needs_wavpack, needs_zarr3, time_limit, write_wav
 
 import n1store
 from n1store.cli import cli
@@ -108,22 +106,6 @@ def fails(*arguments):
     assert len(lines) == 1, lines
     assert lines[0].startswith("Error: ")
     return lines[0]
-
-
-@contextlib.contextmanager
-def limited_time(seconds):
-    """Raise an exception in what hangs."""
-
-    def stop(*_):
-        pytest.fail("hangs")
-
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 def chunk_files(store, name="*"):
@@ -315,7 +297,7 @@ def test_all_damaged_chunks_are_listed(store, variant):
 
 def outcomes(path, tmp_path):
     """Run all commands on a store whose metadata are damaged; return their exit codes."""
-    with limited_time(3):
+    with time_limit(3):
         return outcomes_in_time(path, tmp_path / "out")
 
 
