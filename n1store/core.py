@@ -1,13 +1,23 @@
 """Binding of the compiled core, filters/core/, through ctypes, which releases the GIL."""
 
+from __future__ import annotations
+
 import ctypes
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 import n1store
+from n1store.errors import N1StoreError
 
 _INT16 = np.dtype("<i2")
+
+PathName = Literal["best", "portable", "avx2"]
+
+NUM_CODES = 1024
+"""Codes of the N1's converter, and entries of a table of code widths."""
 
 
 def _load() -> ctypes.CDLL:
@@ -22,11 +32,187 @@ def _load() -> ctypes.CDLL:
     )
 
 
+class _Info(ctypes.Structure):
+    """n1_info of filters/core/n1.h."""
+
+    _fields_ = (
+        ("version", ctypes.c_uint32),
+        ("dtype", ctypes.c_uint32),
+        ("ndim", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+        ("num_samples", ctypes.c_uint64),
+        ("num_channels", ctypes.c_uint64),
+    )
+
+
 _library = _load()
 for _name in ("n1_adc_encode", "n1_adc_decode"):
     _function = getattr(_library, _name)
     _function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     _function.restype = None
+_library.n1_strerror.argtypes = [ctypes.c_int]
+_library.n1_strerror.restype = ctypes.c_char_p
+_library.n1_encode_bound.argtypes = [ctypes.POINTER(_Info)]
+_library.n1_encode_bound.restype = ctypes.c_size_t
+_library.n1_encode.argtypes = [
+    ctypes.c_void_p,
+    ctypes.POINTER(_Info),
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+]
+_library.n1_encode.restype = ctypes.c_int64
+_library.n1_payload_info.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(_Info)]
+_library.n1_payload_info.restype = ctypes.c_int
+_library.n1_decode.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_char_p,
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+]
+_library.n1_decode.restype = ctypes.c_int64
+
+_PATHS = {"best": 0, "portable": 1, "avx2": 2}
+_DTYPES = [np.dtype(name) for name in ("<i2", "<u2", "i1", "u1")]
+
+
+@dataclass(frozen=True)
+class PayloadInfo:
+    """What an `n1` payload says of itself: the format's version, dtype and shape."""
+
+    version: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+def n1_encode(
+    samples: np.ndarray, level: int = 2, widths: bytes | None = None, path: PathName = "best"
+) -> bytes:
+    """Encode samples with the `n1` codec (see filters/core/n1.h).
+
+    Parameters
+    ----------
+    samples : ndarray of int16, uint16, int8 or uint8
+        Of shape (num_samples,) or (num_samples, num_channels), with any strides.
+    level : int
+        1 is fast, 2 the default, 3 the smallest.
+    widths : bytes, optional
+        A table of `NUM_CODES` code widths to use instead of the built-in one.
+    path : str
+        How the work is done, without effect on the result; for tests.
+
+    Returns
+    -------
+    bytes
+        The payload.
+
+    Raises
+    ------
+    N1StoreError
+        If the dtype, the shape, the level or the table is none that the codec takes.
+    """
+    if samples.dtype.newbyteorder("<") not in _DTYPES or samples.ndim not in (1, 2):
+        raise N1StoreError(
+            "n1 takes 8 or 16 bit integers of shape (num_samples,) or (num_samples, "
+            f"num_channels), not {samples.dtype} of shape {samples.shape}"
+        )
+    samples = np.ascontiguousarray(samples, dtype=samples.dtype.newbyteorder("<"))
+    num_samples, num_channels = (*samples.shape, 1)[:2]
+    info = _Info(0, _DTYPES.index(samples.dtype), samples.ndim, 0, num_samples, num_channels)
+    payload = np.empty(_library.n1_encode_bound(info), np.uint8)
+    size = _library.n1_encode(
+        samples.ctypes.data,
+        info,
+        level,
+        _checked_widths(widths),
+        _PATHS[path],
+        payload.ctypes.data,
+        payload.size,
+    )
+    _check(size)
+    return payload[:size].tobytes()
+
+
+def n1_payload_info(payload: Any) -> PayloadInfo:
+    """Return what a payload, any contiguous buffer, says of itself; N1StoreError if it is none."""
+    data = np.frombuffer(payload, np.uint8)
+    info = _Info()
+    _check(_library.n1_payload_info(data.ctypes.data, data.size, info))
+    shape = (info.num_samples, info.num_channels)[: info.ndim]
+    return PayloadInfo(info.version, _DTYPES[info.dtype], shape)
+
+
+def n1_decode(
+    payload: Any,
+    widths: bytes | None = None,
+    path: PathName = "best",
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Decode an `n1` payload.
+
+    Parameters
+    ----------
+    payload : contiguous buffer
+        What `n1_encode` returned.
+    widths : bytes, optional
+        The table of code widths that it was encoded with, if it was not the built-in one.
+    path : str
+        How the work is done, without effect on the result; for tests.
+    out : ndarray, optional
+        C-contiguous array of the samples' dtype and shape to decode into.
+
+    Returns
+    -------
+    ndarray
+        The samples, in their dtype and shape; `out` if it is given.
+
+    Raises
+    ------
+    N1StoreError
+        If the payload is damaged, of a newer version, or needs another table of widths.
+    """
+    info = n1_payload_info(payload)
+    data = np.frombuffer(payload, np.uint8)
+    if out is None:
+        # A damaged header can claim far more than its payload could hold.
+        if np.prod(info.shape, dtype=object) > _MAX_SAMPLES_PER_BYTE * data.size:
+            raise N1StoreError(_message(_CORRUPT))
+        out = np.empty(info.shape, info.dtype)
+    elif (out.dtype, out.shape) != (info.dtype, info.shape) or not out.flags.c_contiguous:
+        raise N1StoreError(f"the payload holds {info.dtype} of shape {info.shape}")
+    size = _library.n1_decode(
+        data.ctypes.data,
+        data.size,
+        _checked_widths(widths),
+        _PATHS[path],
+        out.ctypes.data,
+        out.nbytes,
+    )
+    _check(size)
+    return out
+
+
+_CORRUPT = -6
+_MAX_SAMPLES_PER_BYTE = 1 << 17
+
+
+def _check(result: int) -> None:
+    if result < 0:
+        raise N1StoreError(_message(result))
+
+
+def _message(error: int) -> str:
+    return _library.n1_strerror(error).decode()
+
+
+def _checked_widths(widths: bytes | None) -> bytes | None:
+    if widths is not None and len(widths) != NUM_CODES:
+        raise N1StoreError(f"a table of code widths has {NUM_CODES} bytes, not {len(widths)}")
+    return widths
 
 
 def adc_encode(samples: np.ndarray) -> np.ndarray:

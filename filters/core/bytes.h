@@ -1,0 +1,43 @@
+/* Little-endian numbers at any address, and a reader that never runs past its end. */
+#ifndef N1STORE_BYTES_H
+#define N1STORE_BYTES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+static inline uint32_t load_u16(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8; }
+
+static inline uint32_t load_u32(const uint8_t *p) { return load_u16(p) | load_u16(p + 2) << 16; }
+
+static inline void store_u16(uint8_t *p, uint32_t value) {
+    p[0] = (uint8_t)value;
+    p[1] = (uint8_t)(value >> 8);
+}
+
+static inline void store_u32(uint8_t *p, uint32_t value) {
+    store_u16(p, value);
+    store_u16(p + 2, value >> 16);
+}
+
+/* LEB128: 7 bits a byte, least significant first. Returns the bytes written, 10 at most. */
+static inline size_t store_varint(uint8_t *p, uint64_t value) {
+    size_t size = 0;
+    for (; value >= 0x80; value >>= 7) p[size++] = (uint8_t)(value | 0x80);
+    p[size++] = (uint8_t)value;
+    return size;
+}
+
+/* Returns the bytes read, or 0 if there is no whole varint of up to 63 bits before `end`. */
+static inline size_t load_varint(const uint8_t *p, const uint8_t *end, uint64_t *value) {
+    uint64_t result = 0;
+    for (int i = 0; i < 9 && p + i < end; i++) {
+        result |= (uint64_t)(p[i] & 0x7F) << 7 * i;
+        if (p[i] < 0x80) {
+            *value = result;
+            return (size_t)i + 1;
+        }
+    }
+    return 0;
+}
+
+#endif

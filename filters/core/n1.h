@@ -1,0 +1,96 @@
+/*
+ * n1: lossless codec for neural recordings; the payload is specified in filters/FORMAT.md.
+ *
+ * Samples are 8 or 16 bits wide, of shape (num_samples,) or (num_samples, num_channels) in
+ * C order. A payload says all of that itself. Encoding and decoding keep no state between
+ * calls, so any number of threads may work at once. On every machine and every path the same
+ * samples give the same payload, and a payload the same samples.
+ *
+ * Buffers belong to the caller. Nothing is read outside `src` or written outside `dst`,
+ * whatever bytes a payload holds; working memory is allocated inside a call and freed in it:
+ * at most 8 MB to decode, and to encode that and 16 bytes for each sample of one block of
+ * 2^18 samples of 16 channels.
+ */
+#ifndef N1STORE_N1_H
+#define N1STORE_N1_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "export.h"
+
+typedef enum {
+    N1_OK = 0,
+    N1_ERROR_ARGUMENT = -1, /* an argument is out of its range */
+    N1_ERROR_MEMORY = -2,   /* working memory could not be had */
+    N1_ERROR_ROOM = -3,     /* dst is too small */
+    N1_ERROR_FORMAT = -4,   /* not an n1 payload */
+    N1_ERROR_VERSION = -5,  /* a payload of a newer version of the format */
+    N1_ERROR_CORRUPT = -6,  /* damaged or cut off */
+    N1_ERROR_WIDTHS = -7,   /* encoded with a table of code widths that was not given */
+    N1_ERROR_PATH = -8,     /* this machine cannot run the path that was asked for */
+} n1_error;
+
+typedef enum { N1_INT16 = 0, N1_UINT16 = 1, N1_INT8 = 2, N1_UINT8 = 3 } n1_dtype;
+
+/* How the work is done; the results are the same. */
+typedef enum { N1_PATH_BEST = 0, N1_PATH_PORTABLE = 1, N1_PATH_AVX2 = 2 } n1_path;
+
+/* What a payload holds. A one-dimensional array has ndim 1 and num_channels 1. */
+typedef struct {
+    uint32_t version;
+    uint32_t dtype; /* n1_dtype */
+    uint32_t ndim;  /* 1 or 2 */
+    uint32_t reserved;
+    uint64_t num_samples;
+    uint64_t num_channels;
+} n1_info;
+
+enum {
+    N1_LEVEL_MIN = 1, /* fast */
+    N1_LEVEL_DEFAULT = 2,
+    N1_LEVEL_MAX = 3,  /* smallest */
+    N1_NUM_CODES = 1024, /* of the N1's converter; a table of code widths has as many */
+};
+
+/* One line on an error code, in static memory. */
+N1_API const char *n1_strerror(int error);
+
+/* Size in bytes that no payload of samples of this description exceeds; 0 if `info` is not valid. */
+N1_API size_t n1_encode_bound(const n1_info *info);
+
+/*
+ * Encode samples.
+ *
+ * src     num_samples * num_channels samples in C order, of any alignment
+ * info    their description; `version` and `reserved` are not looked at
+ * widths  N1_NUM_CODES code widths in units of 1/32 of the mean width, or NULL for the
+ *         built-in table; a payload encoded with a table can only be decoded with it
+ * dst     room for dst_size bytes; n1_encode_bound always suffices
+ *
+ * Returns the payload's size, or a negative n1_error.
+ */
+N1_API int64_t n1_encode(const void *src, const n1_info *info, int level, const uint8_t *widths,
+                         n1_path path, uint8_t *dst, size_t dst_size);
+
+/*
+ * Read what a payload holds, from its first bytes (32 always suffice).
+ *
+ * Returns N1_OK or a negative n1_error. The numbers are those of the payload, not of the
+ * machine: compare them with what is expected before allocating.
+ */
+N1_API int n1_payload_info(const uint8_t *src, size_t src_size, n1_info *info);
+
+/*
+ * Decode a whole payload.
+ *
+ * widths  the table that it was encoded with, or NULL
+ * dst     room for dst_size bytes, of any alignment
+ *
+ * Returns the size of the samples in bytes, or a negative n1_error, after which dst holds
+ * anything.
+ */
+N1_API int64_t n1_decode(const uint8_t *src, size_t src_size, const uint8_t *widths, n1_path path,
+                         void *dst, size_t dst_size);
+
+#endif
