@@ -2,14 +2,21 @@
 # make demo    convert, verify and time recordings: ../shared/n1-data or synthetic ones
 # make test    all tests;  make test-compat  the same with zarr 2.18, and SpikeInterface's
 # make lint    formatting, linting, types, C warnings
-# make bench   the figures that the README claims
+# make bench   the figures that the README claims;  make bench-codec  n1 beside its rivals
+# make train   the built-in code widths of n1, learned anew from ../shared/n1-data
+# make fuzz    each fuzz target for FUZZ_SECONDS;  make fuzz-decode  one of them
 
 PYTHON ?= python3
 RECORDINGS := ../shared/n1-data
+ARRAYS := ../shared/ephys
 SOURCES := $(shell find filters -name '*.[ch]')
 WAVPACK := wavpack libwavpack-dev python3-dev
 
-.PHONY: setup demo test test-compat lint bench clean
+CLANG ?= clang
+FUZZ_TARGETS := decode samples signals
+FUZZ_SECONDS ?= 60
+
+.PHONY: setup demo test test-compat lint bench bench-codec train fuzz $(FUZZ_TARGETS:%=fuzz-%) clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -47,6 +54,33 @@ bench: setup
 	.venv/bin/python benchmarks/conversion.py $(RECORDINGS)
 	.venv/bin/python benchmarks/memory.py
 
+bench-codec: .venv/ready-to-bench
+	.venv/bin/python benchmarks/codecs $(RECORDINGS) --arrays $(ARRAYS) --other-half \
+		--csv benchmarks/results/codecs.csv
+
+.venv/ready-to-bench: .venv/ready
+	.venv/bin/pip install --quiet --editable '.[bench]'
+	@touch $@
+
+train: setup
+	.venv/bin/n1store train $(RECORDINGS) -o filters/core/n1_widths.h --overwrite
+
+fuzz: $(FUZZ_TARGETS:%=fuzz-%)
+
+# Inputs that reach new code gather in build/fuzz/corpus. One that fails is build/fuzz/<target>-…;
+# it is to be kept in filters/fuzz/corpus, which the tests replay.
+$(FUZZ_TARGETS:%=fuzz-%): fuzz-%: build/fuzz/%
+	@mkdir -p build/fuzz/corpus/$*
+	build/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -rss_limit_mb=1024 \
+		-print_final_stats=1 -artifact_prefix=build/fuzz/$*- \
+		build/fuzz/corpus/$* filters/fuzz/corpus/$*
+
+build/fuzz/%: filters/fuzz/%.c $(SOURCES)
+	@$(call install_clang)
+	@mkdir -p build/fuzz
+	$(CLANG) -std=c11 -g -O2 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		-o $@ $< filters/fuzz/round_trip.c $(wildcard filters/core/*.c)
+
 clean:
 	rm -rf .venv .venv-compat build demo
 
@@ -66,4 +100,12 @@ define install_wavpack
 	fi; \
 	$(1)/bin/pip install --quiet $(2) '.[wavpack]' 2>/dev/null || \
 		echo "setup: all but WavPack is ready; for WavPack: apt-get install $(WAVPACK), then make clean setup"
+endef
+
+define install_clang
+	if ! command -v $(CLANG) >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get update -qq && apt-get install -qq -y clang; } >/dev/null 2>&1; \
+	fi; \
+	command -v $(CLANG) >/dev/null || { echo "fuzz: clang is needed: apt-get install clang"; exit 1; }
 endef

@@ -17,7 +17,7 @@ else
 fi
 
 stores=
-for codec in $codecs; do
+for codec in n1 $codecs; do
     store="demo/$(echo "$codec" | tr ':+=' '---').zarr"
     n1store convert "$recordings" "$store" --codec "$codec" --overwrite
     n1store verify "$store" "$recordings"

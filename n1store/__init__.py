@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from n1store.bench import benchmark
     from n1store.conversion import convert
     from n1store.errors import N1StoreError
+    from n1store.evaluation import evaluate
     from n1store.export import export_wavs
+    from n1store.n1file import decode_file, encode_file
     from n1store.recording import Recording
     from n1store.stores import open
     from n1store.synth import synthesize
@@ -24,6 +26,9 @@ __all__ = [
     "Recording",
     "benchmark",
     "convert",
+    "decode_file",
+    "encode_file",
+    "evaluate",
     "export_wavs",
     "open",
     "read_wav",
@@ -36,6 +41,9 @@ _HOMES = {
     "Recording": "recording",
     "benchmark": "bench",
     "convert": "conversion",
+    "decode_file": "n1file",
+    "encode_file": "n1file",
+    "evaluate": "evaluation",
     "export_wavs": "export",
     "open": "stores",
     "read_wav": "wav",

@@ -7,6 +7,7 @@ in every store; the formats only describe them differently.
 
 from __future__ import annotations
 
+import base64
 import difflib
 import importlib
 import re
@@ -23,16 +24,28 @@ Kind = Literal["array-array", "array-bytes", "bytes-bytes"]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a codec: an integer in a range, or one of several words."""
+    """A parameter of a codec: an integer in a range, one of several words, or a file's content.
+
+    The content of a file is given as the file's path, or as text, which is what `content` makes
+    of the path and what matches `pattern`: so the string of a pipeline can do without the file.
+    """
 
     name: str
-    default: int | str
+    default: int | str | None
     low: int = 0
     high: int = 0
     choices: tuple[str, ...] = ()
+    content: Callable[[str], str] | None = None
+    pattern: str = ""
 
-    def parse(self, text: str) -> int | str:
+    def parse(self, text: str, read_files: bool = True) -> int | str:
         """Return the value that `text` stands for; ValueError says what would be valid."""
+        if self.content is not None:
+            if re.fullmatch(self.pattern, text):
+                return text
+            if not text or not read_files:
+                raise ValueError(f"{self.name} is a file")
+            return self.content(text)
         if self.choices:
             if text not in self.choices:
                 raise ValueError(f"{self.name} is one of {', '.join(self.choices)}")
@@ -67,6 +80,10 @@ class Entry:
         What those who read such chunks must have installed beside zarr, if anything.
     install : str
         What to do where `home` cannot be imported.
+    maps : bool
+        Whether it maps samples to the converter's codes itself, so that `adc` is not needed.
+    checks : bool
+        Whether it raises an error for any changed bit, so that no checksum is needed.
     """
 
     name: str
@@ -79,6 +96,8 @@ class Entry:
     zarr3: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     package: str = ""
     install: str = "install n1store again"
+    maps: bool = False
+    checks: bool = False
 
     def build(self, **values: int | str) -> Codec:
         """Return the numcodecs codec for these values of the parameters."""
@@ -93,7 +112,7 @@ class Entry:
         defaults = {parameter.name: parameter.default for parameter in self.parameters}
         return codec_class(**self.arguments(**(defaults | values)))
 
-    def parse_parameters(self, text: str) -> dict[str, int | str]:
+    def parse_parameters(self, text: str, read_files: bool = True) -> dict[str, int | str]:
         """Return the values in ``name=value,name=value``; N1StoreError for a wrong one."""
         known = {parameter.name: parameter for parameter in self.parameters}
         values: dict[str, int | str] = {}
@@ -105,7 +124,7 @@ class Entry:
                 valid = f"its parameters are {', '.join(known)}" if known else "it takes none"
                 raise N1StoreError(f"codec {self.name} has no parameter {name!r}; {valid}")
             try:
-                values[name] = known[name].parse(value)
+                values[name] = known[name].parse(value, read_files)
             except ValueError as error:
                 raise N1StoreError(f"codec {self.name}: {error}, not {value!r}") from None
         return values
@@ -128,6 +147,11 @@ def _zarr3_core(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         }
 
     return describe
+
+
+def _zarr3_named(configuration: dict[str, Any]) -> dict[str, Any]:
+    configuration = dict(configuration)
+    return {"name": configuration.pop("id"), "configuration": configuration}
 
 
 def _zarr3_bare(configuration: dict[str, Any]) -> dict[str, Any]:
@@ -160,6 +184,12 @@ def _zarr3_blosc(configuration: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _widths_as_text(path: str) -> str:
+    from n1store.training import load_widths
+
+    return base64.urlsafe_b64encode(load_widths(path)).decode()
+
+
 _ENTRIES = (
     Entry(
         "adc",
@@ -169,6 +199,7 @@ _ENTRIES = (
         "n1store.codecs.adc:ADC",
         zarr3=_zarr3_bare,
         package="n1store",
+        maps=True,
     ),
     Entry(
         "delta",
@@ -177,6 +208,22 @@ _ENTRIES = (
         "array-array",
         "numcodecs:Delta",
         arguments=lambda: {"dtype": "<i2"},
+    ),
+    Entry(
+        "n1",
+        "predictive",
+        "n1store's own: linear prediction and rANS that knows how wide the converter's codes are",
+        "array-bytes",
+        "n1store.codecs.n1:N1",
+        (
+            Parameter("level", 2, 1, 3),
+            # Of 1024 bytes, in the base64 whose letters mean nothing else in a pipeline.
+            Parameter("widths", None, content=_widths_as_text, pattern="[A-Za-z0-9_-]{1366}=="),
+        ),
+        zarr3=_zarr3_named,
+        package="n1store",
+        maps=True,
+        checks=True,
     ),
     Entry(
         "wavpack",
@@ -263,6 +310,7 @@ _ENTRIES = (
         "bytes-bytes",
         "numcodecs:CRC32",
         arguments=lambda: {"location": "end"},
+        checks=True,
     ),
     Entry(
         "crc32c",
@@ -272,6 +320,7 @@ _ENTRIES = (
         "numcodecs.checksum32:CRC32C",
         zarr3=_zarr3_bare,
         install="pip install google-crc32c crc32c",
+        checks=True,
     ),
 )
 

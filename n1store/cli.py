@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import re
 import signal
 import sys
 import warnings
@@ -18,6 +19,8 @@ import click
 from n1store import __version__
 
 if TYPE_CHECKING:
+    from n1store.evaluation import Evaluation
+    from n1store.n1file import N1Info
     from n1store.sizes import StoreSizes
 
 # Exit codes, beside 0 for success and click's 2 for wrong options.
@@ -61,6 +64,20 @@ _workers_option = click.option(
 _overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace what exists, once its replacement is complete."
 )
+_level_option = click.option(
+    "--level",
+    type=click.IntRange(1, 3),
+    default=2,
+    show_default=True,
+    help="1 is fast, 3 the smallest.",
+)
+_widths_option = click.option(
+    "--widths",
+    "widths_file",
+    metavar="JSON",
+    type=_PATH,
+    help="A table of code widths to use instead of the built-in one.",
+)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -84,11 +101,15 @@ def main() -> None:
 @click.argument("destination", metavar="DST", type=_PATH)
 @click.option(
     "--codec",
-    default="wavpack",
+    default="n1",
     show_default=True,
-    help="Codec or pipeline, such as wavpack:level=3 or delta+zstd:level=9.",
+    help="Codec or pipeline, such as n1:level=3 or delta+zstd:level=9.",
 )
-@click.option("--no-adc", is_flag=True, help="Do not map samples to the converter's codes first.")
+@click.option(
+    "--no-adc",
+    is_flag=True,
+    help="Do not map samples to the converter's codes first; n1 does so itself.",
+)
 @click.option("--chunk-seconds", type=float, default=1.0, show_default=True)
 @click.option(
     "--layout",
@@ -158,7 +179,13 @@ def convert(
 @click.option("--chunks", is_flag=True, help="List every chunk.")
 @_json_option
 def info(store: Path, chunks: bool, as_json: bool) -> None:
-    """Show what a store holds and how small it is."""
+    """Show what a store or a .n1 file holds and how small it is."""
+    from n1store.n1file import is_n1_file, read_n1_info
+
+    if is_n1_file(store):
+        _print_n1_info(store, read_n1_info(store), as_json, payloads=chunks)
+        return
+
     import n1store.stores
     from n1store.sizes import measure_sizes
 
@@ -283,7 +310,7 @@ def bench(stores: tuple[Path, ...], num_windows: int, seed: int, as_json: bool) 
         [
             [
                 str(result.path),
-                result.sizes.attributes["codec"],
+                _short(result.sizes.attributes["codec"]),
                 f"{result.to_dict()['chunk_ratio']:.3f}",
                 *(f"{ratio:.3f}" for ratio in result.sizes.chunk_ratios().values()),
             ]
@@ -300,6 +327,115 @@ def bench(stores: tuple[Path, ...], num_windows: int, seed: int, as_json: bool) 
                 [str(result.path), what, speed.reader, *speeds, f"{mb_per_s['median']:.1f}"]
             )
     _print_table(["store", "read", "with", "xRT: p5", "median", "p95", "MB/s: median"], rows)
+
+
+@cli.command()
+@click.argument("source", metavar="IN.wav", type=_PATH)
+@click.argument("destination", metavar="OUT.n1", type=_PATH)
+@_level_option
+@_widths_option
+@_workers_option
+@_overwrite_option
+@_json_option
+def encode(
+    source: Path, destination: Path, widths_file: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Compress a WAV file to a .n1 file, from which decode restores it to the last byte."""
+    from n1store.n1file import encode_file
+
+    widths = _load_widths(widths_file)
+    with _progress("encoding", as_json) as progress:
+        info = encode_file(source, destination, widths=widths, progress=progress, **options)
+    _print_n1_info(destination, info, as_json)
+
+
+@cli.command()
+@click.argument("source", metavar="IN.n1", type=_PATH)
+@click.argument("destination", metavar="OUT.wav", type=_PATH)
+@_workers_option
+@_overwrite_option
+@_json_option
+def decode(source: Path, destination: Path, as_json: bool, **options: Any) -> None:
+    """Restore the WAV file that a .n1 file was made from, to the last byte.
+
+    It appears when all checksums have been found right.
+    """
+    from n1store.n1file import decode_file
+
+    with _progress("decoding", as_json) as progress:
+        info = decode_file(source, destination, progress=progress, **options)
+    _print_n1_info(destination, info, as_json)
+
+
+@cli.command("eval")
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=_PATH)
+@_level_option
+@_widths_option
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Files to work on at once; with more than 1, times say less.",
+)
+@_json_option
+def evaluate(
+    sources: tuple[Path, ...], widths_file: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Encode and decode WAV files and folders of them; compare, and measure size and speed.
+
+    Each file is encoded as with encode, decoded again and compared with the original; those
+    that differ are named, and the exit code is then 1. Times are from the WAV file in memory
+    to the .n1 file in memory and back, after a warm-up; the start of the program and the disk
+    are not in them. xRT is seconds of recording per second of waiting.
+    """
+    from n1store.evaluation import evaluate
+
+    widths = _load_widths(widths_file)
+    with _progress("evaluating", as_json, unit="files") as progress:
+        result = evaluate(sources, widths=widths, progress=progress, **options)
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        _print_evaluation(result)
+    for line in result.problems:
+        click.echo(line, err=True)
+    if result.problems:
+        sys.exit(FAILED)
+
+
+@cli.command()
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=_PATH)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    required=True,
+    type=_PATH,
+    help="Ends in .json, for --codec n1:widths=FILE; or in .h, for the C source of n1.",
+)
+@_workers_option
+@_overwrite_option
+@_json_option
+def train(sources: tuple[Path, ...], output: Path, as_json: bool, **options: Any) -> None:
+    """Learn the code widths of the N1's converter from its WAV files and folders of them.
+
+    Channels that nothing can be learned from are left out and named.
+    """
+    from n1store.training import train_to_file
+
+    with _progress("training", as_json) as progress:
+        training = train_to_file(sources, output, progress=progress, **options)
+    for line in training.left_out:
+        click.echo(f"left out: {line}", err=True)
+    if as_json:
+        _print_json({"file": str(output), **training.to_dict(), "left_out": training.left_out})
+        return
+    click.echo(
+        f"{output}: learned from {training.num_recordings} recordings, "
+        f"{training.num_samples} samples\n"
+        f"  ideal ratio       {training.ratio:.3f}, with equal widths {training.flat_ratio:.3f}"
+    )
 
 
 @cli.command()
@@ -360,7 +496,7 @@ def _print_sizes(name: str, sizes: StoreSizes) -> None:
     content = sizes.to_dict()
     click.echo(
         f"{name}: {content['recordings']} recordings, {content['duration_s']:.1f} s, "
-        f"codec {content['codec']}"
+        f"codec {_short(content['codec'])}"
     )
     click.echo(f"  samples           {_bytes(content['raw_bytes'])}")
     for label, key in (("chunks", "chunk"), ("store on disk", "store")):
@@ -385,7 +521,76 @@ def _print_requirements(codec: str) -> None:
     if "adc" in pipeline.names:
         click.echo("  adc               on: samples are stored as the converter's 10-bit codes")
     packages = ["zarr", *(entry.package for entry, _ in pipeline.stages if entry.package)]
-    click.echo(f"  readers need      {', '.join(packages)}")
+    click.echo(f"  readers need      {', '.join(dict.fromkeys(packages))}")
+
+
+def _short(codec: str) -> str:
+    """Cut a table of code widths, of 1,368 characters, out of a pipeline's string."""
+    return re.sub(r"(=[\w-]{8})[\w-]{1000,}=*", r"\1…", codec)
+
+
+def _load_widths(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    from n1store.training import load_widths
+
+    return load_widths(path)
+
+
+def _print_n1_info(path: Path, info: N1Info, as_json: bool, payloads: bool = False) -> None:
+    if as_json:
+        content = {"file": str(path), **info.to_dict()}
+        if payloads:
+            content["payloads"] = [
+                {"num_samples": count, "bytes": size} for count, size in info.payloads
+            ]
+        _print_json(content)
+        return
+    click.echo(
+        f"{path}: {info.num_samples} samples, channels: {info.num_channels}, "
+        f"{info.sampling_frequency} Hz, {info.duration:.3f} s"
+    )
+    click.echo(f"  WAV file          {_bytes(info.wav_bytes)}")
+    click.echo(f"  .n1 file          {_bytes(info.n1_bytes)}   ratio {info.ratio:.3f}")
+    if payloads:
+        frame_bytes = 2 * info.num_channels
+        _print_table(
+            ["payload", "samples", "bytes", "ratio"],
+            [
+                [str(index), str(count), str(size), f"{count * frame_bytes / size:.3f}"]
+                for index, (count, size) in enumerate(info.payloads)
+            ],
+        )
+
+
+def _print_evaluation(result: Evaluation) -> None:
+    totals = result.totals()
+    rows = [
+        [each["file"], str(each["wav_bytes"]), str(each["n1_bytes"]), f"{each['ratio']:.3f}"]
+        + [f"{each[key]:.0f}" for key in ("encode_xrt", "decode_xrt")]
+        + [f"{each[key]:.2f}" for key in ("encode_ms", "decode_ms")]
+        for each in (each.to_dict() for each in result.files)
+    ]
+    _print_table(
+        ["file", "WAV", ".n1", "ratio", "encode xRT", "decode xRT", "encode ms", "decode ms"], rows
+    )
+    click.echo(
+        f"{totals['files']} of {totals['files'] + len(result.problems)} files came back identical: "
+        f"{totals['duration_s']:.1f} s, level {result.level}"
+    )
+    click.echo(f"  WAV files         {_bytes(totals['wav_bytes'])}")
+    click.echo(f"  .n1 files         {_bytes(totals['n1_bytes'])}   ratio {totals['ratio']:.3f}")
+    click.echo(
+        f"  payloads          {_bytes(totals['payload_bytes'])}   "
+        f"ratio {totals['payload_ratio']:.3f} of the 16-bit samples"
+    )
+    for what in ("encode", "decode"):
+        if speed := totals[what]:
+            latency = "  ".join(f"{key} {ms:.2f}" for key, ms in speed["latency_ms"].items())
+            click.echo(
+                f"  {what}            {speed['xrt']:.0f} xRT, {speed['mb_per_s']:.0f} MB/s, "
+                f"ms per file: {latency}"
+            )
 
 
 def _bytes(count: int) -> str:

@@ -34,7 +34,7 @@ from n1store.wav import (
     open_wav,
 )
 
-DEFAULT_CODEC = "wavpack"
+DEFAULT_CODEC = "n1"
 
 _BLOCK_BYTES = 1024 * 1024  # what a worker encodes at a time, at least a chunk
 
@@ -105,9 +105,9 @@ def convert(
     destination : path-like
         Ends in ``.zarr`` (a folder) or ``.zarr.zip`` (a file).
     codec : str
-        Pipeline, such as ``wavpack:level=3`` or ``delta+zstd``.
+        Pipeline, such as ``n1:level=3`` or ``delta+zstd``.
     adc : bool
-        Whether to map samples to the converter's codes first.
+        Whether to map samples to the converter's codes first. `n1` does that itself.
     chunk_seconds : float
         Length of a chunk; in samples, rounded up to a multiple of 8, at least 16.
     layout : {'recordings', 'channels', 'spikeinterface'}
@@ -210,10 +210,13 @@ def _is_folder(destination: Path) -> bool:
 
 
 def _make_pipeline(codec: str, adc: bool, zarr_format: ZarrFormat) -> Pipeline:
-    spec = codec
-    if adc and "adc" not in Pipeline.parse(codec).names:
+    pipeline = Pipeline.parse(codec)
+    spec = pipeline.spec
+    if adc and not any(entry.maps for entry, _ in pipeline.stages):
         spec = f"adc+{spec}"
-    pipeline = Pipeline.parse(f"{spec}+{zarr_format.checksum}")
+    if not pipeline.stages[-1][0].checks:
+        spec = f"{spec}+{zarr_format.checksum}"
+    pipeline = Pipeline.parse(spec)
     if zarr_format.number == 3:
         pipeline.zarr3()  # raises if it cannot be described
     return pipeline

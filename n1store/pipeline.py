@@ -21,7 +21,8 @@ class Pipeline:
     Attributes
     ----------
     spec : str
-        The string that it was made from.
+        The string that makes it again, also where the files named in the one that it was made
+        from are not at hand.
     stages : tuple of (Entry, Codec)
         Arrays to arrays first, then at most one from array to bytes, then bytes to bytes.
     """
@@ -30,10 +31,16 @@ class Pipeline:
     stages: tuple[tuple[Entry, Codec], ...]
 
     @classmethod
-    def parse(cls, spec: str) -> Pipeline:
+    def parse(cls, spec: str, *, read_files: bool = True) -> Pipeline:
         """Make the pipeline that a string describes.
 
         Stages are joined by ``+``; a stage is ``name`` or ``name:parameter=value,…``.
+
+        Parameters
+        ----------
+        spec : str
+        read_files : bool
+            Whether it may name files; one that was found in a store may not.
 
         Raises
         ------
@@ -41,11 +48,14 @@ class Pipeline:
             If a name or parameter is unknown, a value is out of range, a codec is not
             installed, or the stages do not fit together.
         """
-        stages = []
+        stages, texts = [], []
         for text in spec.split("+"):
             name, _, parameters = text.strip().partition(":")
             entry = find(name)
-            stages.append((entry, entry.build(**entry.parse_parameters(parameters))))
+            values = entry.parse_parameters(parameters, read_files)
+            stages.append((entry, entry.build(**values)))
+            settings = ",".join(f"{key}={value}" for key, value in values.items())
+            texts.append(f"{name}:{settings}" if settings else name)
         order = ["array-array", "array-bytes", "bytes-bytes"]
         for (first, _), (second, _) in pairwise(stages):
             step = order.index(second.kind) - order.index(first.kind)
@@ -53,7 +63,7 @@ class Pipeline:
                 raise N1StoreError(
                     f"codec {second.name} cannot follow {first.name}, which already gives bytes"
                 )
-        return cls(spec, tuple(stages))
+        return cls("+".join(texts), tuple(stages))
 
     @property
     def names(self) -> list[str]:
@@ -72,7 +82,10 @@ class Pipeline:
         decoded: Any = payload
         for _, codec in reversed(self.stages):
             decoded = codec.decode(decoded)
-        return ensure_ndarray(decoded).reshape(-1).view("<i2").reshape(shape)
+        samples = ensure_ndarray(decoded)
+        if samples.dtype.itemsize > 1 and samples.dtype != "<i2":
+            raise N1StoreError(f"the chunk holds {samples.dtype}, not int16")
+        return samples.reshape(-1).view("<i2").reshape(shape)
 
     def zarr2(self) -> list[dict[str, Any]]:
         """Return the filters of a Zarr format 2 array of these chunks; no compressor."""

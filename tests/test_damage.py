@@ -33,7 +33,7 @@ VARIANTS = [
         id=f"{codec}-{zarr_format}-{shard_seconds or 'chunks'}",
         marks=needs_wavpack if codec == "wavpack" else (),
     )
-    for codec in ("zstd", "delta+lz4", "blosc", "lzma", "wavpack")
+    for codec in ("n1", "zstd", "delta+lz4", "blosc", "lzma", "wavpack")
     for zarr_format, shard_seconds in [(2, None), (3, 0), (3, 2)]
     if zarr_format in ZARR_FORMATS
 ]

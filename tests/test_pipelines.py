@@ -1,3 +1,4 @@
+import base64
 import json
 import math
 import sys
@@ -40,16 +41,23 @@ pytestmark = pytest.mark.filterwarnings(
 def as_parameters(specs):
     needs = {"wavpack": needs_wavpack, "crc32c": needs_crc32c}
     return [
-        pytest.param(spec, id=spec, marks=[needs[name] for name in needs if name in spec])
+        pytest.param(spec, id=spec[:60], marks=[needs[name] for name in needs if name in spec])
         for spec in specs
     ]
+
+
+# What stands for the content of a file.
+CONTENTS = {("n1", "widths"): base64.urlsafe_b64encode(bytes([30, 2, 60, 1] * 256)).decode()}
 
 
 def settings_of(entry):
     """Return the codec as it is, and with each parameter at its extremes or at each choice."""
     specs = [entry.name]
     for parameter in entry.parameters:
-        values = parameter.choices or sorted({parameter.low, parameter.default, parameter.high})
+        if parameter.content:
+            values = [CONTENTS[entry.name, parameter.name]]
+        else:
+            values = parameter.choices or sorted({parameter.low, parameter.default, parameter.high})
         specs += [f"{entry.name}:{parameter.name}={value}" for value in values]
     return specs
 
@@ -270,6 +278,12 @@ def assert_no_pipeline(spec, *words):
         ("zstd:level=-1", ["codec zstd", "1 to 22"]),
         ("zstd:level=99999999999999999999", ["codec zstd", "1 to 22"]),
         ("zstd:level=" + "9" * 5000, ["codec zstd", "1 to 22"]),
+        ("n1:level=4", ["codec n1", "1 to 3"]),
+        ("n1:widths=", ["codec n1", "widths is a file"]),
+        ("n1:widths=no such file", ["no such file: cannot be read"]),
+        ("n1+n1", ["n1 cannot follow n1"]),
+        ("zstd+n1", ["n1 cannot follow zstd"]),
+        ("n1+adc", ["adc cannot follow n1"]),
         ("wavpack:level=5", ["codec wavpack", "1 to 4"]),
         ("lzma:preset=10", ["codec lzma", "0 to 9"]),
         ("zstd:level=high", ["codec zstd", "an integer", "'high'"]),
@@ -329,6 +343,10 @@ def test_row_of_the_catalogue(entry):
     assert entry.summary
     assert len(entry.summary.splitlines()) == 1
     for parameter in entry.parameters:
+        if parameter.content:
+            content = CONTENTS[entry.name, parameter.name]
+            assert parameter.parse(content) == content
+            continue
         assert parameter.parse(str(parameter.default)) == parameter.default
         if not parameter.choices:
             for outside in (parameter.low - 1, parameter.high + 1):

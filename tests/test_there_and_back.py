@@ -6,9 +6,9 @@ import multiprocessing
 import numpy as np
 import pytest
 from conftest import (
-    HAS_WAVPACK,
     ROOT,
     ZARR_FORMATS,
+    needs_wavpack,
     needs_zarr3,
     read_wav_independently,
     write_wav,
@@ -17,7 +17,7 @@ from make_wav import chunk, data, extensible_fmt, fmt, noise, rf64, wav
 
 import n1store
 
-CODEC = "wavpack" if HAS_WAVPACK else "blosc"
+CODECS = ["n1", pytest.param("wavpack", marks=needs_wavpack)]
 
 UNUSUAL = {
     "plain": wav(fmt(), data(noise(300))),
@@ -61,17 +61,19 @@ def assert_identical(folder, other):
 
 @pytest.mark.parametrize("zarr_format", ZARR_FORMATS)
 @pytest.mark.parametrize("suffix", [".zarr", ".zarr.zip"])
-def test_unusual_files_come_back_byte_for_byte(unusual, tmp_path, run, zarr_format, suffix):
+@pytest.mark.parametrize("codec", CODECS)
+def test_unusual_files_come_back_byte_for_byte(unusual, tmp_path, run, codec, zarr_format, suffix):
     store, back = tmp_path / f"out{suffix}", tmp_path / "back"
-    run("convert", unusual, store, "--codec", CODEC, "--zarr-format", zarr_format)
+    run("convert", unusual, store, "--codec", codec, "--zarr-format", zarr_format)
     assert "compared" in run("verify", store, unusual).stdout
     run("export", store, back)
     assert_identical(unusual, back)
 
 
-def test_real_recordings_come_back_byte_for_byte(recordings, tmp_path, run):
+@pytest.mark.parametrize("codec", CODECS)
+def test_real_recordings_come_back_byte_for_byte(recordings, tmp_path, run, codec):
     store, back = tmp_path / "out.zarr", tmp_path / "back"
-    run("convert", recordings, store, "--codec", CODEC)
+    run("convert", recordings, store, "--codec", codec)
     run("verify", store, recordings)
     run("export", store, back)
     assert_identical(recordings, back)

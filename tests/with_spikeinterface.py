@@ -47,7 +47,7 @@ def test_zarr_is_the_old_one(writer):
     assert zarr.__version__.startswith("2.")
 
 
-@pytest.mark.parametrize("codec", ["wavpack", "blosc", "delta+zstd", "lzma:preset=1"])
+@pytest.mark.parametrize("codec", ["n1", "wavpack", "blosc", "delta+zstd", "lzma:preset=1"])
 def test_format_2_reads_with_zarr_2(writer, wavs, tmp_path, codec):
     for store in (tmp_path / "out.zarr", tmp_path / "out.zarr.zip"):
         n1store(writer, "convert", wavs, store, "--codec", codec, "--zarr-format", 2)
@@ -57,7 +57,7 @@ def test_format_2_reads_with_zarr_2(writer, wavs, tmp_path, codec):
             np.testing.assert_array_equal(root[f"recordings/{path.stem}"][:], samples)
 
 
-@pytest.mark.parametrize("codec", ["wavpack", "blosc"])
+@pytest.mark.parametrize("codec", ["n1", "wavpack", "blosc"])
 def test_spikeinterface_reads_its_layout(writer, wavs, tmp_path, codec):
     store = tmp_path / "out.zarr"
     layout = ["--layout", "spikeinterface"]

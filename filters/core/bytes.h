@@ -4,19 +4,36 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-static inline uint32_t load_u16(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8; }
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define N1_LITTLE_16(value) __builtin_bswap16(value)
+#define N1_LITTLE_32(value) __builtin_bswap32(value)
+#else
+#define N1_LITTLE_16(value) (value)
+#define N1_LITTLE_32(value) (value)
+#endif
 
-static inline uint32_t load_u32(const uint8_t *p) { return load_u16(p) | load_u16(p + 2) << 16; }
+static inline uint16_t load_u16(const uint8_t *p) {
+    uint16_t value;
+    memcpy(&value, p, sizeof(value));
+    return N1_LITTLE_16(value);
+}
 
-static inline void store_u16(uint8_t *p, uint32_t value) {
-    p[0] = (uint8_t)value;
-    p[1] = (uint8_t)(value >> 8);
+static inline uint32_t load_u32(const uint8_t *p) {
+    uint32_t value;
+    memcpy(&value, p, sizeof(value));
+    return N1_LITTLE_32(value);
+}
+
+static inline void store_u16(uint8_t *p, uint16_t value) {
+    value = N1_LITTLE_16(value);
+    memcpy(p, &value, sizeof(value));
 }
 
 static inline void store_u32(uint8_t *p, uint32_t value) {
-    store_u16(p, value);
-    store_u16(p + 2, value >> 16);
+    value = N1_LITTLE_32(value);
+    memcpy(p, &value, sizeof(value));
 }
 
 /* LEB128: 7 bits a byte, least significant first. Returns the bytes written, 10 at most. */

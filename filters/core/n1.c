@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "n1_codec.h"
 #include "xxh32.h"
 
 enum { VERSION = 1, TWO_DIMENSIONS = 4 };
@@ -25,12 +26,8 @@ const char *n1_strerror(int error) {
     }
 }
 
-static size_t item_size(const n1_info *info) {
-    return info->dtype == N1_INT8 || info->dtype == N1_UINT8 ? 1 : 2;
-}
-
 static size_t num_bytes(const n1_info *info) {
-    return (size_t)(info->num_samples * info->num_channels) * item_size(info);
+    return (size_t)(info->num_samples * info->num_channels) * n1_item_size(info);
 }
 
 static int is_valid(const n1_info *info) {
@@ -42,21 +39,45 @@ static int is_valid(const n1_info *info) {
 
 size_t n1_encode_bound(const n1_info *info) { return is_valid(info) ? num_bytes(info) + 64 : 0; }
 
+static int find_kernels(n1_path path, const n1_kernels **kernels) {
+    *kernels = path == N1_PATH_PORTABLE ? NULL : n1_avx2_kernels();
+    if (path == N1_PATH_AVX2 && !*kernels) return N1_ERROR_PATH;
+    if (!*kernels) *kernels = &n1_portable_kernels;
+    return path <= N1_PATH_AVX2 ? N1_OK : N1_ERROR_ARGUMENT;
+}
+
 int64_t n1_encode(const void *src, const n1_info *info, int level, const uint8_t *widths,
                   n1_path path, uint8_t *dst, size_t dst_size) {
-    (void)widths, (void)path;
     if (!is_valid(info) || level < N1_LEVEL_MIN || level > N1_LEVEL_MAX) return N1_ERROR_ARGUMENT;
     if (dst_size < n1_encode_bound(info)) return N1_ERROR_ROOM;
+    const n1_kernels *kernels;
+    const int error = find_kernels(path, &kernels);
+    if (error) return error;
+
+    const size_t raw_size = num_bytes(info);
     uint8_t *p = dst;
     *p++ = 'N', *p++ = '1', *p++ = VERSION;
     *p++ = (uint8_t)(info->dtype | (info->ndim == 2 ? TWO_DIMENSIONS : 0));
-    store_u32(p, xxh32(src, num_bytes(info)));
+    store_u32(p, xxh32(src, raw_size));
     p += 4;
     p += store_varint(p, info->num_samples);
     if (info->ndim == 2) p += store_varint(p, info->num_channels);
+
+    if (raw_size > 0) {
+        /* The room for the number of blocks is closed up below. */
+        uint64_t num_blocks;
+        const int64_t size =
+            n1_encode_blocks(src, info, level, widths, kernels, &num_blocks, p + 10, raw_size);
+        if (size < 0) return size;
+        if (size > 0 && (size_t)size < raw_size) {
+            const size_t varint_size = store_varint(p, num_blocks);
+            memmove(p + varint_size, p + 10, (size_t)size);
+            return p + varint_size + size - dst;
+        }
+    }
     *p++ = 0;
-    memcpy(p, src, num_bytes(info));
-    return p + num_bytes(info) - dst;
+    memcpy(p, src, raw_size);
+    return p + raw_size - dst;
 }
 
 static int read_header(const uint8_t **src, const uint8_t *end, n1_info *info, uint32_t *checksum) {
@@ -88,14 +109,25 @@ int n1_payload_info(const uint8_t *src, size_t src_size, n1_info *info) {
 
 int64_t n1_decode(const uint8_t *src, size_t src_size, const uint8_t *widths, n1_path path,
                   void *dst, size_t dst_size) {
-    (void)widths, (void)path;
     const uint8_t *const end = src + src_size;
     n1_info info;
     uint32_t checksum;
-    const int error = read_header(&src, end, &info, &checksum);
+    const n1_kernels *kernels;
+    int error = find_kernels(path, &kernels);
+    if (!error) error = read_header(&src, end, &info, &checksum);
     if (error) return error;
-    if (dst_size < num_bytes(&info)) return N1_ERROR_ROOM;
-    if (end - src < 1 || *src != 0 || (size_t)(end - src - 1) != num_bytes(&info)) return N1_ERROR_CORRUPT;
-    memcpy(dst, src + 1, num_bytes(&info));
-    return xxh32(dst, num_bytes(&info)) == checksum ? (int64_t)num_bytes(&info) : N1_ERROR_CORRUPT;
+    const size_t raw_size = num_bytes(&info);
+    if (dst_size < raw_size) return N1_ERROR_ROOM;
+    uint64_t num_blocks;
+    const size_t varint_size = load_varint(src, end, &num_blocks);
+    if (varint_size == 0) return N1_ERROR_CORRUPT;
+    src += varint_size;
+    if (num_blocks > 0) {
+        error = n1_decode_blocks(src, end, &info, num_blocks, widths, kernels, dst);
+        if (error) return error;
+    } else {
+        if ((size_t)(end - src) != raw_size) return N1_ERROR_CORRUPT;
+        memcpy(dst, src, raw_size);
+    }
+    return xxh32(dst, raw_size) == checksum ? (int64_t)raw_size : N1_ERROR_CORRUPT;
 }

@@ -1,1 +1,1 @@
-"""n1store's own codecs: for numcodecs one file each, and zarr3.py for Zarr format 3."""
+"""n1store's own codecs: a file each for numcodecs; zarr3.py for Zarr format 3, hdf5.py for HDF5."""

@@ -190,7 +190,7 @@ class StoredArray:
 
     def traces(self, spec: str) -> ChunkedTraces | None:
         """Return the array's samples, if it is as n1store writes it for the pipeline `spec`."""
-        pipeline = Pipeline.parse(spec)
+        pipeline = Pipeline.parse(spec, read_files=False)
         expected = self._format.array(self.grid, pipeline, self.attributes)
         if any(self._read_json(name) != content for name, content in expected.items()):
             return None

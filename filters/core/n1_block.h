@@ -1,0 +1,127 @@
+/* What stands at the beginning of a block: its head and parameters, written and read. */
+#ifndef N1STORE_N1_BLOCK_H
+#define N1STORE_N1_BLOCK_H
+
+#include <stdint.h>
+
+#include "bits.h"
+#include "n1_model.h"
+
+enum {
+    MAX_TAIL = 255,
+    MAX_BLOCK_SAMPLES = 1 << 18,
+    MAX_LANES = 16,
+    MAX_SPANS = MAX_BLOCK_SAMPLES / 32 + MAX_LANES * (2 + MAX_TAIL / 32),
+    MAX_CLASSES = 16,
+    MAX_PALETTE = 4096,
+    HISTOGRAM_SLOTS = 4095,
+};
+
+typedef enum { KIND_PACKED, KIND_INTEGER, KIND_WIDTH } block_kind;
+
+typedef enum { MAP_IDENTITY, MAP_ADC, MAP_STEP, MAP_PALETTE } code_map;
+
+typedef struct {
+    int scale, shape, hold;
+    int low_bits; /* integer: of a residual, sent as they are */
+} residual_class;
+
+typedef struct {
+    int num_samples; /* not in the head: what the payload's shape gives */
+    block_kind kind;
+    code_map map;
+    int log2_lanes;
+    int tail; /* samples by which the last lane is longer */
+
+    int reference; /* how many channels before this one; 0 for none */
+    int gain;      /* of the reference, in 1/256 */
+
+    uint32_t step, offset;
+    int palette_size;
+    int16_t palette[MAX_PALETTE];
+
+    int packed_bits, packed_base;
+
+    int order;
+    int fineness, use_prior;
+    int32_t angles[MAX_ORDER]; /* in units of fineness, without the prior */
+    int32_t mean;
+    int num_classes;
+    residual_class classes[MAX_CLASSES];
+    int log2_span;        /* steps that a class number holds for */
+    uint8_t *class_of_span; /* num_spans(block) for each lane; NULL if there is one class */
+
+    int differences; /* integer: how often codes were replaced by those to the code before */
+    int histogram_size, histogram_first; /* size 0: none */
+    uint16_t histogram[256];
+    int precision;
+    int lowest, highest; /* codes */
+    int own_widths;
+    uint32_t widths_hash;
+} block;
+
+static inline int num_lanes(const block *b) { return 1 << b->log2_lanes; }
+
+/* Samples of a lane but for the tail. */
+static inline int lane_length(const block *b, int lane) {
+    const int lanes = num_lanes(b), count = b->num_samples - b->tail;
+    return count / lanes + (lane < count % lanes);
+}
+
+static inline int lane_begin(const block *b, int lane) {
+    const int lanes = num_lanes(b), count = b->num_samples - b->tail;
+    return lane * (count / lanes) + (lane < count % lanes ? lane : count % lanes);
+}
+
+/* Steps until the last sample, the tail's included. */
+static inline int num_steps(const block *b) {
+    const int last = lane_length(b, num_lanes(b) - 1) + b->tail, first = lane_length(b, 0);
+    return first > last ? first : last;
+}
+
+static inline int num_spans(const block *b) {
+    return (num_steps(b) + (1 << b->log2_span) - 1) >> b->log2_span;
+}
+
+static inline int class_at(const block *b, int lane, int step) {
+    return b->num_classes > 1 ? b->class_of_span[lane * num_spans(b) + (step >> b->log2_span)] : 0;
+}
+
+/* Where a lane ends, the last one with its tail. */
+static inline int lane_end(const block *b, int lane) {
+    return lane + 1 < num_lanes(b) ? lane_begin(b, lane + 1) : b->num_samples;
+}
+
+/* The distribution of a class where the predictor is `extra_scale` worse than at full order. */
+static inline distribution distribution_of(const block *b, int class, int extra_scale) {
+    const residual_class *c = &b->classes[class];
+    const int scale = c->scale + (c->hold ? 0 : extra_scale);
+    return (distribution){
+        .scale = scale < MAX_SCALE ? scale : MAX_SCALE,
+        .shape = c->shape,
+        .precision = b->precision,
+        .resolution = b->kind == KIND_WIDTH ? 4 : 0,
+    };
+}
+
+/* Angle m in 1/1024 radian, with the prior. */
+int32_t block_angle(const block *b, int m);
+
+/* The prior of angle m in units of `fineness`. */
+int32_t prior_angle(int m, int fineness);
+
+static inline int angle_unit(int fineness) { return fineness == 3 ? 1 : 32 >> fineness; }
+
+/* Bits that order, angles and what describes them take. */
+int angle_bits(const block *b);
+
+/* Write head and parameters. The writer's overrun says if there was no room. */
+void write_block(bit_writer *w, const block *b);
+
+/*
+ * Read what write_block wrote into *b, whose num_samples is set. `class_of_span` has room for
+ * max_spans class numbers. Returns 0, or -1 for what no encoder writes.
+ */
+int read_block(bit_reader *r, block *b, uint8_t *class_of_span, int max_spans);
+
+#endif

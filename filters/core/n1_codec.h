@@ -1,0 +1,36 @@
+/* What n1.c, which knows the payload's header, asks of the encoder and the decoder of blocks. */
+#ifndef N1STORE_N1_CODEC_H
+#define N1STORE_N1_CODEC_H
+
+#include "n1.h"
+#include "n1_kernels.h"
+
+enum {
+    /* Channels that are worked on together, and among which a block may refer to another. */
+    GROUP_CHANNELS = 16,
+};
+
+static inline size_t n1_item_size(const n1_info *info) {
+    return info->dtype == N1_INT8 || info->dtype == N1_UINT8 ? 1 : 2;
+}
+
+/* What turns a sample of a dtype, taken as bits, into a signed one by exclusive or. */
+static inline uint16_t n1_sign_flip(const n1_info *info) {
+    return info->dtype == N1_UINT16 ? 0x8000 : info->dtype == N1_UINT8 ? 0x80 : 0;
+}
+
+/*
+ * Decode num_blocks blocks a channel from src to end, all of it, into dst, which has room for
+ * the samples that `info` describes. Returns N1_OK or a negative n1_error.
+ */
+int n1_decode_blocks(const uint8_t *src, const uint8_t *end, const n1_info *info,
+                     uint64_t num_blocks, const uint8_t *widths, const n1_kernels *kernels, void *dst);
+
+/*
+ * Encode samples as blocks into dst, and say in *num_blocks how many a channel has. Returns the
+ * size, 0 if there is not room enough in dst_size bytes, or a negative n1_error.
+ */
+int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const uint8_t *widths,
+                         const n1_kernels *kernels, uint64_t *num_blocks, uint8_t *dst, size_t dst_size);
+
+#endif

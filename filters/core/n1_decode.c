@@ -1,0 +1,547 @@
+/* From a payload's blocks to samples. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "adc.h"
+#include "bytes.h"
+#include "n1_codec.h"
+#include "n1_kernels.h"
+#include "n1_widths.h"
+#include "xxh32.h"
+
+enum { FILL = 8 }; /* entries of a table that are written together */
+
+/* Working memory of one call. */
+typedef struct {
+    block block;
+    lane_decoder lanes;
+    uint8_t class_of_span[MAX_SPANS];
+    cell cells[NUM_POSITIONS];
+    const uint8_t *escapes, *escapes_end;
+    int16_t edges[2 * HALF_CODES + 1];
+    void *tables; /* of the block's classes; grows when a block needs more */
+    size_t tables_size;
+    int16_t *planes; /* of a group of channels, MAX_BLOCK_SAMPLES apart at most */
+} workspace;
+
+/* Tables: what a slot means at full order. */
+
+static void make_symbols(uint32_t *symbols, const block *b, int class) {
+    const distribution d = distribution_of(b, class, 0);
+    const int first = b->histogram_size > 0 ? b->histogram_first : -128;
+    const int count = b->histogram_size > 0 ? b->histogram_size : 256;
+    uint32_t slot = b->histogram_size > 0 ? 0 : slots_below(&d, 2 * first - 1);
+    memset(symbols, 0, sizeof(*symbols) << b->precision); /* frequency 0 is no symbol */
+    for (int i = 0; i < count; i++) {
+        const uint32_t frequency =
+            b->histogram_size > 0 ? b->histogram[i] : slots_below(&d, 2 * (first + i) + 1) - slot;
+        const uint32_t symbol = (uint32_t)(first + i + 128) | frequency << 8;
+        for (uint32_t bias = 0; bias < frequency; bias++) symbols[slot++] = symbol | bias << 20;
+    }
+}
+
+static void make_distances(int16_t *distance, const uint16_t *below, int32_t reach, int precision) {
+    const uint32_t num_slots = 1u << precision;
+    uint32_t slot = 0;
+    for (int32_t p = -reach; p < reach; p++) {
+        /* A whole vector at a time; what is too much is overwritten by the next. */
+        for (const uint32_t end = below[p + 1]; slot < end; slot += FILL)
+            for (int i = 0; i < FILL; i++) distance[slot + (uint32_t)i] = (int16_t)p;
+        slot = below[p + 1];
+    }
+    for (; slot < num_slots; slot++) distance[slot] = (int16_t)(reach - 1);
+}
+
+static int make_class_tables(workspace *w) {
+    const block *b = &w->block;
+    const size_t num_slots = (size_t)1 << b->precision;
+    const size_t class_size = b->kind == KIND_WIDTH ? num_slots + NUM_DISTANCES : 2 * num_slots;
+    const size_t size = (size_t)b->num_classes * class_size * sizeof(uint16_t);
+    if (size > w->tables_size) {
+        free(w->tables);
+        w->tables = malloc(size);
+        w->tables_size = w->tables ? size : 0;
+        if (!w->tables) return N1_ERROR_MEMORY;
+    }
+    for (int i = 0; i < b->num_classes; i++) {
+        class_tables *t = &w->lanes.tables[i];
+        uint16_t *memory = (uint16_t *)w->tables + (size_t)i * class_size;
+        if (b->kind == KIND_WIDTH) {
+            const distribution d = distribution_of(b, i, 0);
+            uint16_t *below = memory + num_slots + NUM_DISTANCES / 2;
+            t->reach = tabulate(&d, below);
+            make_distances((int16_t *)memory, below, t->reach, b->precision);
+            t->distance = (int16_t *)memory;
+            t->below = below;
+        } else {
+            make_symbols((uint32_t *)(void *)memory, b, i);
+            t->symbols = (uint32_t *)(void *)memory;
+        }
+    }
+    return N1_OK;
+}
+
+static int16_t sample_of_code(int32_t code) {
+    int16_t sample = (int16_t)code;
+    n1_adc_decode(&sample, &sample, 1);
+    return sample;
+}
+
+static int32_t middle_of_cell(const workspace *w, int32_t code) {
+    const int16_t *edge = w->edges + HALF_CODES + code;
+    return (edge[0] + edge[1]) >> 1;
+}
+
+/* The position of a code in the width kind; one off the grid has that of its sample's cell. */
+static int16_t position_of_code(const workspace *w, int32_t code) {
+    if (code < -HALF_CODES || code >= HALF_CODES) code = sample_of_code(code) >> 6;
+    return (int16_t)clamp(middle_of_cell(w, code), w->lanes.lowest_y, w->lanes.highest_y);
+}
+
+/* Which cell each position lies in, over the part of the axis that the block's codes take. */
+static void make_cells(workspace *w) {
+    const block *b = &w->block;
+    lane_decoder *l = &w->lanes;
+    const int16_t *edges = w->edges + HALF_CODES;
+    /* Of the outermost cells one position is enough, as positions are limited to the table. */
+    l->first_position = edges[b->lowest + 1] - 1;
+    l->last_position = edges[b->highest];
+    l->cells = w->cells;
+    int16_t samples[2 * HALF_CODES];
+    for (int code = b->lowest; code <= b->highest; code++) samples[code + HALF_CODES] = (int16_t)code;
+    int16_t *first_sample = samples + b->lowest + HALF_CODES;
+    n1_adc_decode(first_sample, first_sample, (size_t)(b->highest - b->lowest + 1));
+    int32_t p = l->first_position;
+    for (int code = b->lowest; code <= b->highest; code++) {
+        const int32_t low = code == b->lowest ? -32768 : edges[code];
+        const int32_t high = code == b->highest ? 32767 : edges[code + 1];
+        const cell here = {(int16_t)low, (int16_t)high, (int16_t)middle_of_cell(w, code),
+                           samples[code + HALF_CODES]};
+        for (; p < high && p <= l->last_position; p++) w->cells[p - l->first_position] = here;
+    }
+}
+
+/* Decoding symbol by symbol: the beginnings of lanes, and whatever the fast path leaves. */
+
+typedef struct {
+    uint32_t start, end;
+    int32_t value; /* residual, or code */
+} symbol;
+
+/* Find the integer residual of a slot without a table. */
+static symbol find_residual(const distribution *d, uint32_t slot) {
+    int32_t low = -32768, high = 32768;
+    while (high - low > 1) {
+        const int32_t middle = (low + high) >> 1;
+        if (slots_below(d, 2 * middle - 1) <= slot)
+            low = middle;
+        else
+            high = middle;
+    }
+    return (symbol){slots_below(d, 2 * low - 1), slots_below(d, 2 * low + 1), low};
+}
+
+/* Find the code whose cell a slot falls into without a table. */
+static symbol find_code(const workspace *w, const distribution *d, int32_t mu, uint32_t slot) {
+    const int16_t *edges = w->edges + HALF_CODES;
+    int32_t low = w->block.lowest, high = w->block.highest + 1;
+    while (high - low > 1) {
+        const int32_t middle = (low + high) >> 1;
+        if (slots_below(d, saturate16(edges[middle] - mu)) <= slot)
+            low = middle;
+        else
+            high = middle;
+    }
+    const int32_t low_edge = low == w->block.lowest ? -32768 : edges[low];
+    const int32_t high_edge = low == w->block.highest ? 32767 : edges[low + 1];
+    return (symbol){slots_below(d, saturate16(low_edge - mu)),
+                    slots_below(d, saturate16(high_edge - mu)), low};
+}
+
+static symbol look_up_residual(const class_tables *t, uint32_t slot) {
+    const uint32_t packed = t->symbols[slot];
+    const uint32_t start = slot - (packed >> 20);
+    return (symbol){start, start + (packed >> 8 & 4095), (int32_t)(packed & 255) - 128};
+}
+
+static symbol look_up_cell(const lane_decoder *l, const class_tables *t, int32_t mu,
+                           uint32_t slot) {
+    const int32_t p = clamp(mu + t->distance[slot], l->first_position, l->last_position);
+    const cell here = l->cells[p - l->first_position];
+    return (symbol){t->below[clamp(here.low - mu, -t->reach, t->reach)],
+                    t->below[clamp(here.high - mu, -t->reach, t->reach)], p};
+}
+
+static int take_escape(workspace *w, int lane, int row) {
+    lane_decoder *l = &w->lanes;
+    if (w->escapes == w->escapes_end) return -1;
+    const int32_t code = (int16_t)load_u16(w->escapes);
+    w->escapes += WORD_BYTES;
+    if (l->b->kind == KIND_WIDTH) {
+        l->rows[row][lane] = (uint16_t)sample_of_code(code);
+        l->y[MAX_ORDER + row][lane] = position_of_code(w, code);
+    } else {
+        l->rows[row][lane] = (uint16_t)code;
+        l->y[MAX_ORDER + row][lane] = (int16_t)code;
+    }
+    return 0;
+}
+
+/* Decode one symbol, given its prediction; -1 if no encoder can have written it. */
+static int decode_symbol(workspace *w, int lane, int step, int row, int32_t mu) {
+    lane_decoder *l = &w->lanes;
+    const block *b = l->b;
+    const int class = class_at(b, lane, step);
+    if (b->classes[class].hold && step > 0) mu = l->y[MAX_ORDER + row - 1][lane];
+    if (b->classes[class].hold && step == 0) mu = l->predictor.bias[0] >> l->predictor.shift[0];
+    mu = clamp(mu, l->lowest_y, l->highest_y);
+
+    const uint32_t last_slot = (1u << b->precision) - 1;
+    const uint32_t x = l->state[lane], slot = x & last_slot;
+    symbol s;
+    if (slot == last_slot) {
+        s = (symbol){.start = slot, .end = slot + 1};
+        if (take_escape(w, lane, row)) return -1;
+    } else if (b->kind == KIND_INTEGER) {
+        if (step < b->order && b->histogram_size == 0) {
+            const distribution d = distribution_of(b, class, l->predictor.extra_scale[step]);
+            s = find_residual(&d, slot);
+        } else {
+            s = look_up_residual(&l->tables[class], slot);
+        }
+        const int low_bits = b->classes[class].low_bits;
+        const int32_t middle = 1 << low_bits >> 1;
+        const uint32_t residual = ((uint32_t)s.value << low_bits) + l->rows[row][lane];
+        const int16_t code = (int16_t)((uint32_t)mu + residual - (uint32_t)middle);
+        l->rows[row][lane] = (uint16_t)code;
+        l->y[MAX_ORDER + row][lane] = code;
+    } else {
+        if (step < b->order && l->predictor.extra_scale[step] > 0) {
+            const distribution d = distribution_of(b, class, l->predictor.extra_scale[step]);
+            s = find_code(w, &d, mu, slot);
+            const int32_t p = w->edges[HALF_CODES + s.value];
+            s.value = clamp(p, l->first_position, l->last_position);
+        } else {
+            s = look_up_cell(l, &l->tables[class], mu, slot);
+        }
+        const cell here = l->cells[s.value - l->first_position];
+        l->rows[row][lane] = (uint16_t)here.sample;
+        l->y[MAX_ORDER + row][lane] = here.y;
+    }
+    if (slot < s.start || slot >= s.end) return -1;
+    l->state[lane] = (s.end - s.start) * (x >> b->precision) + slot - s.start;
+    if (l->state[lane] >> 16) return 0;
+    if (l->words_end - l->words < WORD_BYTES) return -1;
+    l->state[lane] = l->state[lane] << 16 | load_u16(l->words);
+    l->words += WORD_BYTES;
+    return 0;
+}
+
+/* Decode step `step` of the lanes first .. end - 1 into a row. */
+static int decode_row(workspace *w, int step, int row, int first, int end) {
+    const predictor *p = &w->lanes.predictor;
+    const int m = step < p->order ? step : p->order;
+    uint32_t sums[MAX_LANES];
+    for (int i = 0; i < MAX_LANES; i++) sums[i] = (uint32_t)p->bias[m];
+    for (int j = 0; j < m; j++) {
+        const int16_t *before = w->lanes.y[MAX_ORDER + row - 1 - j];
+        const int16_t coefficient = p->coefficients[m][j];
+        for (int i = 0; i < MAX_LANES; i++) sums[i] += (uint32_t)(coefficient * before[i]);
+    }
+    for (int i = first; i < end; i++)
+        if (decode_symbol(w, i, step, row, (int32_t)sums[i] >> p->shift[m])) return -1;
+    return 0;
+}
+
+/* Whether the vector path takes the block's steady steps. */
+static int is_for_vectors(const block *b) {
+    return b->num_classes == 1 && !b->classes[0].hold && b->log2_lanes >= 3;
+}
+
+/* Put a strip's rows, lane by lane, where they belong. */
+static void store_strip(const workspace *w, int first_step, int rows, const n1_kernels *kernels,
+                        int16_t *out) {
+    const block *b = &w->block;
+    int16_t columns[MAX_LANES][STRIP_ROWS];
+    kernels->transpose(w->lanes.rows, columns);
+    for (int lane = 0; lane < num_lanes(b); lane++) {
+        const int begin = lane_begin(b, lane) + first_step, left = lane_end(b, lane) - begin;
+        const int count = rows < left ? rows : left;
+        if (count > 0) memcpy(out + begin, columns[lane], (size_t)count * sizeof(*out));
+    }
+}
+
+/* How many bits of low bits the block has. */
+static uint64_t count_low_bits(const block *b) {
+    uint64_t bits = 0;
+    for (int lane = 0; lane < num_lanes(b); lane++) {
+        const int length = lane_end(b, lane) - lane_begin(b, lane);
+        for (int step = 0; step < length;) {
+            int end = b->num_classes > 1 ? ((step >> b->log2_span) + 1) << b->log2_span : length;
+            if (end > length) end = length;
+            bits += (uint64_t)(end - step) * (uint64_t)b->classes[class_at(b, lane, step)].low_bits;
+            step = end;
+        }
+    }
+    return bits;
+}
+
+/* Low bits of the rows from step `first` on, for the lanes that have such a step. */
+static void read_low_bits(workspace *w, bit_reader *bits, int first, int rows) {
+    const block *b = &w->block;
+    memset(w->lanes.rows, 0, sizeof(w->lanes.rows));
+    for (int row = 0; row < rows && bits->next; row++) {
+        for (int lane = 0; lane < num_lanes(b); lane++) {
+            const int step = first + row;
+            if (lane_begin(b, lane) + step >= lane_end(b, lane)) continue;
+            const int count = b->classes[class_at(b, lane, step)].low_bits;
+            w->lanes.rows[row][lane] = (uint16_t)get_bits(bits, count);
+        }
+    }
+}
+
+/*
+ * The lanes are through, and what is left of their states is the tail: the last lane goes on with
+ * the state and the words in their low halves.
+ */
+static int begin_tail(lane_decoder *l, uint8_t *words) {
+    const int lanes = num_lanes(l->b);
+    for (int i = 0; i < lanes; i++)
+        if (l->state[i] >> 16 != 1) return -1;
+    for (int i = 0; i < lanes; i++) store_u16(words + WORD_BYTES * i, (uint16_t)l->state[i]);
+    l->state[lanes - 1] = load_u32(words);
+    if (!(l->state[lanes - 1] >> 16)) return -1;
+    l->words_behind_lanes = l->words;
+    l->words = words + 2 * WORD_BYTES;
+    l->words_end = words + WORD_BYTES * lanes;
+    return 0;
+}
+
+/* Whether the last state is as the encoder began with it, and no word is left. */
+static int is_finished(const lane_decoder *l) {
+    const int lanes = num_lanes(l->b);
+    if (l->b->tail > 0) {
+        for (const uint8_t *p = l->words; p < l->words_end; p++)
+            if (*p != 0) return 0;
+        return l->state[lanes - 1] == 1u << 16;
+    }
+    for (int i = 0; i < lanes; i++)
+        if (l->state[i] != 1u << 16) return 0;
+    return 1;
+}
+
+/* Decode the symbols of a block: samples with the width kind, codes with the integer kind. */
+static int decode_lanes(workspace *w, bit_reader low_bits, const n1_kernels *kernels, int16_t *out) {
+    const block *b = &w->block;
+    lane_decoder *l = &w->lanes;
+    const int lanes = num_lanes(b), steps = num_steps(b);
+    const int whole_steps = lane_length(b, lanes - 1), partial = (b->num_samples - b->tail) % lanes;
+    uint8_t tail_words[WORD_BYTES * MAX_LANES];
+    l->words_behind_lanes = NULL;
+    memset(l->y, 0, sizeof(l->y));
+    for (int first = 0; first < steps; first += STRIP_ROWS) {
+        const int rows = steps - first < STRIP_ROWS ? steps - first : STRIP_ROWS;
+        if (first > 0) memmove(l->y, l->y + STRIP_ROWS, sizeof(l->y[0]) * MAX_ORDER);
+        if (b->kind == KIND_INTEGER) read_low_bits(w, &low_bits, first, rows);
+        for (int row = 0; row < rows; row++) {
+            if (kernels->decode_rows && is_for_vectors(b) && first + row >= b->order) {
+                const int whole = whole_steps - first < rows ? whole_steps - first : rows;
+                if (row < whole) row += kernels->decode_rows(l, row, whole - row);
+                if (row == rows) break;
+            }
+            const int step = first + row;
+            if (step < whole_steps) {
+                if (decode_row(w, step, row, 0, lanes)) return N1_ERROR_CORRUPT;
+                continue;
+            }
+            if (step == whole_steps) {
+                if (decode_row(w, step, row, 0, partial)) return N1_ERROR_CORRUPT;
+                if (b->tail > 0 && begin_tail(l, tail_words)) return N1_ERROR_CORRUPT;
+            }
+            if (step < whole_steps + b->tail && decode_row(w, step, row, lanes - 1, lanes))
+                return N1_ERROR_CORRUPT;
+        }
+        store_strip(w, first, rows, kernels, out);
+    }
+    if (!is_finished(l)) return N1_ERROR_CORRUPT;
+    if (l->words_behind_lanes) l->words = l->words_behind_lanes;
+    return N1_OK;
+}
+
+static int decode_packed(const block *b, const uint8_t **src, const uint8_t *end, int16_t *codes) {
+    bit_reader r = read_bits_from(*src, end);
+    for (int i = 0; i < b->num_samples; i++)
+        codes[i] = (int16_t)(uint16_t)((uint32_t)b->packed_base + get_bits(&r, b->packed_bits));
+    *src = finish_reading(&r);
+    return r.overrun ? N1_ERROR_CORRUPT : N1_OK;
+}
+
+/* Decode a block of the integer or the width kind behind its head. */
+static int decode_predicted(workspace *w, const uint8_t **src, const uint8_t *end, const n1_kernels *kernels,
+                            int16_t *out) {
+    const block *b = &w->block;
+    lane_decoder *l = &w->lanes;
+    const uint8_t *p = *src;
+
+    uint64_t num_escapes;
+    const size_t varint_size = load_varint(p, end, &num_escapes);
+    if (varint_size == 0) return N1_ERROR_CORRUPT;
+    p += varint_size;
+    if (num_escapes > (uint64_t)(end - p) / WORD_BYTES) return N1_ERROR_CORRUPT;
+    w->escapes = p;
+    p += WORD_BYTES * num_escapes;
+    w->escapes_end = p;
+
+    bit_reader low_bits = {0};
+    const uint64_t low_size = (count_low_bits(b) + 7) / 8;
+    if (low_size > 0) {
+        if (low_size > (uint64_t)(end - p)) return N1_ERROR_CORRUPT;
+        low_bits = read_bits_from(p, p + low_size);
+        p += low_size;
+    }
+    if (end - p < 4 * num_lanes(b)) return N1_ERROR_CORRUPT;
+    for (int i = 0; i < num_lanes(b); i++, p += 4) {
+        l->state[i] = load_u32(p);
+        if (!(l->state[i] >> 16)) return N1_ERROR_CORRUPT;
+    }
+    l->b = b;
+    l->words = p;
+    l->words_end = end;
+
+    int32_t angles[MAX_ORDER], mean_position = b->mean;
+    for (int m = 0; m < b->order; m++) angles[m] = block_angle(b, m);
+    if (b->kind == KIND_WIDTH) {
+        l->lowest_y = middle_of_cell(w, b->lowest);
+        l->highest_y = middle_of_cell(w, b->highest);
+        mean_position = middle_of_cell(w, b->mean);
+        make_cells(w);
+    } else {
+        l->lowest_y = -32768;
+        l->highest_y = 32767;
+    }
+    if (make_predictor(&l->predictor, angles, b->order, mean_position)) return N1_ERROR_CORRUPT;
+    int error = make_class_tables(w);
+    if (!error) error = decode_lanes(w, low_bits, kernels, out);
+    if (!error && w->escapes != w->escapes_end) error = N1_ERROR_CORRUPT;
+    *src = l->words;
+    return error;
+}
+
+/* From codes to samples, in place. */
+static int undo_map(const block *b, int16_t *codes) {
+    for (int i = 0; i < b->differences; i++)
+        for (int j = 1; j < b->num_samples; j++)
+            codes[j] = (int16_t)(uint16_t)((uint32_t)codes[j - 1] + (uint32_t)codes[j]);
+    if (b->map == MAP_ADC) {
+        n1_adc_decode(codes, codes, (size_t)b->num_samples);
+    } else if (b->map == MAP_STEP) {
+        for (int i = 0; i < b->num_samples; i++)
+            codes[i] = (int16_t)(uint16_t)(b->offset + b->step * (uint32_t)(uint16_t)codes[i]);
+    } else if (b->map == MAP_PALETTE) {
+        for (int i = 0; i < b->num_samples; i++) {
+            const int index = codes[i] + b->palette_size / 2;
+            if (index < 0 || index >= b->palette_size) return N1_ERROR_CORRUPT;
+            codes[i] = b->palette[index];
+        }
+    }
+    return N1_OK;
+}
+
+/* Decode one block of one channel; the planes of the channels before it are at -plane_size, … */
+static int decode_block(workspace *w, const uint8_t **src, const uint8_t *end, int num_samples,
+                        int channel_in_group, size_t plane_size, const uint8_t *widths,
+                        const n1_kernels *kernels, int16_t *plane) {
+    block *b = &w->block;
+    b->num_samples = num_samples;
+    b->differences = 0;
+    bit_reader r = read_bits_from(*src, end);
+    if (read_block(&r, b, w->class_of_span, MAX_SPANS)) return N1_ERROR_CORRUPT;
+    *src = finish_reading(&r);
+    if (r.overrun || b->reference > channel_in_group) return N1_ERROR_CORRUPT;
+
+    int error;
+    if (b->kind == KIND_PACKED) {
+        error = decode_packed(b, src, end, plane);
+    } else {
+        if (b->kind == KIND_WIDTH) {
+            if (b->own_widths && (!widths || xxh32(widths, N1_NUM_CODES) != b->widths_hash))
+                return N1_ERROR_WIDTHS;
+            if (make_edges(b->own_widths ? widths : N1_WIDTHS, w->edges)) return N1_ERROR_ARGUMENT;
+        }
+        error = decode_predicted(w, src, end, kernels, plane);
+    }
+    if (error) return error;
+    if (b->kind != KIND_WIDTH && undo_map(b, plane)) return N1_ERROR_CORRUPT;
+    if (b->reference > 0) {
+        const int16_t *reference = plane - (size_t)b->reference * plane_size;
+        for (int i = 0; i < num_samples; i++)
+            plane[i] = (int16_t)(uint16_t)((uint32_t)plane[i] +
+                                           (uint32_t)((b->gain * reference[i] + 128) >> 8));
+    }
+    return N1_OK;
+}
+
+/* Write a group's planes into the rows of dst, from channel `channel` on. */
+static void interleave(const int16_t *planes, size_t plane_size, int group, size_t num_samples,
+                       const n1_info *info, uint64_t first_sample, uint64_t channel, uint8_t *dst) {
+    const size_t item = n1_item_size(info), row = item * (size_t)info->num_channels;
+    const uint16_t flip = n1_sign_flip(info);
+    dst += row * first_sample + item * channel;
+    if (row == 2) { /* one channel, which the compiler turns into vectors */
+        for (size_t i = 0; i < num_samples; i++)
+            store_u16(dst + 2 * i, (uint16_t)planes[i] ^ flip);
+        return;
+    }
+    for (size_t i = 0; i < num_samples; i++, dst += row) {
+        for (int c = 0; c < group; c++) {
+            const uint16_t sample = (uint16_t)planes[(size_t)c * plane_size + i] ^ flip;
+            if (item == 2)
+                store_u16(dst + 2 * c, sample);
+            else
+                dst[c] = (uint8_t)sample;
+        }
+    }
+}
+
+static int decode_all(workspace *w, const uint8_t *src, const uint8_t *end, const n1_info *info,
+                      uint64_t num_blocks, const uint8_t *widths, const n1_kernels *kernels, uint8_t *dst) {
+    const uint64_t block_samples = (info->num_samples + num_blocks - 1) / num_blocks;
+    for (uint64_t first = 0; first < info->num_samples; first += block_samples) {
+        const uint64_t left = info->num_samples - first;
+        const size_t count = (size_t)(left < block_samples ? left : block_samples);
+        for (uint64_t channel = 0; channel < info->num_channels; channel += GROUP_CHANNELS) {
+            const uint64_t channels_left = info->num_channels - channel;
+            const int group = channels_left < GROUP_CHANNELS ? (int)channels_left : GROUP_CHANNELS;
+            for (int c = 0; c < group; c++) {
+                const int error = decode_block(w, &src, end, (int)count, c, (size_t)block_samples,
+                                               widths, kernels, w->planes + (size_t)c * block_samples);
+                if (error) return error;
+            }
+            interleave(w->planes, (size_t)block_samples, group, count, info, first, channel, dst);
+        }
+    }
+    return src == end ? N1_OK : N1_ERROR_CORRUPT;
+}
+
+int n1_decode_blocks(const uint8_t *src, const uint8_t *end, const n1_info *info,
+                     uint64_t num_blocks, const uint8_t *widths, const n1_kernels *kernels, void *dst) {
+    if (num_blocks > info->num_samples) return N1_ERROR_CORRUPT;
+    const uint64_t block_samples = (info->num_samples + num_blocks - 1) / num_blocks;
+    if (block_samples > MAX_BLOCK_SAMPLES) return N1_ERROR_CORRUPT;
+    if ((num_blocks - 1) * block_samples >= info->num_samples) return N1_ERROR_CORRUPT;
+    const uint64_t group =
+        info->num_channels < GROUP_CHANNELS ? info->num_channels : GROUP_CHANNELS;
+    workspace *w = malloc(sizeof(*w));
+    int16_t *planes = malloc((size_t)(block_samples * group) * sizeof(*planes));
+    int error = N1_ERROR_MEMORY;
+    if (w && planes) {
+        w->tables = NULL;
+        w->tables_size = 0;
+        w->planes = planes;
+        error = decode_all(w, src, end, info, num_blocks, widths, kernels, dst);
+        free(w->tables);
+    }
+    free(planes);
+    free(w);
+    return error;
+}

@@ -1,0 +1,392 @@
+/* From samples to a payload's blocks: a model for each block, and symbols coded with it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "n1_codec.h"
+#include "n1_fit.h"
+#include "n1_widths.h"
+#include "xxh32.h"
+
+static const level_settings LEVELS[] = {
+    {8, KIND_INTEGER, 12, {0, 512, 1024, 2048, 8192}},
+    {24, KIND_WIDTH, 14, {0, 512, 1024, 2048, 8192}},
+    {32, KIND_WIDTH, 15, {0, 512, 2048, 8192, INT32_MAX}},
+};
+
+/* The first is tried on every block, the others where it suits badly. */
+static const approach APPROACHES[] = {
+    {.predict = 1},
+    {.predict = 1, .integers = 1},
+    {.predict = 0, .integers = 1},
+    {.predict = 1, .integers = 1, .differences = 1},
+    {.predict = 1, .integers = 1, .differences = 2},
+    {.predict = 0, .few_values = 1},
+};
+
+enum { TRIAL_ROOM = 1024 };
+
+/* Working memory of one call. */
+typedef struct {
+    model model;
+    int16_t *planes;
+    uint32_t *symbols; /* of each sample: start | frequency << 16, 0 for an escape */
+    uint8_t *scratch;  /* words and escapes, 4 bytes for each sample */
+    uint8_t *trial;    /* a block as another approach encodes it */
+    uint16_t *table;   /* F of the distances from the prediction, NUM_DISTANCES of them */
+    int32_t reach;     /* of the table */
+    int16_t cell_edges[2 * HALF_CODES][2];
+} workspace;
+
+static uint32_t pack_symbol(uint32_t start, uint32_t end) {
+    return start == end ? 0 : start | (end - start) << 16;
+}
+
+/* Symbols of the width kind for begin <= i < end; from the table, or from a distribution. */
+static void find_cells(workspace *w, int begin, int end, const distribution *d) {
+    const model *m = &w->model;
+    const uint16_t *below = w->table + NUM_DISTANCES / 2;
+    for (int i = begin; i < end; i++) {
+        const int32_t code = m->codes[i], mu = m->predicted[i];
+        w->symbols[i] = 0;
+        if (code < m->block.lowest || code > m->block.highest) continue;
+        const int32_t low = saturate16(w->cell_edges[code + HALF_CODES][0] - mu);
+        const int32_t high = saturate16(w->cell_edges[code + HALF_CODES][1] - mu);
+        w->symbols[i] = d ? pack_symbol(slots_below(d, low), slots_below(d, high))
+                          : pack_symbol(below[clamp(low, -w->reach, w->reach)],
+                                        below[clamp(high, -w->reach, w->reach)]);
+    }
+}
+
+/* The same of the integer kind, whose residuals are limited but where lanes begin. */
+static void find_residuals(workspace *w, int begin, int end, const distribution *d, int low_bits,
+                           int limited) {
+    const uint16_t *below = w->table + NUM_DISTANCES / 2;
+    for (int i = begin; i < end; i++) {
+        const int32_t r = residual_at(&w->model, i, low_bits);
+        w->symbols[i] = 0;
+        if (limited && (r < -128 || r > 127)) continue;
+        w->symbols[i] = d ? pack_symbol(slots_below(d, 2 * r - 1), slots_below(d, 2 * r + 1))
+                          : pack_symbol(below[r], below[r + 1]);
+    }
+}
+
+/* F of the only class at full order, or its histogram. */
+static void make_table(workspace *w) {
+    const block *b = &w->model.block;
+    const distribution full = distribution_of(b, 0, 0);
+    uint16_t *below = w->table + NUM_DISTANCES / 2;
+    if (b->kind == KIND_WIDTH) {
+        w->reach = tabulate(&full, below);
+    } else if (b->histogram_size > 0) {
+        uint16_t slot = 0;
+        for (int r = -128; r <= 128; r++) {
+            const int i = r - b->histogram_first;
+            below[r] = slot;
+            if (i >= 0 && i < b->histogram_size) slot = (uint16_t)(slot + b->histogram[i]);
+        }
+    } else {
+        for (int r = -128; r <= 128; r++) below[r] = (uint16_t)slots_below(&full, 2 * r - 1);
+    }
+}
+
+static void make_cell_edges(workspace *w) {
+    const model *m = &w->model;
+    for (int code = m->block.lowest; code <= m->block.highest; code++) {
+        int16_t *ends = w->cell_edges[code + HALF_CODES];
+        ends[0] = code == m->block.lowest ? -32768 : m->edges[code + HALF_CODES];
+        ends[1] = code == m->block.highest ? 32767 : m->edges[code + HALF_CODES + 1];
+    }
+}
+
+/* Symbols of all samples at full order, if one class is for all. */
+static void find_symbols(workspace *w) {
+    const block *b = &w->model.block;
+    if (b->kind == KIND_WIDTH) make_cell_edges(w);
+    if (b->num_classes > 1) return;
+    make_table(w);
+    if (b->kind == KIND_WIDTH)
+        find_cells(w, 0, b->num_samples, NULL);
+    else
+        find_residuals(w, 0, b->num_samples, NULL, b->classes[0].low_bits, 1);
+}
+
+/* Symbols where lanes begin; with several classes, all of them. */
+static void find_exceptions(workspace *w) {
+    const block *b = &w->model.block;
+    for (int lane = 0; lane < num_lanes(b); lane++) {
+        const int begin = lane_begin(b, lane), length = lane_end(b, lane) - begin;
+        for (int step = 0; step < length && (step < b->order || b->num_classes > 1); step++) {
+            const int class = class_at(b, lane, step), i = begin + step;
+            const int extra = step < b->order ? w->model.predictor.extra_scale[step] : 0;
+            const distribution d = distribution_of(b, class, extra);
+            if (b->kind == KIND_WIDTH)
+                find_cells(w, i, i + 1, &d);
+            else
+                find_residuals(w, i, i + 1, b->histogram_size > 0 ? NULL : &d,
+                               b->classes[class].low_bits,
+                               b->histogram_size > 0 || step >= b->order);
+        }
+    }
+}
+
+/* Coding of symbols, last one first as rANS wants it; bytes come out from their end on. */
+
+typedef struct {
+    uint8_t *words, *words_end;
+    uint8_t *escapes, *escapes_end;
+    uint32_t state[MAX_LANES];
+} coded_lanes;
+
+static inline uint32_t code_symbol(const workspace *w, int i, uint32_t x, coded_lanes *out) {
+    const int precision = w->model.block.precision;
+    uint32_t start = w->symbols[i] & 0xFFFF, frequency = w->symbols[i] >> 16;
+    if (frequency == 0) {
+        start = (1u << precision) - 1;
+        frequency = 1;
+        store_u16(out->escapes -= 2, (uint16_t)w->model.codes[i]);
+    }
+    if (x >> (32 - precision) >= frequency) {
+        store_u16(out->words -= 2, (uint16_t)x);
+        x >>= 16;
+    }
+    return (x / frequency << precision) + x % frequency + start;
+}
+
+/* As many of the last samples as surely go into the low halves of the lanes' first states. */
+static int choose_tail(const workspace *w) {
+    const block *b = &w->model.block;
+    const int32_t room = (16 * num_lanes(b) - 24) * BIT;
+    int32_t cost = 0;
+    if (b->log2_lanes < 2 || b->num_classes > 1) return 0;
+    for (int tail = 0; tail < MAX_TAIL; tail++) {
+        const int i = b->num_samples - 1 - tail;
+        if (i < num_lanes(b) * (b->order + 1)) return 0;
+        const uint32_t frequency = w->symbols[i] >> 16;
+        cost += b->precision * BIT - (frequency > 0 ? log2_q12(frequency) : 0);
+        if (cost > room) return tail;
+    }
+    return MAX_TAIL;
+}
+
+/* Code the tail, and set the states that the lanes begin with. Returns 0 if it takes too much. */
+static int code_tail(const workspace *w, coded_lanes *out) {
+    const block *b = &w->model.block;
+    const int lanes = num_lanes(b);
+    uint8_t halves[2 * MAX_LANES] = {0};
+    for (int lane = 0; lane < lanes; lane++) out->state[lane] = 1u << 16;
+    if (b->tail == 0) return 1;
+    uint32_t x = 1u << 16;
+    for (int i = b->num_samples - 1; i >= b->num_samples - b->tail; i--) x = code_symbol(w, i, x, out);
+    const size_t size = (size_t)(out->words_end - out->words);
+    if (size > 2 * (size_t)(lanes - 2)) return 0;
+    store_u32(halves, x);
+    memcpy(halves + 4, out->words, size);
+    for (int lane = 0; lane < lanes; lane++) out->state[lane] |= load_u16(halves + 2 * lane);
+    out->words = out->words_end;
+    return 1;
+}
+
+/*
+ * Code the block's symbols into scratch, of which words and escapes have a half each. Chooses the
+ * tail, on which the lanes' borders depend.
+ */
+static void code_lanes(workspace *w, coded_lanes *out) {
+    block *b = &w->model.block;
+    const int n = b->num_samples, lanes = num_lanes(b);
+    find_symbols(w);
+    b->tail = choose_tail(w);
+    for (;; b->tail--) {
+        out->words = out->words_end = w->scratch + 2 * (size_t)n;
+        out->escapes = out->escapes_end = w->scratch + 4 * (size_t)n;
+        if (code_tail(w, out)) break;
+    }
+    predict_exceptions(&w->model);
+    find_exceptions(w);
+    int begin[MAX_LANES];
+    for (int lane = 0; lane < lanes; lane++) begin[lane] = lane_begin(b, lane);
+    const int whole_steps = lane_length(b, lanes - 1), partial = (n - b->tail) % lanes;
+    for (int lane = partial - 1; lane >= 0; lane--)
+        out->state[lane] = code_symbol(w, begin[lane] + whole_steps, out->state[lane], out);
+    for (int step = whole_steps - 1; step >= 0; step--)
+        for (int lane = lanes - 1; lane >= 0; lane--)
+            out->state[lane] = code_symbol(w, begin[lane] + step, out->state[lane], out);
+}
+
+static void put_low_bits(const workspace *w, bit_writer *bits) {
+    const block *b = &w->model.block;
+    const int lanes = num_lanes(b);
+    for (int step = 0; step < num_steps(b); step++) {
+        for (int lane = 0; lane < lanes; lane++) {
+            const int i = lane_begin(b, lane) + step;
+            if (i >= lane_end(b, lane)) continue;
+            const int count = b->classes[class_at(b, lane, step)].low_bits;
+            put_bits(bits, whole_residual(&w->model, i, count) & ((1u << count) - 1), count);
+        }
+    }
+}
+
+/* Write a block of the integer or width kind; returns its size, or 0 if it does not fit. */
+static size_t write_predicted(workspace *w, uint8_t *dst, uint8_t *end) {
+    const block *b = &w->model.block;
+    coded_lanes coded;
+    code_lanes(w, &coded);
+    bit_writer bits = write_bits_to(dst, end);
+    write_block(&bits, b);
+    uint8_t *p = finish_bits(&bits);
+    const size_t escape_size = (size_t)(coded.escapes_end - coded.escapes);
+    const size_t word_size = (size_t)(coded.words_end - coded.words);
+    size_t size = 10 + escape_size + 4 * (size_t)num_lanes(b) + word_size;
+    if (bits.overrun || (size_t)(end - p) < size) return 0;
+    p += store_varint(p, escape_size / 2);
+    memcpy(p, coded.escapes, escape_size);
+    p += escape_size;
+    bits = write_bits_to(p, end);
+    put_low_bits(w, &bits);
+    p = finish_bits(&bits);
+    size = 4 * (size_t)num_lanes(b) + word_size;
+    if (bits.overrun || (size_t)(end - p) < size) return 0;
+    for (int lane = 0; lane < num_lanes(b); lane++, p += 4) store_u32(p, coded.state[lane]);
+    memcpy(p, coded.words, word_size);
+    return (size_t)(p + word_size - dst);
+}
+
+static size_t write_packed(const block *b, const int16_t *codes, uint8_t *dst, uint8_t *end) {
+    bit_writer bits = write_bits_to(dst, end);
+    write_block(&bits, b);
+    finish_bits(&bits);
+    for (int i = 0; i < b->num_samples; i++)
+        put_bits(&bits, (uint32_t)(codes[i] - b->packed_base), b->packed_bits);
+    uint8_t *p = finish_bits(&bits);
+    return bits.overrun ? 0 : (size_t)(p - dst);
+}
+
+/* Bits that the difference between the least and the greatest value takes. */
+static int range_bits(const int16_t *codes, int n, int16_t *lowest) {
+    int16_t low = codes[0], high = codes[0];
+    for (int i = 1; i < n; i++) {
+        if (codes[i] < low) low = codes[i];
+        if (codes[i] > high) high = codes[i];
+    }
+    *lowest = low;
+    return low == high ? 0 : floor_log2((uint32_t)(high - low)) + 1;
+}
+
+/* Encode a block with an approach; returns the size, or 0 if there is no room. */
+static size_t try_approach(workspace *w, const int16_t *samples, int n, const approach *how,
+                           uint8_t *dst, uint8_t *end) {
+    fit_model(&w->model, samples, n, how);
+    return write_predicted(w, dst, end);
+}
+
+/* Encode one channel's block; returns the size, or 0 if there is no room. */
+static size_t encode_block(workspace *w, const int16_t *samples, int n, uint8_t *dst, uint8_t *end) {
+    block *b = &w->model.block;
+    int16_t base;
+    const int bits = range_bits(samples, n, &base);
+    size_t size = 0;
+    int suits = 0;
+    if (bits > 0) {
+        size = try_approach(w, samples, n, &APPROACHES[0], dst, end);
+        int16_t code_base;
+        const int code_bits = range_bits(w->model.codes, n, &code_base);
+        suits = size > 0 && !is_doubtful(&w->model) && size < (size_t)n * (size_t)code_bits / 8;
+        const int num_approaches = (int)(sizeof(APPROACHES) / sizeof(*APPROACHES));
+        for (int i = 1; i < num_approaches && !suits; i++) {
+            const size_t room = size > 0 ? size : 3 * (size_t)n + TRIAL_ROOM;
+            const size_t other = try_approach(w, samples, n, &APPROACHES[i], w->trial, w->trial + room);
+            if (other == 0 || (size > 0 && other >= size) || other > (size_t)(end - dst)) continue;
+            memcpy(dst, w->trial, other);
+            size = other;
+        }
+    }
+    if (suits) return size;
+    /* Packed: the samples, or the codes of the grid. */
+    memset(b, 0, offsetof(block, palette));
+    b->num_samples = n;
+    b->kind = KIND_PACKED;
+    b->packed_bits = bits;
+    b->packed_base = base;
+    const int16_t *packed = samples;
+    if (bits > 10 && map_grid(&w->model, samples, n)) {
+        b->packed_bits = range_bits(w->model.codes, n, &base);
+        b->packed_base = base;
+        packed = w->model.codes;
+        if (b->packed_bits >= bits) b->map = MAP_IDENTITY;
+    }
+    const size_t packed_size = 4 + ((size_t)n * (size_t)b->packed_bits + 7) / 8;
+    if (size > 0 && size <= packed_size) return size;
+    return write_packed(b, packed, dst, end);
+}
+
+/* Bring a group of channels from the rows of src into planes. */
+static void separate(const uint8_t *src, const n1_info *info, uint64_t first_sample, size_t count,
+                     uint64_t channel, int group, size_t plane_size, int16_t *planes) {
+    const size_t item = n1_item_size(info), row = item * (size_t)info->num_channels;
+    const uint16_t flip = n1_sign_flip(info);
+    src += row * first_sample + item * channel;
+    if (row == 2) { /* one channel, which the compiler turns into vectors */
+        for (size_t i = 0; i < count; i++) planes[i] = (int16_t)(load_u16(src + 2 * i) ^ flip);
+        return;
+    }
+    for (size_t i = 0; i < count; i++, src += row)
+        for (int c = 0; c < group; c++)
+            planes[(size_t)c * plane_size + i] = item == 2 ? (int16_t)(load_u16(src + 2 * c) ^ flip)
+                                                           : (int8_t)(uint8_t)(src[c] ^ flip);
+}
+
+static int64_t encode_all(workspace *w, const uint8_t *src, const n1_info *info,
+                          uint64_t block_samples, uint8_t *dst, uint8_t *end) {
+    uint8_t *p = dst;
+    for (uint64_t first = 0; first < info->num_samples; first += block_samples) {
+        const uint64_t left = info->num_samples - first;
+        const size_t count = (size_t)(left < block_samples ? left : block_samples);
+        for (uint64_t channel = 0; channel < info->num_channels; channel += GROUP_CHANNELS) {
+            const uint64_t channels_left = info->num_channels - channel;
+            const int group = channels_left < GROUP_CHANNELS ? (int)channels_left : GROUP_CHANNELS;
+            separate(src, info, first, count, channel, group, (size_t)block_samples, w->planes);
+            for (int c = 0; c < group; c++) {
+                const size_t size =
+                    encode_block(w, w->planes + (size_t)c * block_samples, (int)count, p, end);
+                if (size == 0) return 0;
+                p += size;
+            }
+        }
+    }
+    return p - dst;
+}
+
+int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const uint8_t *widths,
+                         const n1_kernels *kernels, uint64_t *num_blocks, uint8_t *dst,
+                         size_t dst_size) {
+    *num_blocks = (info->num_samples + MAX_BLOCK_SAMPLES - 1) / MAX_BLOCK_SAMPLES;
+    const size_t n = (size_t)((info->num_samples + *num_blocks - 1) / *num_blocks);
+    const size_t group =
+        info->num_channels < GROUP_CHANNELS ? (size_t)info->num_channels : GROUP_CHANNELS;
+    workspace *w = malloc(sizeof(*w));
+    /* Symbols and scratch take 4 bytes a sample, trial 3, each of the 16-bit arrays 2. */
+    uint8_t *memory = malloc(n * (4 + 4 + 3 + 2 * (4 + group)) + TRIAL_ROOM + 2 * NUM_DISTANCES);
+    int64_t size = N1_ERROR_MEMORY;
+    if (w && memory) {
+        model *m = &w->model;
+        m->level = &LEVELS[level - 1];
+        m->kernels = kernels;
+        m->own_widths = widths != NULL;
+        m->widths_hash = widths ? xxh32(widths, N1_NUM_CODES) : 0;
+        w->symbols = (uint32_t *)(void *)memory;
+        m->codes = (int16_t *)(void *)(w->symbols + n);
+        m->y = m->codes + n;
+        m->centred = m->y + n;
+        m->predicted = m->centred + n;
+        w->planes = m->predicted + n;
+        w->table = (uint16_t *)(w->planes + group * n);
+        w->scratch = (uint8_t *)(w->table + NUM_DISTANCES);
+        w->trial = w->scratch + 4 * n;
+        size = make_edges(widths ? widths : N1_WIDTHS, m->edges)
+                   ? N1_ERROR_ARGUMENT
+                   : encode_all(w, src, info, n, dst, dst + dst_size);
+    }
+    free(memory);
+    free(w);
+    return size;
+}

@@ -1,0 +1,69 @@
+/* The encoder's choice of a model for a block. */
+#ifndef N1STORE_N1_FIT_H
+#define N1STORE_N1_FIT_H
+
+#include "n1_kernels.h"
+
+/* Costs are in 1/4096 bit. */
+enum { BIT = 4096 };
+
+typedef struct {
+    int max_order;
+    block_kind grid_kind; /* for samples on the N1's grid */
+    int precision;        /* with the width kind */
+    int lanes_from[5];    /* samples from which there are 1, 2, 4, 8, 16 lanes */
+} level_settings;
+
+/* A way to model a block. */
+typedef struct {
+    int few_values;  /* look for a step or a palette, not for the N1's grid */
+    int integers;    /* not the width kind */
+    int differences; /* take so many first */
+    int predict;     /* from more than the mean */
+} approach;
+
+/* What is chosen, and on what; arrays have an entry for each sample of a block. */
+typedef struct {
+    const level_settings *level;
+    const n1_kernels *kernels;
+    int16_t edges[2 * HALF_CODES + 1];
+    int own_widths;
+    uint32_t widths_hash;
+
+    block block;
+    predictor predictor;
+    uint8_t class_of_span[MAX_SPANS];
+    int16_t *codes, *y, *centred;
+    int16_t *predicted; /* at full order, but where lanes begin or a class holds */
+} model;
+
+/* Set the codes to the N1's converter's, if nearly all samples are on its grid; or return 0. */
+int map_grid(model *m, const int16_t *samples, int n);
+
+/*
+ * Fit a model to `n` samples, of which two at least differ, with the given approach. Sets all
+ * fields of the block but the tail, and the predictor, codes, y and predicted.
+ */
+void fit_model(model *m, const int16_t *samples, int n, const approach *how);
+
+/* Whether the fitted model suits the block so badly that others should be tried. */
+int is_doubtful(const model *m);
+
+/* Set the predictions that depend on where lanes begin and which classes hold. */
+void predict_exceptions(model *m);
+
+/* Residual of sample i in the integer kind, with its low bits and rounded without them. */
+static inline uint32_t whole_residual(const model *m, int i, int low_bits) {
+    return (uint32_t)(m->y[i] - m->predicted[i]) + (1u << low_bits >> 1);
+}
+
+static inline int32_t residual_at(const model *m, int i, int low_bits) {
+    return (int16_t)whole_residual(m, i, low_bits) >> low_bits;
+}
+
+/* The middle of a cell of the width kind. */
+static inline int32_t middle_of_cell(const int16_t *edges, int32_t code) {
+    return (edges[code + HALF_CODES] + edges[code + HALF_CODES + 1]) >> 1;
+}
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * The loops that take the time, once for any machine (n1_portable.c) and once for AVX2
+ * (n1_avx2.c). Both give the same results.
+ */
+#ifndef N1STORE_N1_KERNELS_H
+#define N1STORE_N1_KERNELS_H
+
+#include "n1_lanes.h"
+
+typedef struct {
+    /*
+     * Decode rows first .. first + count - 1 of the strip: 8 or 16 whole lanes at full order,
+     * of one class that does not hold. Stops before a row with an escape, and when fewer words
+     * are left than a row may need. Returns the number of rows decoded. May be NULL.
+     */
+    int (*decode_rows)(lane_decoder *d, int first, int count);
+
+    /* A strip's rows as columns. */
+    void (*transpose)(const uint16_t rows[STRIP_ROWS][MAX_LANES],
+                      int16_t columns[MAX_LANES][STRIP_ROWS]);
+
+    /*
+     * r[lag] = sum of y[i] * y[i - lag] for begin <= i < end, and i - lag >= 0, lag 0 .. max_lag;
+     * y is never -32768.
+     */
+    void (*correlate)(const int16_t *y, int begin, int end, int max_lag, int64_t *r);
+
+    /*
+     * Predictions out[i] of y[i], begin <= i < end, at full order from the values before them;
+     * begin >= order. Limited to low .. high.
+     */
+    void (*predict)(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
+                    int32_t high, int16_t *out);
+} n1_kernels;
+
+extern const n1_kernels n1_portable_kernels;
+
+/* NULL where the compiler or this machine has no AVX2. */
+const n1_kernels *n1_avx2_kernels(void);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * What the fuzz targets share. Each of decode.c, samples.c and signals.c is a program of its own,
+ * driven by libFuzzer (`make fuzz`) or by replay.c, which any compiler builds.
+ *
+ * Buffers are allocated to the byte, so that the address sanitizer sees the first one too many.
+ */
+#ifndef N1STORE_FUZZ_H
+#define N1STORE_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../core/bytes.h"
+#include "../core/n1.h"
+#include "../core/xxh32.h"
+
+#define CHECK(condition)                                                     \
+    do {                                                                     \
+        if (!(condition)) {                                                  \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);  \
+            abort();                                                         \
+        }                                                                    \
+    } while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static inline void *allocate(size_t size) {
+    void *const buffer = malloc(size);
+    CHECK(buffer != NULL || size == 0);
+    return buffer;
+}
+
+static inline size_t num_bytes(const n1_info *info) {
+    const size_t item_size = info->dtype == N1_INT8 || info->dtype == N1_UINT8 ? 1 : 2;
+    return (size_t)(info->num_samples * info->num_channels) * item_size;
+}
+
+/* The best of these is the last that this machine can run. */
+static const n1_path PATHS[] = {N1_PATH_PORTABLE, N1_PATH_AVX2};
+
+static inline int num_paths(void) {
+    const n1_info nothing = {.ndim = 1, .num_channels = 1};
+    uint8_t payload[64];
+    return n1_encode(payload, &nothing, 1, NULL, N1_PATH_AVX2, payload, sizeof payload) ==
+                   N1_ERROR_PATH ? 1 : 2;
+}
+
+/* A table of code widths, half the mean to one and a half; the same as in seeds.py. */
+static inline const uint8_t *test_widths(void) {
+    static uint8_t widths[N1_NUM_CODES];
+    for (unsigned k = 0; k < N1_NUM_CODES; k++) widths[k] = (uint8_t)(16 + k * 13 % 33);
+    return widths;
+}
+
+/* round_trip.c: encode and decode on all paths, and check all that n1.h promises. */
+void check_round_trip(const void *samples, const n1_info *info, int level, const uint8_t *widths);
+
+#endif

@@ -1,0 +1,151 @@
+"""The `n1` codec as a numcodecs codec."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numcodecs.abc import Codec
+from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
+
+from n1store import core
+from n1store.errors import N1StoreError
+
+LEVELS = range(1, 4)
+
+
+class N1(Codec):
+    """n1store's own lossless codec for neural recordings, with the map of `adc` inside.
+
+    A payload says its dtype and shape itself, and ends in error if a bit of its samples has
+    changed: neither `adc` in front nor a checksum behind are needed.
+
+    Parameters
+    ----------
+    level : int
+        1 is fast, 2 the default, 3 the smallest. Decoding does not depend on it.
+    widths : str or bytes, optional
+        A table of `core.NUM_CODES` code widths to use instead of the built-in one, as bytes
+        or in base64. What was encoded with a table can only be decoded with it.
+
+    Raises
+    ------
+    N1StoreError
+        If there is no such level, or `widths` is no such table.
+    """
+
+    codec_id = "n1store.n1"
+
+    def __init__(self, level: int = 2, widths: str | bytes | None = None):
+        if level not in LEVELS:
+            raise N1StoreError(f"n1 has levels {LEVELS[0]} to {LEVELS[-1]}, not {level!r}")
+        self.level = int(level)
+        self._widths = widths_from_config(widths)
+        self.widths = None if self._widths is None else base64.b64encode(self._widths).decode()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration; without `widths` where they are the built-in ones."""
+        config = {"id": self.codec_id, "level": self.level}
+        return config if self.widths is None else config | {"widths": self.widths}
+
+    def encode(self, buf) -> bytes:
+        """Return the payload of a chunk.
+
+        Parameters
+        ----------
+        buf : ndarray of int16, uint16, int8 or uint8, little-endian, or any buffer
+            The first axis is time. All others are taken together as channels.
+
+        Raises
+        ------
+        N1StoreError
+            If the chunk is of another dtype, big-endian, or in Fortran order.
+        """
+        chunk = ensure_ndarray(buf)
+        # Zarr format 2 takes what is decoded for the bytes of its own dtype and order, so that
+        # these would be read back as other samples, without an error.
+        if chunk.dtype != chunk.dtype.newbyteorder("<"):
+            raise N1StoreError("n1 takes little-endian samples; chunk.astype('<i2') makes them so")
+        if chunk.flags.f_contiguous and not chunk.flags.c_contiguous:
+            raise N1StoreError(
+                "n1 takes chunks in C order, not in Fortran order; "
+                "numpy.ascontiguousarray or Zarr's order='C' makes them so"
+            )
+        return core.n1_encode(fold(chunk), self.level, self._widths)
+
+    def decode(self, buf, out=None):
+        """Return the samples of a payload.
+
+        Parameters
+        ----------
+        buf : contiguous buffer
+        out : buffer, optional
+            To decode into; of as many bytes as the samples, whatever its dtype and shape.
+
+        Returns
+        -------
+        ndarray
+            `out` if it is given; else of the payload's dtype, and its shape, which is
+            (num_samples,) or (num_samples, num_channels).
+
+        Raises
+        ------
+        N1StoreError
+            If the payload is damaged, of a newer version, or needs another table of widths, or
+            if `out` is of another size.
+        """
+        payload = ensure_contiguous_ndarray(buf)
+        if out is None:
+            return core.n1_decode(payload, self._widths)
+        target = ensure_ndarray(out)
+        info = core.n1_payload_info(payload)
+        size = info.dtype.itemsize * math.prod(info.shape)
+        if target.nbytes != size:
+            raise N1StoreError(f"the n1 payload holds {size} bytes, out has {target.nbytes}")
+        if target.flags.c_contiguous and target.flags.writeable:
+            target = target.reshape(-1).view(info.dtype).reshape(info.shape)
+            core.n1_decode(payload, self._widths, out=target)
+            return out
+        return ndarray_copy(core.n1_decode(payload, self._widths), out)
+
+
+@lru_cache
+def widths_from_config(widths: str | bytes | None) -> bytes | None:
+    """Return a table of code widths from its base64, of either alphabet, or as it is."""
+    if widths is None:
+        return None
+    try:
+        if isinstance(widths, str):
+            widths = base64.b64decode(widths.translate(_STANDARD_ALPHABET), validate=True)
+    except (binascii.Error, ValueError):
+        raise N1StoreError("n1's table of code widths is not in base64") from None
+    if len(widths) != core.NUM_CODES:
+        raise N1StoreError(
+            f"n1's table of code widths has {core.NUM_CODES} bytes, not {len(widths)}"
+        )
+    try:
+        core.n1_encode(np.zeros(1, "u1"), widths=widths)
+    except N1StoreError:
+        raise N1StoreError(
+            "n1's code widths are in units of 1/32 of the mean width, and these are far above"
+        ) from None
+    return widths
+
+
+_STANDARD_ALPHABET = str.maketrans("-_", "+/")
+
+
+def fold(chunk: np.ndarray) -> np.ndarray:
+    """Return a chunk of any number of dimensions as `core.n1_encode` takes it."""
+    return chunk if chunk.ndim in (1, 2) else chunk.reshape(folded_shape(chunk.shape))
+
+
+def folded_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a payload: time, and all other axes together."""
+    if len(shape) < 2:
+        return shape or (1,)
+    return shape[0], math.prod(shape[1:])
