@@ -5,6 +5,7 @@
 # make bench   the figures that the README claims;  make bench-codec  n1 beside its rivals
 # make train   the built-in code widths of n1, learned anew from ../shared/n1-data
 # make fuzz    each fuzz target for FUZZ_SECONDS;  make fuzz-decode  one of them
+#              FUZZ_SANITIZERS=memory looks for results that depend on memory never written
 
 PYTHON ?= python3
 RECORDINGS := ../shared/n1-data
@@ -15,6 +16,7 @@ WAVPACK := wavpack libwavpack-dev python3-dev
 CLANG ?= clang
 FUZZ_TARGETS := decode samples signals
 FUZZ_SECONDS ?= 60
+FUZZ_SANITIZERS ?= address,undefined
 
 .PHONY: setup demo test test-compat lint bench bench-codec train fuzz $(FUZZ_TARGETS:%=fuzz-%) clean
 .DELETE_ON_ERROR:
@@ -69,16 +71,19 @@ fuzz: $(FUZZ_TARGETS:%=fuzz-%)
 
 # Inputs that reach new code gather in build/fuzz/corpus. One that fails is build/fuzz/<target>-…;
 # it is to be kept in filters/fuzz/corpus, which the tests replay.
-$(FUZZ_TARGETS:%=fuzz-%): fuzz-%: build/fuzz/%
+comma := ,
+FUZZ_BUILD := build/fuzz/$(subst $(comma),-,$(FUZZ_SANITIZERS))
+
+$(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(FUZZ_BUILD)/%
 	@mkdir -p build/fuzz/corpus/$*
-	build/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -rss_limit_mb=1024 \
+	$< -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -rss_limit_mb=2048 \
 		-print_final_stats=1 -artifact_prefix=build/fuzz/$*- \
 		build/fuzz/corpus/$* filters/fuzz/corpus/$*
 
-build/fuzz/%: filters/fuzz/%.c $(SOURCES)
+$(FUZZ_BUILD)/%: filters/fuzz/%.c $(SOURCES)
 	@$(call install_clang)
-	@mkdir -p build/fuzz
-	$(CLANG) -std=c11 -g -O2 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	@mkdir -p $(FUZZ_BUILD)
+	$(CLANG) -std=c11 -g -O2 -fsanitize=fuzzer,$(FUZZ_SANITIZERS) -fno-sanitize-recover=all \
 		-o $@ $< filters/fuzz/round_trip.c $(wildcard filters/core/*.c)
 
 clean:

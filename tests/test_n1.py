@@ -126,14 +126,13 @@ def assert_same(decoded, samples):
 
 def round_trip(samples, level=2, widths=None):
     """Encode and decode on every path; return the payload, which is the same on all."""
-    payload = core.n1_encode(samples, level, widths)
+    payload, *others = (core.n1_encode(samples, level, widths, path) for path in PATHS)
+    assert all(other == payload for other in others)
     assert len(payload) <= samples.nbytes + 16 + samples.nbytes / 1000
     info = core.n1_payload_info(payload)
     assert (info.dtype, info.shape) == (samples.dtype, samples.shape)
     for path in PATHS:
-        assert core.n1_encode(samples, level, widths, path) == payload
         assert_same(core.n1_decode(payload, widths, path), samples)
-    assert_same(core.n1_decode(payload, widths), samples)
     return payload
 
 
@@ -149,17 +148,16 @@ LENGTHS = [0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 100, 1000, 4096, 19536, 70_
 SHAPES = [
     (length, *channels)
     for length, channels in product(LENGTHS, [(), *((n,) for n in (1, 2, 3, 4, 17, 64, 384))])
-    if length * max(channels, default=1) <= 1_600_000
+    if length * max(channels, default=1) <= 400_000
 ]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_shapes(shape):
-    size = np.prod(shape)
-    for level in LEVELS if size <= 100_000 else [2]:
-        for dtype in DTYPES if size <= 20_000 else ["<i2"]:
-            round_trip(make("N1 grid", shape, dtype), level)
-            round_trip(make("half silent, half noise", shape, dtype), level)
+    is_small = np.prod(shape) <= 20_000 and shape[1:] < (64,)
+    for level, dtype in product(LEVELS, DTYPES) if is_small else [(2, "<i2")]:
+        round_trip(make("N1 grid", shape, dtype), level)
+        round_trip(make("half silent, half noise", shape, dtype), level)
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (5, 0), (0, 384), (1_000_000, 0)], ids=str)
@@ -348,7 +346,8 @@ def test_a_table_of_another_length_is_refused(widths):
         core.n1_decode(core.n1_encode(ARRAY), widths=widths)
 
 
-@pytest.mark.parametrize("level", LEVELS)
+# Level 1 knows no widths.
+@pytest.mark.parametrize("level", [2, 3])
 @pytest.mark.parametrize("shape", [(4000,), (1000, 3)], ids=str)
 def test_a_table_is_needed_to_decode_what_it_encoded(shape, level):
     samples = make("N1 grid, loud", shape)
@@ -476,10 +475,10 @@ def test_what_is_no_payload_is_said_to_be_none():
                 function(data)
 
 
-@pytest.mark.parametrize("version", [2, 3, 255])
+@pytest.mark.parametrize("version", [2, 3, 15])
 def test_a_newer_version_has_an_error_of_its_own(version):
     payload = bytearray(core.n1_encode(ARRAY))
-    payload[2] = version
+    payload[2] = version << 4 | payload[2] & 15
     for function in (core.n1_decode, core.n1_payload_info):
         with pytest.raises(N1StoreError, match="newer version; update n1store"):
             function(payload)
@@ -497,7 +496,8 @@ CLAIMS = {
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_header_that_claims_too_much_costs_nothing(claim):
-    payload = b"N1\x01\x00" + bytes(4) + bytes.fromhex(CLAIMS[claim]) + bytes.fromhex("01 00 00 00")
+    start = core.n1_encode(np.zeros(1, "<i2"))[:7]
+    payload = start + bytes.fromhex(CLAIMS[claim]) + bytes.fromhex("01 00 00 00")
     script = f"""
         import resource
         from n1store import N1StoreError, core
@@ -509,6 +509,27 @@ def test_a_header_that_claims_too_much_costs_nothing(claim):
             print(error)
     """
     assert "damaged" in run_python(script, timeout=60)
+
+
+def test_payloads_do_not_depend_on_what_memory_held():
+    script = """
+        import hashlib
+        from test_n1 import DTYPES, SIGNALS, core, make
+
+        digest = hashlib.sha256()
+        for signal in SIGNALS:
+            for dtype in DTYPES:
+                for shape in [(300,), (90, 2), (20, 17)]:
+                    for level in (1, 3):
+                        digest.update(core.n1_encode(make(signal, shape, dtype), level))
+        print(digest.hexdigest())
+    """
+    tests = Path(__file__).parent
+    digests = {
+        run_python(script, cwd=tests, env=os.environ | {"MALLOC_PERTURB_": str(fill)})
+        for fill in (0, 85, 255)
+    }
+    assert len(digests) == 1
 
 
 # What filters/core/n1.h promises, for one block of 16 channels, with 4 MB for all else.
@@ -591,30 +612,29 @@ def test_frozen_payloads_are_decoded_for_ever(path, record_property):
 
 
 @pytest.fixture(scope="session")
-def sanitizers(tmp_path_factory):
-    """Give a compiler command with the sanitizers on."""
-    folder = tmp_path_factory.mktemp("sanitizers")
-    (folder / "main.c").write_text("int main(void) { return 0; }\n")
+def sanitized_core(tmp_path_factory):
+    """Give a compiler command with the sanitizers on, and the core compiled with it."""
+    folder = tmp_path_factory.mktemp("sanitized")
     compiler = [*os.environ.get("CC", "cc").split(), "-std=c11", "-g", "-O1"]
     compiler += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    (folder / "main.c").write_text("int main(void) { return 0; }\n")
     try:
-        subprocess.run(
-            [*compiler, folder / "main.c", "-o", folder / "main"], check=True, capture_output=True
-        )
-        subprocess.run([folder / "main"], check=True, capture_output=True)
+        subprocess.run([*compiler, "main.c"], cwd=folder, check=True, capture_output=True)
+        subprocess.run([folder / "a.out"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip(f"{compiler[0]} has no address and undefined-behaviour sanitizers here")
-    return compiler
+    sources = sorted((ROOT / "filters/core").resolve().glob("*.c"))
+    subprocess.run([*compiler, "-c", *sources], cwd=folder, check=True)
+    return [*compiler, *sorted(folder.glob("*.o"))]
 
 
 @pytest.mark.parametrize("target", ["decode", "samples", "signals"])
-def test_kept_fuzz_inputs(sanitizers, target, tmp_path):
+def test_kept_fuzz_inputs(sanitized_core, target, tmp_path):
     fuzz = ROOT / "filters/fuzz"
     inputs = sorted((fuzz / "corpus" / target).iterdir())
     assert inputs
-    sources = [fuzz / f"{name}.c" for name in (target, "round_trip", "replay")]
-    sources += (ROOT / "filters/core").glob("*.c")
     program = tmp_path / target
-    subprocess.run([*sanitizers, *sources, "-o", program], check=True)
+    sources = [fuzz / f"{name}.c" for name in (target, "round_trip", "replay")]
+    subprocess.run([*sanitized_core, *sources, "-o", program], check=True)
     done = subprocess.run([program, *inputs], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

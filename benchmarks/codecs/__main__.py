@@ -97,7 +97,7 @@ def run(
     load_before = os.getloadavg()[0]
     lines = []
     for comparison in comparisons:
-        click.echo(f"{len(comparison)} rows, {repeats} rounds", err=True)
+        click.echo(f"measuring {comparison[0].data}: {len(comparison)} rows", err=True)
         measure(comparison, repeats)
         lines.append(results(comparison))
         print_results(lines[-1])

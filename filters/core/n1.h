@@ -59,6 +59,9 @@ N1_API const char *n1_strerror(int error);
 /* Size in bytes that no payload of samples of this description exceeds; 0 if `info` is not valid. */
 N1_API size_t n1_encode_bound(const n1_info *info);
 
+/* N1_OK if these N1_NUM_CODES numbers can be a table of code widths, or N1_ERROR_ARGUMENT. */
+N1_API int n1_check_widths(const uint8_t *widths);
+
 /*
  * Encode samples.
  *

@@ -118,6 +118,7 @@ AVX2_INLINE int decode_rows(lane_decoder *d, int first, int count, int vectors, 
     for (int v = 0; v < vectors; v++) x[v] = _mm256_loadu_si256((const __m256i *)(d->state + 8 * v));
 
     const __m256i last_slot = _mm256_set1_epi32((1 << precision) - 1);
+    const __m256i last_symbol = _mm256_set1_epi32((int)symbol_slots(d->b) - 1);
     const __m256i bias = _mm256_set1_epi32(p->bias[order]);
     const __m128i shift = _mm_cvtsi32_si128(p->shift[order]);
     const __m128i precision_shift = _mm_cvtsi32_si128(precision);
@@ -144,7 +145,7 @@ AVX2_INLINE int decode_rows(lane_decoder *d, int first, int count, int vectors, 
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; v++) {
             slot[v] = _mm256_and_si256(x[v], last_slot);
-            escapes |= _mm256_movemask_epi8(_mm256_cmpeq_epi32(slot[v], last_slot));
+            escapes |= _mm256_movemask_epi8(_mm256_cmpgt_epi32(slot[v], last_symbol));
         }
         if (escapes) break;
 #pragma GCC unroll 2
@@ -280,17 +281,20 @@ AVX2 static void correlate(const int16_t *y, int begin, int end, int max_lag, in
     }
 }
 
-AVX2 static void predict_all(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
-                             int32_t high, int16_t *out) {
-    const int order = p->order, num_pairs = (order + 1) / 2;
+AVX2_INLINE void predict_with(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
+                              int32_t high, int16_t *out, int num_pairs) {
+    const int order = p->order;
     __m256i coefficients[MAX_ORDER / 2];
     pair_coefficients(p, num_pairs, coefficients);
     const __m256i bias = _mm256_set1_epi32(p->bias[order]);
     const __m128i shift = _mm_cvtsi32_si128(p->shift[order]);
     const __m256i lowest = _mm256_set1_epi16((short)low), highest = _mm256_set1_epi16((short)high);
     int i = begin;
-    for (; i + 16 <= end && i >= 2 * num_pairs; i += 16) {
+    for (; i < 2 * num_pairs && i < end; i++)
+        out[i] = (int16_t)clamp(predict(p, order, y + i, 1), low, high);
+    for (; i + 16 <= end; i += 16) {
         __m256i low_sum = bias, high_sum = bias;
+#pragma GCC unroll 16
         for (int j = 0; j < num_pairs; j++) {
             const __m256i a = _mm256_loadu_si256((const __m256i *)(y + i - 1 - 2 * j));
             const __m256i b = _mm256_loadu_si256((const __m256i *)(y + i - 2 - 2 * j));
@@ -306,6 +310,18 @@ AVX2 static void predict_all(const predictor *p, const int16_t *y, int begin, in
         _mm256_storeu_si256((__m256i *)(out + i), sum);
     }
     for (; i < end; i++) out[i] = (int16_t)clamp(predict(p, order, y + i, 1), low, high);
+}
+
+AVX2 static void predict_all(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
+                             int32_t high, int16_t *out) {
+    if (p->order <= 8)
+        predict_with(p, y, begin, end, low, high, out, 4);
+    else if (p->order <= 16)
+        predict_with(p, y, begin, end, low, high, out, 8);
+    else if (p->order <= 24)
+        predict_with(p, y, begin, end, low, high, out, 12);
+    else
+        predict_with(p, y, begin, end, low, high, out, 16);
 }
 
 static const uint64_t *word_orders(void) {

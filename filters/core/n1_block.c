@@ -90,7 +90,7 @@ static void write_classes(bit_writer *w, const block *b) {
         put_bits(w, (uint32_t)b->classes[i].scale, 8);
         put_bits(w, (uint32_t)b->classes[i].shape, 2);
         put_bits(w, (uint32_t)b->classes[i].hold, 1);
-        if (b->kind == KIND_INTEGER) put_bits(w, (uint32_t)b->classes[i].low_bits, 4);
+        if (b->kind == KIND_INTEGER) put_bits(w, (uint32_t)b->classes[i].low_bits, 5);
     }
     if (b->num_classes == 1) return;
     put_bits(w, (uint32_t)b->log2_span - 5, 3);
@@ -122,6 +122,7 @@ void write_block(bit_writer *w, const block *b) {
     write_angles(w, b);
     put_gamma(w, fold_sign(b->mean));
     write_classes(w, b);
+    put_bits(w, (uint32_t)b->log2_escape, 4);
     if (b->kind == KIND_INTEGER) {
         put_bits(w, (uint32_t)b->differences, 2);
         put_bits(w, b->histogram_size > 0, 1);
@@ -136,6 +137,7 @@ void write_block(bit_writer *w, const block *b) {
         put_bits(w, (uint32_t)b->precision - 12, 3);
         put_bits(w, (uint32_t)(b->lowest + HALF_CODES) / 16, 6);
         put_bits(w, (uint32_t)(b->highest + HALF_CODES) / 16, 6);
+        put_bits(w, b->escape_bits == 16, 1);
         put_bits(w, (uint32_t)b->own_widths, 1);
         if (b->own_widths) put_bits(w, b->widths_hash, 32);
     }
@@ -186,7 +188,8 @@ static int read_classes(bit_reader *r, block *b, uint8_t *class_of_span, int max
         b->classes[i].scale = (int)get_bits(r, 8);
         b->classes[i].shape = (int)get_bits(r, 2);
         b->classes[i].hold = (int)get_bits(r, 1);
-        b->classes[i].low_bits = b->kind == KIND_INTEGER ? (int)get_bits(r, 4) : 0;
+        b->classes[i].low_bits = b->kind == KIND_INTEGER ? (int)get_bits(r, 5) : 0;
+        if (b->classes[i].low_bits > 16) return -1;
     }
     b->class_of_span = NULL;
     b->log2_span = 0;
@@ -221,7 +224,7 @@ static int read_histogram(bit_reader *r, block *b) {
         sum += frequency;
         b->histogram[i] = (uint16_t)frequency;
     }
-    return sum == HISTOGRAM_SLOTS ? 0 : -1;
+    return sum == symbol_slots(b) ? 0 : -1;
 }
 
 int read_block(bit_reader *r, block *b, uint8_t *class_of_span, int max_spans) {
@@ -247,14 +250,18 @@ int read_block(bit_reader *r, block *b, uint8_t *class_of_span, int max_spans) {
     if (read_angles(r, b)) return -1;
     b->mean = unfold_sign(get_gamma(r));
     if (read_classes(r, b, class_of_span, max_spans)) return -1;
+    b->log2_escape = (int)get_bits(r, 4);
+    if (b->log2_escape > 11) return -1;
     if (b->kind == KIND_INTEGER) {
         b->precision = 12;
+        b->escape_bits = 16;
         b->differences = (int)get_bits(r, 2);
         if (read_histogram(r, b) || abs(b->mean) > 32768) return -1;
     } else {
         b->precision = (int)get_bits(r, 3) + 12;
         b->lowest = (int)get_bits(r, 6) * 16 - HALF_CODES;
         b->highest = (int)get_bits(r, 6) * 16 - HALF_CODES + 15;
+        b->escape_bits = get_bits(r, 1) ? 16 : 10;
         b->own_widths = (int)get_bits(r, 1);
         b->widths_hash = b->own_widths ? get_bits(r, 32) : 0;
         if (b->map != MAP_ADC || b->precision > 16 || b->lowest > b->highest) return -1;

@@ -14,7 +14,6 @@ enum {
     MAX_SPANS = MAX_BLOCK_SAMPLES / 32 + MAX_LANES * (2 + MAX_TAIL / 32),
     MAX_CLASSES = 16,
     MAX_PALETTE = 4096,
-    HISTOGRAM_SLOTS = 4095,
 };
 
 typedef enum { KIND_PACKED, KIND_INTEGER, KIND_WIDTH } block_kind;
@@ -54,7 +53,9 @@ typedef struct {
     int differences; /* integer: how often codes were replaced by those to the code before */
     int histogram_size, histogram_first; /* size 0: none */
     uint16_t histogram[256];
-    int precision;
+    int precision;   /* n: there are 2^n slots */
+    int log2_escape; /* slots of the escape, the last ones */
+    int escape_bits; /* of an escaped code: 16, or 10 if all are on the grid */
     int lowest, highest; /* codes */
     int own_widths;
     uint32_t widths_hash;
@@ -83,6 +84,11 @@ static inline int num_spans(const block *b) {
     return (num_steps(b) + (1 << b->log2_span) - 1) >> b->log2_span;
 }
 
+/* Slots that symbols share; those behind them are the escape's. */
+static inline uint32_t symbol_slots(const block *b) {
+    return (1u << b->precision) - (1u << b->log2_escape);
+}
+
 static inline int class_at(const block *b, int lane, int step) {
     return b->num_classes > 1 ? b->class_of_span[lane * num_spans(b) + (step >> b->log2_span)] : 0;
 }
@@ -99,7 +105,7 @@ static inline distribution distribution_of(const block *b, int class, int extra_
     return (distribution){
         .scale = scale < MAX_SCALE ? scale : MAX_SCALE,
         .shape = c->shape,
-        .precision = b->precision,
+        .slots = symbol_slots(b),
         .resolution = b->kind == KIND_WIDTH ? 4 : 0,
     };
 }

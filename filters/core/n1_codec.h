@@ -26,11 +26,16 @@ static inline uint16_t n1_sign_flip(const n1_info *info) {
 int n1_decode_blocks(const uint8_t *src, const uint8_t *end, const n1_info *info,
                      uint64_t num_blocks, const uint8_t *widths, const n1_kernels *kernels, void *dst);
 
+/* The least number of blocks a channel that so many samples can be cut into. */
+uint64_t n1_least_blocks(uint64_t num_samples);
+
 /*
- * Encode samples as blocks into dst, and say in *num_blocks how many a channel has. Returns the
- * size, 0 if there is not room enough in dst_size bytes, or a negative n1_error.
+ * Encode samples as so many blocks a channel into dst. Returns the size, 0 if there is not room
+ * enough in dst_size bytes, or a negative n1_error. *is_doubtful says whether the samples are
+ * of a kind that more or fewer blocks may suit better.
  */
 int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const uint8_t *widths,
-                         const n1_kernels *kernels, uint64_t *num_blocks, uint8_t *dst, size_t dst_size);
+                         const n1_kernels *kernels, uint64_t num_blocks, int *is_doubtful,
+                         uint8_t *dst, size_t dst_size);
 
 #endif

@@ -17,7 +17,8 @@ typedef struct {
     lane_decoder lanes;
     uint8_t class_of_span[MAX_SPANS];
     cell cells[NUM_POSITIONS];
-    const uint8_t *escapes, *escapes_end;
+    bit_reader escapes;
+    uint64_t num_escapes; /* left */
     int16_t edges[2 * HALF_CODES + 1];
     void *tables; /* of the block's classes; grows when a block needs more */
     size_t tables_size;
@@ -90,12 +91,6 @@ static int16_t sample_of_code(int32_t code) {
 static int32_t middle_of_cell(const workspace *w, int32_t code) {
     const int16_t *edge = w->edges + HALF_CODES + code;
     return (edge[0] + edge[1]) >> 1;
-}
-
-/* The position of a code in the width kind; one off the grid has that of its sample's cell. */
-static int16_t position_of_code(const workspace *w, int32_t code) {
-    if (code < -HALF_CODES || code >= HALF_CODES) code = sample_of_code(code) >> 6;
-    return (int16_t)clamp(middle_of_cell(w, code), w->lanes.lowest_y, w->lanes.highest_y);
 }
 
 /* Which cell each position lies in, over the part of the axis that the block's codes take. */
@@ -172,14 +167,20 @@ static symbol look_up_cell(const lane_decoder *l, const class_tables *t, int32_t
                     t->below[clamp(here.high - mu, -t->reach, t->reach)], p};
 }
 
-static int take_escape(workspace *w, int lane, int row) {
+static int take_escape(workspace *w, int lane, int step, int row) {
     lane_decoder *l = &w->lanes;
-    if (w->escapes == w->escapes_end) return -1;
-    const int32_t code = (int16_t)load_u16(w->escapes);
-    w->escapes += WORD_BYTES;
+    if (w->num_escapes == 0) return -1;
+    w->num_escapes--;
+    const uint32_t bits = get_bits(&w->escapes, l->b->escape_bits);
+    const int32_t code = l->b->escape_bits == 16 ? (int16_t)bits : (int32_t)bits - HALF_CODES;
     if (l->b->kind == KIND_WIDTH) {
-        l->rows[row][lane] = (uint16_t)sample_of_code(code);
-        l->y[MAX_ORDER + row][lane] = position_of_code(w, code);
+        const int16_t sample = sample_of_code(code);
+        const int32_t cell_code = sample >> 6; /* of one off the grid, too */
+        const int is_outlier = cell_code < l->b->lowest || cell_code > l->b->highest;
+        l->rows[row][lane] = (uint16_t)sample;
+        l->y[MAX_ORDER + row][lane] = (int16_t)(!is_outlier ? middle_of_cell(w, cell_code)
+                                                : step > 0  ? l->y[MAX_ORDER + row - 1][lane]
+                                                            : middle_of_cell(w, l->b->mean));
     } else {
         l->rows[row][lane] = (uint16_t)code;
         l->y[MAX_ORDER + row][lane] = (int16_t)code;
@@ -196,12 +197,12 @@ static int decode_symbol(workspace *w, int lane, int step, int row, int32_t mu) 
     if (b->classes[class].hold && step == 0) mu = l->predictor.bias[0] >> l->predictor.shift[0];
     mu = clamp(mu, l->lowest_y, l->highest_y);
 
-    const uint32_t last_slot = (1u << b->precision) - 1;
-    const uint32_t x = l->state[lane], slot = x & last_slot;
+    const uint32_t num_slots = 1u << b->precision, escape = symbol_slots(b);
+    const uint32_t x = l->state[lane], slot = x & (num_slots - 1);
     symbol s;
-    if (slot == last_slot) {
-        s = (symbol){.start = slot, .end = slot + 1};
-        if (take_escape(w, lane, row)) return -1;
+    if (slot >= escape) {
+        s = (symbol){.start = escape, .end = num_slots};
+        if (take_escape(w, lane, step, row)) return -1;
     } else if (b->kind == KIND_INTEGER) {
         if (step < b->order && b->histogram_size == 0) {
             const distribution d = distribution_of(b, class, l->predictor.extra_scale[step]);
@@ -387,10 +388,12 @@ static int decode_predicted(workspace *w, const uint8_t **src, const uint8_t *en
     const size_t varint_size = load_varint(p, end, &num_escapes);
     if (varint_size == 0) return N1_ERROR_CORRUPT;
     p += varint_size;
-    if (num_escapes > (uint64_t)(end - p) / WORD_BYTES) return N1_ERROR_CORRUPT;
-    w->escapes = p;
-    p += WORD_BYTES * num_escapes;
-    w->escapes_end = p;
+    if (num_escapes > (uint64_t)b->num_samples) return N1_ERROR_CORRUPT;
+    const uint64_t escape_size = (num_escapes * (uint64_t)b->escape_bits + 7) / 8;
+    if (escape_size > (uint64_t)(end - p)) return N1_ERROR_CORRUPT;
+    w->escapes = read_bits_from(p, p + escape_size);
+    w->num_escapes = num_escapes;
+    p += escape_size;
 
     bit_reader low_bits = {0};
     const uint64_t low_size = (count_low_bits(b) + 7) / 8;
@@ -422,7 +425,7 @@ static int decode_predicted(workspace *w, const uint8_t **src, const uint8_t *en
     if (make_predictor(&l->predictor, angles, b->order, mean_position)) return N1_ERROR_CORRUPT;
     int error = make_class_tables(w);
     if (!error) error = decode_lanes(w, low_bits, kernels, out);
-    if (!error && w->escapes != w->escapes_end) error = N1_ERROR_CORRUPT;
+    if (!error && w->num_escapes > 0) error = N1_ERROR_CORRUPT;
     *src = l->words;
     return error;
 }
@@ -464,7 +467,7 @@ static int decode_block(workspace *w, const uint8_t **src, const uint8_t *end, i
         error = decode_packed(b, src, end, plane);
     } else {
         if (b->kind == KIND_WIDTH) {
-            if (b->own_widths && (!widths || xxh32(widths, N1_NUM_CODES) != b->widths_hash))
+            if (b->own_widths && (!widths || xxh32(widths, N1_NUM_CODES, 0) != b->widths_hash))
                 return N1_ERROR_WIDTHS;
             if (make_edges(b->own_widths ? widths : N1_WIDTHS, w->edges)) return N1_ERROR_ARGUMENT;
         }

@@ -9,19 +9,22 @@
 #include "xxh32.h"
 
 static const level_settings LEVELS[] = {
-    {8, KIND_INTEGER, 12, {0, 512, 1024, 2048, 8192}},
-    {24, KIND_WIDTH, 14, {0, 512, 1024, 2048, 8192}},
-    {32, KIND_WIDTH, 15, {0, 512, 2048, 8192, INT32_MAX}},
+    {8, KIND_INTEGER, 12, 0, {0, 512, 1024, 2048, 8192}},
+    {24, KIND_WIDTH, 14, 1, {0, 512, 1024, 2048, 8192}},
+    {32, KIND_WIDTH, 15, 1, {0, 512, 2048, 8192, INT32_MAX}},
 };
 
 /* The first is tried on every block, the others where it suits badly. */
 static const approach APPROACHES[] = {
     {.predict = 1},
+    {.predict = 1, .trim = 1},
     {.predict = 1, .integers = 1},
-    {.predict = 0, .integers = 1},
     {.predict = 1, .integers = 1, .differences = 1},
     {.predict = 1, .integers = 1, .differences = 2},
-    {.predict = 0, .few_values = 1},
+    {.integers = 1},
+    {.predict = 1, .few_values = 1},
+    {.few_values = 1},
+    {.few_values = 1, .differences = 1},
 };
 
 enum { TRIAL_ROOM = 1024 };
@@ -29,7 +32,10 @@ enum { TRIAL_ROOM = 1024 };
 /* Working memory of one call. */
 typedef struct {
     model model;
-    int16_t *planes;
+    int num_doubtful;  /* blocks that the first approach does not suit */
+    int16_t *planes;    /* samples of a group of channels */
+    int16_t *residuals; /* and what their own predictors leave of them */
+    int16_t *difference;
     uint32_t *symbols; /* of each sample: start | frequency << 16, 0 for an escape */
     uint8_t *scratch;  /* words and escapes, 4 bytes for each sample */
     uint8_t *trial;    /* a block as another approach encodes it */
@@ -46,15 +52,19 @@ static uint32_t pack_symbol(uint32_t start, uint32_t end) {
 static void find_cells(workspace *w, int begin, int end, const distribution *d) {
     const model *m = &w->model;
     const uint16_t *below = w->table + NUM_DISTANCES / 2;
+    const int32_t reach = w->reach, last_reach = reach < 32767 ? reach : 32767;
     for (int i = begin; i < end; i++) {
         const int32_t code = m->codes[i], mu = m->predicted[i];
         w->symbols[i] = 0;
         if (code < m->block.lowest || code > m->block.highest) continue;
-        const int32_t low = saturate16(w->cell_edges[code + HALF_CODES][0] - mu);
-        const int32_t high = saturate16(w->cell_edges[code + HALF_CODES][1] - mu);
-        w->symbols[i] = d ? pack_symbol(slots_below(d, low), slots_below(d, high))
-                          : pack_symbol(below[clamp(low, -w->reach, w->reach)],
-                                        below[clamp(high, -w->reach, w->reach)]);
+        const int32_t low = w->cell_edges[code + HALF_CODES][0] - mu;
+        const int32_t high = w->cell_edges[code + HALF_CODES][1] - mu;
+        if (d)
+            w->symbols[i] =
+                pack_symbol(slots_below(d, saturate16(low)), slots_below(d, saturate16(high)));
+        else
+            w->symbols[i] = pack_symbol(below[clamp(low, -reach, last_reach)],
+                                        below[clamp(high, -reach, last_reach)]);
     }
 }
 
@@ -142,8 +152,8 @@ static inline uint32_t code_symbol(const workspace *w, int i, uint32_t x, coded_
     const int precision = w->model.block.precision;
     uint32_t start = w->symbols[i] & 0xFFFF, frequency = w->symbols[i] >> 16;
     if (frequency == 0) {
-        start = (1u << precision) - 1;
-        frequency = 1;
+        start = symbol_slots(&w->model.block);
+        frequency = 1u << w->model.block.log2_escape;
         store_u16(out->escapes -= 2, (uint16_t)w->model.codes[i]);
     }
     if (x >> (32 - precision) >= frequency) {
@@ -163,7 +173,7 @@ static int choose_tail(const workspace *w) {
         const int i = b->num_samples - 1 - tail;
         if (i < num_lanes(b) * (b->order + 1)) return 0;
         const uint32_t frequency = w->symbols[i] >> 16;
-        cost += b->precision * BIT - (frequency > 0 ? log2_q12(frequency) : 0);
+        cost += b->precision * BIT - (frequency > 0 ? floor_log2(frequency) * BIT + BIT / 2 : b->log2_escape * BIT);
         if (cost > room) return tail;
     }
     return MAX_TAIL;
@@ -216,6 +226,7 @@ static void code_lanes(workspace *w, coded_lanes *out) {
 static void put_low_bits(const workspace *w, bit_writer *bits) {
     const block *b = &w->model.block;
     const int lanes = num_lanes(b);
+    if (b->num_classes == 1 && b->classes[0].low_bits == 0) return;
     for (int step = 0; step < num_steps(b); step++) {
         for (int lane = 0; lane < lanes; lane++) {
             const int i = lane_begin(b, lane) + step;
@@ -239,9 +250,11 @@ static size_t write_predicted(workspace *w, uint8_t *dst, uint8_t *end) {
     size_t size = 10 + escape_size + 4 * (size_t)num_lanes(b) + word_size;
     if (bits.overrun || (size_t)(end - p) < size) return 0;
     p += store_varint(p, escape_size / 2);
-    memcpy(p, coded.escapes, escape_size);
-    p += escape_size;
     bits = write_bits_to(p, end);
+    const int first_code = b->escape_bits == 16 ? 0 : -HALF_CODES;
+    for (const uint8_t *e = coded.escapes; e < coded.escapes_end; e += 2)
+        put_bits(&bits, (uint16_t)(load_u16(e) - first_code), b->escape_bits);
+    p = finish_bits(&bits);
     put_low_bits(w, &bits);
     p = finish_bits(&bits);
     size = 4 * (size_t)num_lanes(b) + word_size;
@@ -279,44 +292,97 @@ static size_t try_approach(workspace *w, const int16_t *samples, int n, const ap
     return write_predicted(w, dst, end);
 }
 
-/* Encode one channel's block; returns the size, or 0 if there is no room. */
-static size_t encode_block(workspace *w, const int16_t *samples, int n, uint8_t *dst, uint8_t *end) {
-    block *b = &w->model.block;
+/* Pack the samples, or their codes where these take fewer bits. */
+static size_t try_packed(workspace *w, const int16_t *samples, int n, uint8_t *dst, uint8_t *end) {
+    model *m = &w->model;
+    block *b = &m->block;
     int16_t base;
-    const int bits = range_bits(samples, n, &base);
-    size_t size = 0;
-    int suits = 0;
-    if (bits > 0) {
-        size = try_approach(w, samples, n, &APPROACHES[0], dst, end);
-        int16_t code_base;
-        const int code_bits = range_bits(w->model.codes, n, &code_base);
-        suits = size > 0 && !is_doubtful(&w->model) && size < (size_t)n * (size_t)code_bits / 8;
-        const int num_approaches = (int)(sizeof(APPROACHES) / sizeof(*APPROACHES));
-        for (int i = 1; i < num_approaches && !suits; i++) {
-            const size_t room = size > 0 ? size : 3 * (size_t)n + TRIAL_ROOM;
-            const size_t other = try_approach(w, samples, n, &APPROACHES[i], w->trial, w->trial + room);
-            if (other == 0 || (size > 0 && other >= size) || other > (size_t)(end - dst)) continue;
+    memset(b, 0, offsetof(block, palette));
+    b->num_samples = n;
+    b->kind = KIND_PACKED;
+    b->reference = m->reference;
+    b->gain = m->gain;
+    const int grid_bits = map_grid(m, samples, n, n / 64) ? range_bits(m->codes, n, &base) : 17;
+    map_samples(m, samples, n);
+    if (grid_bits < range_bits(m->codes, n, &base)) map_grid(m, samples, n, n / 64);
+    b->packed_bits = range_bits(m->codes, n, &base);
+    b->packed_base = base;
+    return write_packed(b, m->codes, dst, end);
+}
+
+/*
+ * Encode the difference to one of the channels before, if what the predictors leave of both is
+ * alike. Returns the size, or 0 if that is not smaller than `size`.
+ */
+static size_t try_reference(workspace *w, int n, size_t plane_size, int channel, size_t size) {
+    const int16_t *own = w->residuals + (size_t)channel * plane_size;
+    const int16_t *samples = w->planes + (size_t)channel * plane_size;
+    double best = 1.0 / 128; /* of the energy; less is not worth the trial */
+    model *m = &w->model;
+    for (int distance = 1; distance <= channel && distance <= 3; distance++) {
+        const int16_t *other = own - (size_t)distance * plane_size;
+        int64_t both = 0, others = 1, owns = 1;
+        for (int i = 0; i < n; i++) {
+            both += own[i] * other[i];
+            others += other[i] * other[i];
+            owns += own[i] * own[i];
+        }
+        const double share = (double)both / (double)others * ((double)both / (double)owns);
+        const int gain = (int)clamp((int32_t)((double)both / (double)others * 256), -1024, 1023);
+        if (share <= best || gain == 0) continue;
+        best = share;
+        m->reference = distance;
+        m->gain = gain;
+    }
+    if (m->reference == 0) return 0;
+    const int16_t *reference = samples - (size_t)m->reference * plane_size;
+    int differs = 0;
+    for (int i = 0; i < n; i++) {
+        const int32_t predicted = (m->gain * reference[i] + 128) >> 8;
+        w->difference[i] = (int16_t)(uint16_t)(samples[i] - predicted);
+        differs |= w->difference[i] != w->difference[0];
+    }
+    const size_t other = differs ? try_approach(w, w->difference, n, &APPROACHES[0], w->trial, w->trial + size)
+                                 : try_packed(w, w->difference, n, w->trial, w->trial + size);
+    m->reference = m->gain = 0;
+    return other < size ? other : 0;
+}
+
+/* Encode one block of a channel of the group; returns the size, or 0 if there is no room. */
+static size_t encode_block(workspace *w, int n, size_t plane_size, int channel, uint8_t *dst,
+                           uint8_t *end) {
+    const int16_t *samples = w->planes + (size_t)channel * plane_size;
+    int16_t *residuals = w->residuals + (size_t)channel * plane_size;
+    int16_t base;
+    memset(residuals, 0, (size_t)n * sizeof(*residuals));
+    if (range_bits(samples, n, &base) == 0) return try_packed(w, samples, n, dst, end);
+    size_t size = try_approach(w, samples, n, &APPROACHES[0], dst, end);
+    const model *m = &w->model;
+    const int is_grid = m->block.map == MAP_ADC;
+    for (int i = 0; i < n && !is_grid; i++)
+        residuals[i] = (int16_t)residual_at(m, i, 0);
+    const size_t packed_size = (size_t)n * (size_t)range_bits(m->codes, n, &base) / 8;
+    const int is_good = size > 0 && size < packed_size && !is_doubtful(m);
+    if (channel > 0 && size > 0 && !is_grid && w->model.level->refers) {
+        const size_t other = try_reference(w, n, plane_size, channel, size);
+        if (other > 0) {
             memcpy(dst, w->trial, other);
             size = other;
         }
     }
-    if (suits) return size;
-    /* Packed: the samples, or the codes of the grid. */
-    memset(b, 0, offsetof(block, palette));
-    b->num_samples = n;
-    b->kind = KIND_PACKED;
-    b->packed_bits = bits;
-    b->packed_base = base;
-    const int16_t *packed = samples;
-    if (bits > 10 && map_grid(&w->model, samples, n)) {
-        b->packed_bits = range_bits(w->model.codes, n, &base);
-        b->packed_base = base;
-        packed = w->model.codes;
-        if (b->packed_bits >= bits) b->map = MAP_IDENTITY;
+    if (is_good) return size;
+    w->num_doubtful++;
+    const int num_approaches = (int)(sizeof(APPROACHES) / sizeof(*APPROACHES));
+    for (int i = 1; i <= num_approaches; i++) {
+        uint8_t *const trial_end = w->trial + (size > 0 ? size : 3 * (size_t)n + TRIAL_ROOM);
+        const size_t other = i < num_approaches
+                                 ? try_approach(w, samples, n, &APPROACHES[i], w->trial, trial_end)
+                                 : try_packed(w, samples, n, w->trial, trial_end);
+        if (other == 0 || (size > 0 && other >= size) || other > (size_t)(end - dst)) continue;
+        memcpy(dst, w->trial, other);
+        size = other;
     }
-    const size_t packed_size = 4 + ((size_t)n * (size_t)b->packed_bits + 7) / 8;
-    if (size > 0 && size <= packed_size) return size;
-    return write_packed(b, packed, dst, end);
+    return size;
 }
 
 /* Bring a group of channels from the rows of src into planes. */
@@ -347,7 +413,7 @@ static int64_t encode_all(workspace *w, const uint8_t *src, const n1_info *info,
             separate(src, info, first, count, channel, group, (size_t)block_samples, w->planes);
             for (int c = 0; c < group; c++) {
                 const size_t size =
-                    encode_block(w, w->planes + (size_t)c * block_samples, (int)count, p, end);
+                    encode_block(w, (int)count, (size_t)block_samples, c, p, end);
                 if (size == 0) return 0;
                 p += size;
             }
@@ -356,35 +422,44 @@ static int64_t encode_all(workspace *w, const uint8_t *src, const n1_info *info,
     return p - dst;
 }
 
+uint64_t n1_least_blocks(uint64_t num_samples) {
+    return (num_samples + MAX_BLOCK_SAMPLES - 1) / MAX_BLOCK_SAMPLES;
+}
+
 int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const uint8_t *widths,
-                         const n1_kernels *kernels, uint64_t *num_blocks, uint8_t *dst,
-                         size_t dst_size) {
-    *num_blocks = (info->num_samples + MAX_BLOCK_SAMPLES - 1) / MAX_BLOCK_SAMPLES;
-    const size_t n = (size_t)((info->num_samples + *num_blocks - 1) / *num_blocks);
+                         const n1_kernels *kernels, uint64_t num_blocks, int *is_doubtful,
+                         uint8_t *dst, size_t dst_size) {
+    const size_t n = (size_t)((info->num_samples + num_blocks - 1) / num_blocks);
     const size_t group =
         info->num_channels < GROUP_CHANNELS ? (size_t)info->num_channels : GROUP_CHANNELS;
     workspace *w = malloc(sizeof(*w));
     /* Symbols and scratch take 4 bytes a sample, trial 3, each of the 16-bit arrays 2. */
-    uint8_t *memory = malloc(n * (4 + 4 + 3 + 2 * (4 + group)) + TRIAL_ROOM + 2 * NUM_DISTANCES);
+    uint8_t *memory =
+        malloc(n * (4 + 4 + 3 + 2 * (5 + 2 * group)) + TRIAL_ROOM + 2 * NUM_DISTANCES);
     int64_t size = N1_ERROR_MEMORY;
     if (w && memory) {
         model *m = &w->model;
+        w->num_doubtful = 0;
         m->level = &LEVELS[level - 1];
         m->kernels = kernels;
         m->own_widths = widths != NULL;
-        m->widths_hash = widths ? xxh32(widths, N1_NUM_CODES) : 0;
+        m->widths_hash = widths ? xxh32(widths, N1_NUM_CODES, 0) : 0;
         w->symbols = (uint32_t *)(void *)memory;
         m->codes = (int16_t *)(void *)(w->symbols + n);
         m->y = m->codes + n;
         m->centred = m->y + n;
         m->predicted = m->centred + n;
-        w->planes = m->predicted + n;
-        w->table = (uint16_t *)(w->planes + group * n);
+        w->difference = m->predicted + n;
+        w->planes = w->difference + n;
+        w->residuals = w->planes + group * n;
+        w->table = (uint16_t *)(w->residuals + group * n);
+        m->reference = m->gain = 0;
         w->scratch = (uint8_t *)(w->table + NUM_DISTANCES);
         w->trial = w->scratch + 4 * n;
         size = make_edges(widths ? widths : N1_WIDTHS, m->edges)
                    ? N1_ERROR_ARGUMENT
                    : encode_all(w, src, info, n, dst, dst + dst_size);
+        *is_doubtful = w->num_doubtful > 0;
     }
     free(memory);
     free(w);

@@ -11,6 +11,8 @@ enum {
     NUM_BINS = 144,
     SPAN_LOG2 = 6,     /* steps to which a class applies, where there are several */
     NUM_BUCKETS = 33,
+    ENOUGH_RESIDUALS = 8192, /* to fit a distribution that all of a block share */
+    STATE_SHARE = 100, /* a lane's state is at most this part of what is coded */
 };
 
 /* log2 in 1/4096; exact arithmetic only, so that every machine chooses alike. */
@@ -20,28 +22,31 @@ static int32_t log2_of(double value) {
     return log2_q12((uint32_t)(mantissa * 4294967295.0)) + (exponent - 32) * BIT;
 }
 
-int map_grid(model *m, const int16_t *samples, int n) {
+int map_grid(model *m, const int16_t *samples, int n, int max_off_grid) {
     n1_adc_encode(samples, m->codes, (size_t)n);
     int off_grid = 0;
     for (int i = 0; i < n; i++)
         off_grid += m->codes[i] < -HALF_CODES || m->codes[i] >= HALF_CODES;
-    if (off_grid > n / 64) return 0;
+    if (off_grid > max_off_grid) return 0;
     m->block.map = MAP_ADC;
     return 1;
 }
 
-/* Multiples of a step, or few values at irregular distances, or the samples themselves. */
-static void map_samples(model *m, const int16_t *samples, int n) {
+void map_samples(model *m, const int16_t *samples, int n) {
     block *b = &m->block;
     uint8_t occurs[1 << 16];
     int16_t code_of[1 << 16];
-    memset(occurs, 0, sizeof(occurs));
+    int first = samples[0] + 32768, end = first + 1, count = 0;
+    for (int i = 1; i < n; i++) {
+        if (samples[i] + 32768 < first) first = samples[i] + 32768;
+        if (samples[i] + 32768 >= end) end = samples[i] + 32768 + 1;
+    }
+    memset(occurs + first, 0, (size_t)(end - first));
     for (int i = 0; i < n; i++) occurs[samples[i] + 32768] = 1;
-    int count = 0, first = 0, last = 0;
+    int last = first;
     uint32_t step = 0;
-    for (int v = 0; v < 1 << 16; v++) {
+    for (int v = first; v < end; v++) {
         if (!occurs[v]) continue;
-        if (count == 0) first = last = v;
         for (uint32_t a = (uint32_t)(v - last); a != 0;) { /* greatest common divisor */
             const uint32_t rest = step % a;
             step = a;
@@ -50,15 +55,7 @@ static void map_samples(model *m, const int16_t *samples, int n) {
         last = v;
         count++;
     }
-    b->map = MAP_IDENTITY;
-    if (step > 1) {
-        b->map = MAP_STEP;
-        b->step = step;
-        const int middle = first + (int)step * (((last - first) / (int)step + 1) / 2);
-        b->offset = (uint32_t)(middle - 32768) & 0xFFFF;
-        for (int i = 0; i < n; i++)
-            m->codes[i] = (int16_t)((samples[i] + 32768 - middle) / (int)step);
-    } else if (count <= MAX_PALETTE && count * 4 < last - first) {
+    if (count <= MAX_PALETTE && count <= n / 8 && step > 0 && count * 4 < (last - first) / (int)step) {
         b->map = MAP_PALETTE;
         b->palette_size = 0;
         for (int v = first; v <= last; v++) {
@@ -67,7 +64,15 @@ static void map_samples(model *m, const int16_t *samples, int n) {
             b->palette[b->palette_size++] = (int16_t)(v - 32768);
         }
         for (int i = 0; i < n; i++) m->codes[i] = code_of[samples[i] + 32768];
+    } else if (step > 1) {
+        b->map = MAP_STEP;
+        b->step = step;
+        const int middle = first + (int)step * (((last - first) / (int)step + 1) / 2);
+        b->offset = (uint32_t)(middle - 32768) & 0xFFFF;
+        for (int i = 0; i < n; i++)
+            m->codes[i] = (int16_t)((samples[i] + 32768 - middle) / (int)step);
     } else {
+        b->map = MAP_IDENTITY;
         memcpy(m->codes, samples, (size_t)n * sizeof(*samples));
     }
 }
@@ -86,11 +91,35 @@ static int find_majority(const int16_t *codes, int n, int32_t *value) {
     return count > n / 2;
 }
 
+/* Narrow a range to twice that of the middle 99 %. */
+static void trim_range(const uint32_t *counts, int count, int *lowest, int *highest) {
+    int low = *lowest, high = *highest;
+    for (int left = count / 200; left >= 0 && low < high;) left -= (int)counts[low++ + HALF_CODES];
+    for (int left = count / 200; left >= 0 && low < high;) left -= (int)counts[high-- + HALF_CODES];
+    const int margin = (high - low) / 2 + 8;
+    if (low - margin > *lowest) *lowest = low - margin;
+    if (high + margin < *highest) *highest = high + margin;
+}
+
+/* The cell that a code lies in, also if it is off the grid. */
+static int cell_of(int code) {
+    if (code >= -HALF_CODES && code < HALF_CODES) return code;
+    int16_t sample = (int16_t)code;
+    n1_adc_decode(&sample, &sample, 1);
+    return sample >> 6;
+}
+
+static int is_outlier(const model *m, int code) {
+    const int in_range = cell_of(code);
+    return in_range < m->block.lowest || in_range > m->block.highest;
+}
+
 /* Positions of the codes, and the same relative to the mean, which is set. */
-static void place_codes(model *m, int n) {
+static void place_codes(model *m, int n, int trim) {
     block *b = &m->block;
     int64_t sum = 0;
     if (b->kind == KIND_INTEGER) {
+        b->escape_bits = 16;
         for (int i = 0; i < n; i++) sum += m->codes[i];
         if (!find_majority(m->codes, n, &b->mean)) b->mean = (int32_t)(sum / n);
         memcpy(m->y, m->codes, (size_t)n * sizeof(*m->y));
@@ -98,27 +127,38 @@ static void place_codes(model *m, int n) {
             m->centred[i] = (int16_t)clamp(m->y[i] - b->mean, -32767, 32767);
         return;
     }
-    int lowest = HALF_CODES - 1, highest = -HALF_CODES, count = 0;
+    /* Two histograms by turns, so that equal neighbours need not wait for each other. */
+    uint32_t counts[2 * HALF_CODES] = {0}, others[2 * HALF_CODES] = {0};
     for (int i = 0; i < n; i++) {
-        const int code = m->codes[i];
-        if (code < -HALF_CODES || code >= HALF_CODES) continue;
-        if (code < lowest) lowest = code;
-        if (code > highest) highest = code;
-        sum += code;
-        count++;
+        const uint32_t code = (uint32_t)(m->codes[i] + HALF_CODES);
+        if (code < 2 * HALF_CODES) (i & 1 ? counts : others)[code]++;
     }
+    int lowest = HALF_CODES - 1, highest = -HALF_CODES, count = 0, values = 0;
+    for (int code = -HALF_CODES; code < HALF_CODES; code++) {
+        const int here = (int)(counts[code + HALF_CODES] += others[code + HALF_CODES]);
+        if (here == 0) continue;
+        if (code < lowest) lowest = code;
+        highest = code;
+        sum += (int64_t)code * here;
+        count += here;
+        values++;
+    }
+    m->is_sparse = values * 3 < highest - lowest;
+    if (trim) trim_range(counts, count, &lowest, &highest);
+    b->escape_bits = count < n ? 16 : 10;
     b->mean = (int32_t)(sum / count);
     b->lowest = lowest & ~15;
     b->highest = highest | 15;
     const int32_t mean = middle_of_cell(m->edges, b->mean);
+    int16_t positions[2 * HALF_CODES];
+    for (int code = b->lowest; code <= b->highest; code++)
+        positions[code - b->lowest] = (int16_t)middle_of_cell(m->edges, code);
+    const uint32_t range = (uint32_t)(b->highest - b->lowest);
     for (int i = 0; i < n; i++) {
-        int code = m->codes[i];
-        if (code < -HALF_CODES || code >= HALF_CODES) {
-            int16_t sample = (int16_t)code;
-            n1_adc_decode(&sample, &sample, 1);
-            code = sample >> 6;
-        }
-        m->y[i] = (int16_t)middle_of_cell(m->edges, clamp(code, b->lowest, b->highest));
+        uint32_t offset = (uint32_t)(m->codes[i] - b->lowest);
+        if (offset > range) offset = (uint32_t)(cell_of(m->codes[i]) - b->lowest);
+        /* An outlier predicts nothing: the value before it stands in for it. */
+        m->y[i] = (int16_t)(offset <= range ? positions[offset] : i > 0 ? m->y[i - 1] : mean);
         m->centred[i] = (int16_t)clamp(m->y[i] - mean, -32767, 32767);
     }
 }
@@ -239,6 +279,12 @@ static void fit_predictor(model *m, const double *r, int max_order) {
     m->kernels->predict(p, m->y, b->order, b->num_samples, low, high, m->predicted);
 }
 
+/* A lane that begins with outliers has nothing but the mean to stand in for them. */
+static void place_first(model *m, int begin, int end) {
+    for (int i = begin; i < end && is_outlier(m, m->codes[i]); i++)
+        m->y[i] = (int16_t)middle_of_cell(m->edges, m->block.mean);
+}
+
 void predict_exceptions(model *m) {
     const block *b = &m->block;
     const predictor *p = &m->predictor;
@@ -246,6 +292,7 @@ void predict_exceptions(model *m) {
     limits_of(m, &low, &high);
     for (int lane = 0; lane < num_lanes(b); lane++) {
         const int begin = lane_begin(b, lane), end = lane_end(b, lane);
+        if (b->kind == KIND_WIDTH) place_first(m, begin, end);
         for (int step = 0; step < b->order && begin + step < end; step++)
             m->predicted[begin + step] =
                 (int16_t)clamp(predict(p, step, m->y + begin + step, 1), low, high);
@@ -278,23 +325,46 @@ static inline int32_t middle_of_bin(int bin) {
     return ((8 + (bin & 7)) << (octave + 2)) + (1 << (octave + 2) >> 1);
 }
 
-static void count_residuals(const model *m, int begin, int end, residual_bins *bins) {
+/* Count every stride-th residual. */
+static void count_residuals(const model *m, int begin, int end, int stride, residual_bins *bins) {
     const int16_t *y = m->y, *predicted = m->predicted;
-    double energy = 0;
-    for (int i = begin; i < end; i++) {
+    for (int i = begin; i < end; i += stride) {
         const int32_t residual = (int16_t)(y[i] - predicted[i]);
-        energy += (double)residual * residual;
+        bins->energy += (double)residual * residual;
         bins->count[bin_of((uint32_t)abs(residual))]++;
+        bins->total++;
     }
-    bins->energy += energy;
-    bins->total += (uint32_t)(end - begin);
 }
 
-/* What a class costs for these residuals. */
-static int64_t cost_of(const model *m, const residual_bins *bins, const residual_class *c) {
+/* log2 in 1/4096, from straight lines between the values at 1, 1 + 1/64, … */
+static inline int32_t quick_log2(uint32_t value) {
+    static const uint16_t LOGS[65] = {
+        0,    92,   182,  271,  358,  445,  530,  613,  696,  778,  858,  937,  1016,
+        1093, 1169, 1244, 1319, 1392, 1465, 1536, 1607, 1677, 1746, 1814, 1882, 1949,
+        2015, 2080, 2145, 2208, 2272, 2334, 2396, 2457, 2518, 2578, 2637, 2696, 2754,
+        2812, 2869, 2926, 2982, 3037, 3092, 3146, 3200, 3254, 3307, 3359, 3412, 3463,
+        3514, 3565, 3615, 3665, 3715, 3764, 3812, 3861, 3908, 3956, 4003, 4050, 4096};
+    const int exponent = floor_log2(value);
+    const uint32_t mantissa = value << (31 - exponent) << 1; /* without its leading one */
+    const uint16_t *at = LOGS + (mantissa >> 26);
+    const uint32_t rest = mantissa >> 16 & 1023;
+    return exponent * BIT + at[0] + (int32_t)(((uint32_t)(at[1] - at[0]) * rest) >> 10);
+}
+
+/* log2 of the slots that suit so many escapes among n symbols. */
+static int escape_slots(int64_t num_escapes, int n, int precision) {
+    const int64_t slots = (num_escapes << precision) / n;
+    return slots < 2 ? 0 : clamp(floor_log2((uint32_t)slots), 0, precision - 2);
+}
+
+/* What a class costs for these residuals, and how many will be escapes. */
+static int64_t cost_of(const model *m, const residual_bins *bins, const residual_class *c,
+                       int64_t *num_escapes) {
     const int width = m->block.kind == KIND_WIDTH, precision = m->block.precision;
-    const distribution d = {c->scale, c->shape, precision, width ? 4 : 0};
-    const int32_t half_cell = width ? 16 : 1, escape = (precision + 16) * BIT;
+    *num_escapes = 0;
+    const distribution d = {c->scale, c->shape, symbol_slots(&m->block), width ? 4 : 0};
+    const int32_t half_cell = width ? 16 : 1;
+    const int32_t escape = (precision - m->block.log2_escape + m->block.escape_bits) * BIT;
     int64_t cost = (int64_t)bins->total * c->low_bits * BIT;
     for (int i = 0; i < NUM_BINS; i++) {
         if (bins->count[i] == 0) continue;
@@ -302,7 +372,8 @@ static int64_t cost_of(const model *m, const residual_bins *bins, const residual
         if (!width) p = 2 * ((p + (1 << c->low_bits >> 1)) >> c->low_bits);
         const uint32_t slots = slots_below(&d, p + half_cell) - slots_below(&d, p - half_cell);
         const int escapes = slots == 0 || (!width && p > 255);
-        cost += bins->count[i] * (int64_t)(escapes ? escape : precision * BIT - log2_q12(slots));
+        cost += bins->count[i] * (int64_t)(escapes ? escape : precision * BIT - quick_log2(slots));
+        if (escapes) *num_escapes += bins->count[i];
     }
     return cost;
 }
@@ -315,8 +386,9 @@ static int32_t log2_median(const residual_bins *bins) {
     return log2_of(middle_of_bin(i) * 1.4826 + 0.1);
 }
 
-/* Choose scale, shape and low bits for these residuals; returns the cost. */
-static int64_t fit_class(const model *m, const residual_bins *bins, residual_class *c) {
+/* Choose scale, shape and low bits for these residuals; returns cost and number of escapes. */
+static int64_t fit_class(const model *m, const residual_bins *bins, residual_class *c,
+                         int64_t *num_escapes) {
     const int width = m->block.kind == KIND_WIDTH;
     const int32_t unit = width ? 5 * BIT : 0; /* log2 of a code */
     const int32_t by_energy = log2_of(bins->energy / bins->total + 1e-3) / 2 - unit;
@@ -327,7 +399,7 @@ static int64_t fit_class(const model *m, const residual_bins *bins, residual_cla
     for (int trial = 0; trial < 2; trial++) {
         residual_class here = {0};
         const int32_t typical = trial ? by_energy : by_median;
-        if (!width && typical > 4 * BIT + BIT / 2) here.low_bits = (typical - 7 * BIT / 2) / BIT;
+        if (!width && typical > 3 * BIT) here.low_bits = (typical - 2 * BIT) / BIT;
         if (trial > 0 && (width || here.low_bits == c->low_bits)) break;
         const int from = clamp((upper + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
         const int to = clamp((lower + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
@@ -335,34 +407,40 @@ static int64_t fit_class(const model *m, const residual_bins *bins, residual_cla
             /* Coarsely over the range, then around the best. */
             const int stride = from - to > 16 ? 8 : 2;
             int at = from;
-            int64_t best_here = INT64_MAX;
+            int64_t best_here = INT64_MAX, escapes, escapes_here = 0;
             for (here.scale = from + 4; here.scale >= to - 8 && here.scale >= 0; here.scale -= stride) {
                 if (here.scale > MAX_SCALE) continue;
-                const int64_t cost = cost_of(m, bins, &here);
+                const int64_t cost = cost_of(m, bins, &here, &escapes);
                 if (cost > best_here && stride == 2) break;
-                if (cost < best_here) best_here = cost, at = here.scale;
+                if (cost < best_here) best_here = cost, at = here.scale, escapes_here = escapes;
             }
             for (int step = stride / 2; step > 0; step /= 2) {
                 const int middle = at;
                 for (int side = -1; side <= 1; side += 2) {
                     here.scale = clamp(middle + side * step, 0, MAX_SCALE);
-                    const int64_t cost = cost_of(m, bins, &here);
-                    if (cost < best_here) best_here = cost, at = here.scale;
+                    const int64_t cost = cost_of(m, bins, &here, &escapes);
+                    if (cost < best_here)
+                        best_here = cost, at = here.scale, escapes_here = escapes;
                 }
             }
             here.scale = at;
-            if (best_here < best) best = best_here, *c = here;
+            if (best_here < best) best = best_here, *c = here, *num_escapes = escapes_here;
             if (best_here > best + best / 64) break; /* heavier tails only get worse */
         }
     }
-    return best;
+    const int64_t raw = (int64_t)bins->total * 16 * BIT;
+    if (width || best <= raw) return best;
+    *c = (residual_class){.low_bits = 16};
+    *num_escapes = 0;
+    return raw;
 }
 
-/* Frequencies of 4095 in all for counts of at most 256 values; each that occurs gets one at least. */
-static void share_slots(const uint32_t *counts, int size, uint32_t total, uint16_t *slots) {
-    int left = HISTOGRAM_SLOTS, greatest = 0;
+/* Share num_slots between counts of at most 256 values; each that occurs gets one at least. */
+static void share_slots(const uint32_t *counts, int size, uint32_t total, uint32_t num_slots,
+                        uint16_t *slots) {
+    int left = (int)num_slots, greatest = 0;
     for (int i = 0; i < size; i++) {
-        const uint64_t share = (uint64_t)counts[i] * HISTOGRAM_SLOTS / total;
+        const uint64_t share = (uint64_t)counts[i] * num_slots / total;
         slots[i] = (uint16_t)(counts[i] == 0 ? 0 : share == 0 ? 1 : share);
         left -= slots[i];
         if (slots[i] > slots[greatest]) greatest = i;
@@ -381,6 +459,7 @@ static void try_histogram(model *m, int64_t cost) {
     block *b = &m->block;
     const int n = b->num_samples;
     uint32_t counts[256] = {0}, total = 0;
+    const int log2_escape = b->log2_escape;
     int first = 255, last = 0;
     for (int i = 0; i < n; i++) {
         const int32_t r = residual_at(m, i, 0);
@@ -393,14 +472,19 @@ static void try_histogram(model *m, int64_t cost) {
     if (total == 0) return;
     uint16_t slots[256] = {0};
     const int size = last - first + 1;
-    share_slots(counts + first, size, total, slots);
-    int64_t own = (int64_t)(n - (int)total) * 28 * BIT + 24 * BIT;
+    b->log2_escape = escape_slots(n - (int)total, n, 12);
+    share_slots(counts + first, size, total, symbol_slots(b), slots);
+    int64_t own = (int64_t)(n - (int)total) * (28 - b->log2_escape) * BIT + 24 * BIT;
     for (int i = 0; i < size; i++) {
         own += 3 * BIT + (slots[i] ? 2 * log2_q12(slots[i] + 1u) : 0);
         if (slots[i]) own += counts[first + i] * (int64_t)(12 * BIT - log2_q12(slots[i]));
     }
-    if (own >= cost) return;
-    b->classes[0].low_bits = 0;
+    if (own >= cost - cost / 64) { /* cost is an estimate */
+        b->log2_escape = log2_escape;
+        return;
+    }
+    b->num_classes = 1;
+    b->classes[0] = (residual_class){0};
     b->histogram_size = size;
     b->histogram_first = first - 128;
     memcpy(b->histogram, slots, sizeof(slots));
@@ -465,24 +549,29 @@ static int64_t try_classes(model *m, int64_t cost) {
 
     residual_bins bins[MAX_CLASSES];
     memset(bins, 0, sizeof(bins));
-    int64_t total = 0;
+    int64_t total = 0, num_escapes = 0;
     for (int lane = 0, at = 0; lane < lanes; lane++) {
         for (int span = 0, previous = 0; span < spans; span++, at++) {
             const int number = m->class_of_span[at] = number_of[m->class_of_span[at]];
             const int begin = lane_begin(b, lane) + (span << SPAN_LOG2), left = lane_end(b, lane) - begin;
             const int end = begin + (left < 1 << SPAN_LOG2 ? left : 1 << SPAN_LOG2);
             total += (1 + 2 * floor_log2(fold_sign(number - previous) + 1)) * BIT;
-            if (left > 0 && !(holds && number == 0)) count_residuals(m, begin, end, &bins[number]);
+            if (left > 0 && !(holds && number == 0)) count_residuals(m, begin, end, 1, &bins[number]);
             previous = number;
         }
     }
     b->num_classes = count;
     for (int i = 0; i < count; i++) {
         b->classes[i] = (residual_class){.hold = holds && i == 0};
-        if (bins[i].total > 0) total += fit_class(m, &bins[i], &b->classes[i]);
+        int64_t escapes = 0;
+        if (bins[i].total > 0) total += fit_class(m, &bins[i], &b->classes[i], &escapes);
+        num_escapes += escapes;
         total += 16 * BIT;
     }
-    if (total < cost - cost / 256) return total;
+    if (total < cost - cost / 256) {
+        b->log2_escape = escape_slots(num_escapes, b->num_samples, b->precision);
+        return total;
+    }
     b->num_classes = 1;
     b->classes[0] = one;
     return cost;
@@ -530,9 +619,17 @@ static int64_t fit_residuals(model *m) {
     residual_bins bins = {0};
     b->num_classes = 1;
     b->histogram_size = 0;
-    count_residuals(m, 0, b->num_samples, &bins);
-    int64_t cost = fit_class(m, &bins, &b->classes[0]);
-    if (gain_of_windows(m) > BIT / 32) cost = try_classes(m, cost);
+    const int n = b->num_samples, stride = n < 2 * ENOUGH_RESIDUALS ? 1 : n / ENOUGH_RESIDUALS;
+    count_residuals(m, 0, n, stride, &bins);
+    int64_t num_escapes;
+    b->log2_escape = 0;
+    int64_t cost = fit_class(m, &bins, &b->classes[0], &num_escapes);
+    b->log2_escape = escape_slots(num_escapes, (int)bins.total, b->precision);
+    if (b->log2_escape > 0) cost = fit_class(m, &bins, &b->classes[0], &num_escapes);
+    cost = cost / bins.total * n;
+    while (b->log2_lanes > 0 && cost < (int64_t)STATE_SHARE * 32 * BIT << b->log2_lanes)
+        b->log2_lanes--;
+    if (gain_of_windows(m) > BIT / 12) cost = try_classes(m, cost);
     return cost;
 }
 
@@ -544,11 +641,15 @@ void fit_model(model *m, const int16_t *samples, int n, const approach *how) {
     b->num_samples = n;
     b->kind = KIND_INTEGER;
     b->precision = 12;
+    b->reference = m->reference;
+    b->gain = m->gain;
     b->own_widths = m->own_widths;
     b->widths_hash = m->widths_hash;
     for (int i = 0; i < 5; i++)
         if (n >= m->level->lanes_from[i]) b->log2_lanes = i;
-    if (how->few_values || !map_grid(m, samples, n)) {
+    if (how->integers || how->few_values)
+        b->log2_lanes = b->log2_lanes < 2 ? b->log2_lanes : 2; /* rare, so that size counts */
+    if (how->few_values || !map_grid(m, samples, n, how->integers ? n / 4 * 3 : n / 64)) {
         map_samples(m, samples, n);
     } else if (!how->integers && m->level->grid_kind == KIND_WIDTH) {
         b->kind = KIND_WIDTH;
@@ -557,7 +658,7 @@ void fit_model(model *m, const int16_t *samples, int n, const approach *how) {
     b->differences = how->differences;
     for (int i = 0; i < how->differences; i++)
         for (int j = n - 1; j > 0; j--) m->codes[j] = (int16_t)(uint16_t)(m->codes[j] - m->codes[j - 1]);
-    place_codes(m, n);
+    place_codes(m, n, how->trim);
 
     const int max_order = how->predict ? m->level->max_order : 0;
     int64_t sums[MAX_ORDER + 1];
@@ -571,12 +672,13 @@ void fit_model(model *m, const int16_t *samples, int n, const approach *how) {
         fit_predictor(m, r, max_order);
         cost = fit_residuals(m);
     }
-    if (b->kind == KIND_INTEGER && b->num_classes == 1) try_histogram(m, cost);
+    if (b->kind == KIND_INTEGER) try_histogram(m, cost);
 }
 
 int is_doubtful(const model *m) {
     const block *b = &m->block;
-    if (b->num_classes > 1 || b->histogram_size > 0 || b->classes[0].shape > 1) return 1;
-    if (b->kind == KIND_WIDTH) return b->order < 3; /* recordings are not so white */
+    if (b->num_classes > 1 || b->classes[0].shape > 1) return 1;
+    if (b->histogram_size > 0 && b->map != MAP_ADC) return 1;
+    if (b->kind == KIND_WIDTH) return m->is_sparse || b->order < 3; /* recordings are not so white */
     return b->map != MAP_ADC && b->order > 0 && abs(block_angle(b, 0)) > 1500;
 }

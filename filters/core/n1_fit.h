@@ -11,6 +11,7 @@ typedef struct {
     int max_order;
     block_kind grid_kind; /* for samples on the N1's grid */
     int precision;        /* with the width kind */
+    int refers;           /* try differences to other channels */
     int lanes_from[5];    /* samples from which there are 1, 2, 4, 8, 16 lanes */
 } level_settings;
 
@@ -20,6 +21,7 @@ typedef struct {
     int integers;    /* not the width kind */
     int differences; /* take so many first */
     int predict;     /* from more than the mean */
+    int trim;        /* let rare codes far from the others be escapes, which predict nothing */
 } approach;
 
 /* What is chosen, and on what; arrays have an entry for each sample of a block. */
@@ -29,16 +31,21 @@ typedef struct {
     int16_t edges[2 * HALF_CODES + 1];
     int own_widths;
     uint32_t widths_hash;
+    int reference, gain; /* what was taken off the samples; see block */
 
     block block;
     predictor predictor;
     uint8_t class_of_span[MAX_SPANS];
     int16_t *codes, *y, *centred;
+    int is_sparse; /* width: few of the codes between lowest and highest occur */
     int16_t *predicted; /* at full order, but where lanes begin or a class holds */
 } model;
 
-/* Set the codes to the N1's converter's, if nearly all samples are on its grid; or return 0. */
-int map_grid(model *m, const int16_t *samples, int n);
+/* Set the codes to the N1's converter's if at most max_off_grid samples are off it; or return 0. */
+int map_grid(model *m, const int16_t *samples, int n, int max_off_grid);
+
+/* Set the codes to multiples of a step, or to numbers of few values, or to the samples. */
+void map_samples(model *m, const int16_t *samples, int n);
 
 /*
  * Fit a model to `n` samples, of which two at least differ, with the given approach. Sets all
@@ -54,11 +61,11 @@ void predict_exceptions(model *m);
 
 /* Residual of sample i in the integer kind, with its low bits and rounded without them. */
 static inline uint32_t whole_residual(const model *m, int i, int low_bits) {
-    return (uint32_t)(m->y[i] - m->predicted[i]) + (1u << low_bits >> 1);
+    return (uint32_t)(int16_t)(m->y[i] - m->predicted[i]) + (1u << low_bits >> 1);
 }
 
 static inline int32_t residual_at(const model *m, int i, int low_bits) {
-    return (int16_t)whole_residual(m, i, low_bits) >> low_bits;
+    return (int32_t)whole_residual(m, i, low_bits) >> low_bits;
 }
 
 /* The middle of a cell of the width kind. */

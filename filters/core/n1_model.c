@@ -97,7 +97,7 @@ static inline uint32_t half_mass(const distribution *d, uint64_t distance) {
 }
 
 static inline uint32_t slots_of(const distribution *d, uint32_t mass) {
-    return (uint32_t)((uint64_t)mass * ((1u << d->precision) - 1) >> 24);
+    return (uint32_t)((uint64_t)mass * d->slots >> 24);
 }
 
 uint32_t slots_below(const distribution *d, int32_t p) {
@@ -106,12 +106,11 @@ uint32_t slots_below(const distribution *d, int32_t p) {
 }
 
 int32_t tabulate(const distribution *d, uint16_t *below) {
-    const uint32_t last = (1u << d->precision) - 1;
     for (int32_t p = 0; p < 32768; p++) {
         const uint32_t half = half_mass(d, (uint64_t)p);
         below[p] = (uint16_t)slots_of(d, (1 << 23) + half);
         below[-p] = (uint16_t)slots_of(d, (1 << 23) - half);
-        if (below[p] == last && below[-p] == 0) return p;
+        if (below[p] == d->slots && below[-p] == 0) return p;
     }
     below[-32768] = (uint16_t)slots_below(d, -32768);
     below[32768] = (uint16_t)slots_below(d, 32768);

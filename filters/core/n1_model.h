@@ -44,10 +44,10 @@ static inline int32_t predict(const predictor *p, int m, const int16_t *y, int s
     return (int32_t)sum >> p->shift[m];
 }
 
-/* How probable each distance from the prediction is: a scale, a shape, and a precision. */
+/* How probable each distance from the prediction is. */
 typedef struct {
     int scale, shape;
-    int precision;  /* n: there are 2^n slots, the last one of them the escape */
+    uint32_t slots; /* that all distances share */
     int resolution; /* u: 4 for positions of 1/32 code, 0 for those of 1/2 code */
 } distribution;
 

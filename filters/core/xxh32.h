@@ -1,4 +1,4 @@
-/* XXH32, seed 0: the checksum of decoded samples (Collet, "xxHash fast digest algorithm"). */
+/* XXH32: the checksum of decoded samples (Collet, "xxHash fast digest algorithm"). */
 #ifndef N1STORE_XXH32_H
 #define N1STORE_XXH32_H
 
@@ -13,11 +13,12 @@ static inline uint32_t xxh32_round(uint32_t sum, uint32_t word) {
     return xxh32_rotate(sum + word * 0x85EBCA77u, 13) * 0x9E3779B1u;
 }
 
-static inline uint32_t xxh32(const uint8_t *data, size_t size) {
+static inline uint32_t xxh32(const void *src, size_t size, uint32_t seed) {
+    const uint8_t *data = src;
     const uint8_t *const end = data + size;
-    uint32_t hash = 0x165667B1u;
+    uint32_t hash = seed + 0x165667B1u;
     if (size >= 16) {
-        uint32_t a = 0x24234428u, b = 0x85EBCA77u, c = 0, d = 0x61C8864Fu;
+        uint32_t a = seed + 0x24234428u, b = seed + 0x85EBCA77u, c = seed, d = seed - 0x9E3779B1u;
         for (; end - data >= 16; data += 16) {
             a = xxh32_round(a, load_u32(data));
             b = xxh32_round(b, load_u32(data + 4));

@@ -1,5 +1,6 @@
 /*
- * Runs a fuzz target on each file named, and on every beginning of it, down to nothing.
+ * Runs a fuzz target on each file named, and on beginnings of it: the short ones all, the longer
+ * ones at growing distances.
  *
  * For compilers without libFuzzer: build it with a target, round_trip.c and the core.
  */
@@ -28,7 +29,9 @@ int main(int argc, char **argv) {
             fprintf(stderr, "%s: too long to be replayed\n", argv[i]);
             return 1;
         }
-        for (size_t length = size + 1; length-- > 0;) run(data, length);
+        run(data, size);
+        for (size_t length = 0; length < size; length += 1 + length / 16) run(data, length);
+        if (size > 0) run(data, size - 1);
     }
     return 0;
 }
