@@ -45,7 +45,7 @@ static void make_distances(int16_t *distance, const uint16_t *below, int32_t rea
     const uint32_t num_slots = 1u << precision;
     uint32_t slot = 0;
     for (int32_t p = -reach; p < reach; p++) {
-        /* A whole vector at a time; what is too much is overwritten by the next. */
+        /* Several at a time; what is too much is overwritten next, or lies behind the table. */
         for (const uint32_t end = below[p + 1]; slot < end; slot += FILL)
             for (int i = 0; i < FILL; i++) distance[slot + (uint32_t)i] = (int16_t)p;
         slot = below[p + 1];
@@ -56,7 +56,8 @@ static void make_distances(int16_t *distance, const uint16_t *below, int32_t rea
 static int make_class_tables(workspace *w) {
     const block *b = &w->block;
     const size_t num_slots = (size_t)1 << b->precision;
-    const size_t class_size = b->kind == KIND_WIDTH ? num_slots + NUM_DISTANCES : 2 * num_slots;
+    const size_t class_size =
+        b->kind == KIND_WIDTH ? num_slots + FILL + NUM_DISTANCES : 2 * num_slots;
     const size_t size = (size_t)b->num_classes * class_size * sizeof(uint16_t);
     if (size > w->tables_size) {
         free(w->tables);
@@ -69,7 +70,7 @@ static int make_class_tables(workspace *w) {
         uint16_t *memory = (uint16_t *)w->tables + (size_t)i * class_size;
         if (b->kind == KIND_WIDTH) {
             const distribution d = distribution_of(b, i, 0);
-            uint16_t *below = memory + num_slots + NUM_DISTANCES / 2;
+            uint16_t *below = memory + num_slots + FILL + NUM_DISTANCES / 2;
             t->reach = tabulate(&d, below);
             make_distances((int16_t *)memory, below, t->reach, b->precision);
             t->distance = (int16_t *)memory;
@@ -163,8 +164,9 @@ static symbol look_up_cell(const lane_decoder *l, const class_tables *t, int32_t
                            uint32_t slot) {
     const int32_t p = clamp(mu + t->distance[slot], l->first_position, l->last_position);
     const cell here = l->cells[p - l->first_position];
-    return (symbol){t->below[clamp(here.low - mu, -t->reach, t->reach)],
-                    t->below[clamp(here.high - mu, -t->reach, t->reach)], p};
+    const int32_t last = t->reach < 32767 ? t->reach : 32767; /* of 16 bits */
+    return (symbol){t->below[clamp(here.low - mu, -t->reach, last)],
+                    t->below[clamp(here.high - mu, -t->reach, last)], p};
 }
 
 static int take_escape(workspace *w, int lane, int step, int row) {
@@ -490,7 +492,7 @@ static void interleave(const int16_t *planes, size_t plane_size, int group, size
     const size_t item = n1_item_size(info), row = item * (size_t)info->num_channels;
     const uint16_t flip = n1_sign_flip(info);
     dst += row * first_sample + item * channel;
-    if (row == 2) { /* one channel, which the compiler turns into vectors */
+    if (item == 2 && row == 2) { /* one channel, which the compiler turns into vectors */
         for (size_t i = 0; i < num_samples; i++)
             store_u16(dst + 2 * i, (uint16_t)planes[i] ^ flip);
         return;

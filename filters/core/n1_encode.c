@@ -391,7 +391,7 @@ static void separate(const uint8_t *src, const n1_info *info, uint64_t first_sam
     const size_t item = n1_item_size(info), row = item * (size_t)info->num_channels;
     const uint16_t flip = n1_sign_flip(info);
     src += row * first_sample + item * channel;
-    if (row == 2) { /* one channel, which the compiler turns into vectors */
+    if (item == 2 && row == 2) { /* one channel, which the compiler turns into vectors */
         for (size_t i = 0; i < count; i++) planes[i] = (int16_t)(load_u16(src + 2 * i) ^ flip);
         return;
     }

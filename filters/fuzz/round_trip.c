@@ -2,6 +2,7 @@
 
 #include "fuzz.h"
 
+/* The same payload again, and none where there is too little room for it. */
 static void check_encode(const void *samples, const n1_info *info, int level,
                          const uint8_t *widths, n1_path path, const uint8_t *payload, size_t size) {
     const size_t bound = n1_encode_bound(info);
@@ -10,7 +11,7 @@ static void check_encode(const void *samples, const n1_info *info, int level,
     CHECK(memcmp(again, payload, size) == 0);
     free(again);
 
-    /* Too small by one byte, and by some number that the checksum draws. */
+    /* By one byte, and by some number that the checksum draws. */
     const size_t rooms[] = {size - 1, payload[4] * size / 256};
     for (int i = 0; i < 2; i++) {
         uint8_t *const narrow = allocate(rooms[i]);
@@ -56,9 +57,8 @@ void check_round_trip(const void *samples, const n1_info *info, int level, const
     CHECK(found.dtype == info->dtype && found.ndim == info->ndim);
     CHECK(found.num_samples == info->num_samples && found.num_channels == info->num_channels);
 
-    for (int i = 0; i < num_paths(); i++) {
-        check_encode(samples, info, level, widths, PATHS[i], payload, (size_t)size);
+    for (int i = 0; i < num_paths(); i++)
         check_decode(samples, info, widths, PATHS[i], payload, (size_t)size);
-    }
+    check_encode(samples, info, level, widths, PATHS[num_paths() - 1], payload, (size_t)size);
     free(payload);
 }

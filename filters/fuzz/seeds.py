@@ -16,7 +16,7 @@ from n1store import core
 
 CORPUS = Path(__file__).parent / "corpus"
 
-MAX_LEN = 4096  # as in the Makefile: what is longer, libFuzzer would cut off
+MAX_LEN = 2048  # as in the Makefile: what is longer, libFuzzer would cut off
 
 # As in fuzz.h.
 WIDTHS = bytes(16 + k * 13 % 33 for k in range(core.NUM_CODES))
@@ -57,6 +57,8 @@ def arrays() -> Iterator[tuple[str, np.ndarray]]:
     yield "ramp", np.arange(-2000, 2000, 5).astype("<i2")
     yield "noise-4-bits", noise(-8, 8, 500)
     yield "noise-16-bits", noise(-32768, 32768, 200)
+    yield "n1-long", core.adc_decode(walk(0.4, 9000))
+    yield "wide-long", np.where(noise(0, 99, 9000) == 0, noise(-9000, 9000, 9000), 77)
     yield "two-blocks", np.full(2**18 + 1, 5, "i1")
     yield "silent-then-noise", np.concatenate([np.zeros(500, "<i2"), noise(-300, 300, 300)])
 
@@ -77,8 +79,8 @@ def samples() -> Iterator[tuple[str, bytes]]:
     for name, array in arrays():
         dtype = ["int16", "uint16", "int8", "uint8"].index(array.dtype.name)
         num_channels = array.shape[1] if array.ndim == 2 else 1
-        head = dtype | (array.ndim - 1) << 2 | 1 << 3
-        yield name, struct.pack("<BH", head, num_channels) + array[:200].tobytes()
+        head = bytes([dtype | (array.ndim - 1) << 2, num_channels, 1])
+        yield name, head + array[:200].tobytes()
 
 
 SHAPES = ("constant", "walk", "noise", "ramp", "square", "spikes", "alike", "bytes")
@@ -100,7 +102,8 @@ def signals() -> Iterator[tuple[str, bytes]]:
         "mixed": (8, 0, 2000, 0, 1, 0, 1),
         "mixed-widths": (8 | 2 << 5, 0, 2000, 0, 1, 0, 1),
         "mixed-own-widths": (8 | 3 << 5, 0, 2000, 0, 1, 0, 1),
-        "mixed-64-channels": (8 | 4, 10, 60, 0, 1, 0, 1),
+        "mixed-17-channels": (8 | 4, 8, 60, 0, 1, 0, 1),
+        "mixed-long": (8, 0, 9000, 0, 1, 0, 1),
     }
     for name, head in heads.items():
         yield name, struct.pack("<BBHBBBB", *head) + grid_walk + silence + noise

@@ -19,11 +19,11 @@
 #include "../core/adc.h"
 #include "fuzz.h"
 
-enum { MAX_CHANNELS = 384, MAX_SAMPLES = 1 << 15 }; /* samples of all channels */
+enum { MAX_CHANNELS = 33, MAX_SAMPLES = 1 << 14 }; /* samples of all channels */
 
-static const uint16_t CHANNELS[] = {1, 2, 3, 4, 5, 8, 15, 16, 17, 33, 64, MAX_CHANNELS};
+static const uint8_t CHANNELS[] = {1, 2, 3, 4, 5, 8, 15, 16, 17, MAX_CHANNELS};
 
-enum { NUM_CHANNELS = sizeof CHANNELS / sizeof *CHANNELS };
+enum { NUM_CHANNELS = sizeof CHANNELS };
 
 enum { IDENTITY, N1_GRID, STEPS, IRREGULAR_STEPS, NUM_GRIDS };
 
