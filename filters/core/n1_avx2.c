@@ -91,6 +91,9 @@ AVX2_INLINE void pair_coefficients(const predictor *p, int num_pairs, __m256i *p
     }
 }
 
+/* For each vector of eight lanes, unrolled. */
+#define EACH(v) _Pragma("GCC unroll 2") for (int v = 0; v < vectors; v++)
+
 AVX2_INLINE int decode_rows(lane_decoder *d, int first, int count, int vectors, block_kind kind,
                             int num_pairs) {
     const predictor *p = &d->predictor;
@@ -102,8 +105,7 @@ AVX2_INLINE int decode_rows(lane_decoder *d, int first, int count, int vectors, 
     /* y of a step and of the one before it, as pairs for multiply-add, in strip order. */
     __m256i pairs[MAX_ORDER + STRIP_ROWS][2];
     for (int row = first - 2 * num_pairs; row < first; row++) {
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
+    EACH(v) {
             const int at = MAX_ORDER + row;
             const __m256i now =
                 _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(d->y[at] + 8 * v)));
@@ -114,8 +116,7 @@ AVX2_INLINE int decode_rows(lane_decoder *d, int first, int count, int vectors, 
         }
     }
     __m256i x[2];
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) x[v] = _mm256_loadu_si256((const __m256i *)(d->state + 8 * v));
+    EACH(v) x[v] = _mm256_loadu_si256((const __m256i *)(d->state + 8 * v));
 
     const __m256i last_slot = _mm256_set1_epi32((1 << precision) - 1);
     const __m256i last_symbol = _mm256_set1_epi32((int)symbol_slots(d->b) - 1);
@@ -133,23 +134,27 @@ AVX2_INLINE int decode_rows(lane_decoder *d, int first, int count, int vectors, 
     const __m128i low_shift = _mm_cvtsi32_si128(low_count);
     /* Residuals in the table are 128 too great, and then there is the rounding to undo. */
     const __m256i low_middle = _mm256_set1_epi32((1 << low_count >> 1) + (128 << low_count));
-    const __m256i zero = _mm256_setzero_si256();
+    const __m256i zero = _mm256_setzero_si256(), low_half = _mm256_set1_epi32(0xFFFF);
 
     __m256i newest[2] = {pairs[MAX_ORDER + first - 1][0], pairs[MAX_ORDER + first - 1][vectors - 1]};
     const uint8_t *words = d->words;
     int row = first;
     for (; row < first + count && d->words_end - words >= 16 * vectors; row++) {
         const int at = MAX_ORDER + row;
-        __m256i slot[2], y[2], value[2];
+        __m256i slot[2], mu[2], y[2], value[2], symbol[2];
         int escapes = 0;
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
+        EACH(v) {
             slot[v] = _mm256_and_si256(x[v], last_slot);
             escapes |= _mm256_movemask_epi8(_mm256_cmpgt_epi32(slot[v], last_symbol));
         }
         if (escapes) break;
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
+        /*
+         * Each look-up waits for the one before it. Going through both vectors step by step lets
+         * a processor wait for both at a time.
+         */
+        EACH(v) symbol[v] = kind == KIND_WIDTH ? look_up_i16(tables->distance, slot[v])
+                                               : look_up_u32(tables->symbols, slot[v]);
+        EACH(v) {
             /* Oldest first: the newest values come last into the sum, as they come last at all. */
             __m256i even = bias, odd = zero;
 #pragma GCC unroll 16
@@ -162,46 +167,51 @@ AVX2_INLINE int decode_rows(lane_decoder *d, int first, int count, int vectors, 
                     even = _mm256_add_epi32(even, term);
             }
             const __m256i sum = _mm256_sra_epi32(_mm256_add_epi32(even, odd), shift);
-            const __m256i mu = limit(sum, lowest_y, highest_y);
-            __m256i start_and_x;
-            if (kind == KIND_WIDTH) {
-                const __m256i distance = look_up_i16(tables->distance, slot[v]);
+            mu[v] = limit(sum, lowest_y, highest_y);
+        }
+        if (kind == KIND_WIDTH) {
+            __m256i edges[2];
+            EACH(v) {
                 const __m256i position =
-                    limit(_mm256_add_epi32(mu, distance), first_position, last_position);
-                __m256i cell_edges;
-                look_up_cells(d->cells, _mm256_sub_epi32(position, first_position), &cell_edges, &y[v]);
+                    limit(_mm256_add_epi32(mu[v], symbol[v]), first_position, last_position);
+                look_up_cells(d->cells, _mm256_sub_epi32(position, first_position), &edges[v], &y[v]);
                 value[v] = _mm256_srli_epi32(y[v], 16);
-                const __m256i twice_mu = _mm256_or_si256(
-                    _mm256_slli_epi32(mu, 16), _mm256_and_si256(mu, _mm256_set1_epi32(0xFFFF)));
-                __m256i edges = _mm256_subs_epi16(cell_edges, twice_mu);
-                edges = _mm256_min_epi16(_mm256_max_epi16(edges, minus_reach), reach);
-                const __m256i slots = look_up_pairs(below, _mm256_sub_epi16(edges, minus_reach));
-                const __m256i start = _mm256_and_si256(slots, _mm256_set1_epi32(0xFFFF));
+                const __m256i twice_mu =
+                    _mm256_or_si256(_mm256_slli_epi32(mu[v], 16), _mm256_and_si256(mu[v], low_half));
+                edges[v] = _mm256_subs_epi16(edges[v], twice_mu);
+                edges[v] = _mm256_min_epi16(_mm256_max_epi16(edges[v], minus_reach), reach);
+                edges[v] = _mm256_sub_epi16(edges[v], minus_reach);
+            }
+            EACH(v) {
+                const __m256i slots = look_up_pairs(below, edges[v]);
+                const __m256i start = _mm256_and_si256(slots, low_half);
                 const __m256i frequency = _mm256_sub_epi32(_mm256_srli_epi32(slots, 16), start);
-                start_and_x = _mm256_mullo_epi32(frequency, _mm256_srl_epi32(x[v], precision_shift));
-                start_and_x = _mm256_add_epi32(start_and_x, _mm256_sub_epi32(slot[v], start));
-            } else {
-                const __m256i symbol = look_up_u32(tables->symbols, slot[v]);
-                const __m256i residual = _mm256_and_si256(symbol, _mm256_set1_epi32(255));
+                x[v] = _mm256_mullo_epi32(frequency, _mm256_srl_epi32(x[v], precision_shift));
+                x[v] = _mm256_add_epi32(x[v], _mm256_sub_epi32(slot[v], start));
+            }
+        } else {
+            EACH(v) {
+                const __m256i residual = _mm256_and_si256(symbol[v], _mm256_set1_epi32(255));
                 const __m256i frequency =
-                    _mm256_and_si256(_mm256_srli_epi32(symbol, 8), _mm256_set1_epi32(4095));
+                    _mm256_and_si256(_mm256_srli_epi32(symbol[v], 8), _mm256_set1_epi32(4095));
                 const __m256i low_bits = _mm256_cvtepu16_epi32(
                     _mm_loadu_si128((const __m128i *)(d->rows[row] + 8 * v)));
                 const __m256i difference = _mm256_sub_epi32(
                     _mm256_add_epi32(_mm256_sll_epi32(residual, low_shift), low_bits), low_middle);
-                value[v] = y[v] = _mm256_add_epi32(mu, difference);
-                start_and_x = _mm256_mullo_epi32(frequency, _mm256_srl_epi32(x[v], precision_shift));
-                start_and_x = _mm256_add_epi32(start_and_x, _mm256_srli_epi32(symbol, 20));
+                value[v] = y[v] = _mm256_add_epi32(mu[v], difference);
+                x[v] = _mm256_mullo_epi32(frequency, _mm256_srl_epi32(x[v], precision_shift));
+                x[v] = _mm256_add_epi32(x[v], _mm256_srli_epi32(symbol[v], 20));
             }
-            x[v] = refill(start_and_x, &words, orders);
+        }
+        EACH(v) {
+            x[v] = refill(x[v], &words, orders);
             newest[v] = _mm256_blend_epi16(_mm256_slli_epi32(newest[v], 16), y[v], 0x55);
             pairs[at][v] = newest[v];
         }
         store_row(d->rows[row], value, vectors);
         store_row((uint16_t *)d->y[at], y, vectors);
     }
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) _mm256_storeu_si256((__m256i *)(d->state + 8 * v), x[v]);
+    EACH(v) _mm256_storeu_si256((__m256i *)(d->state + 8 * v), x[v]);
     d->words = words;
     return row - first;
 }
@@ -216,8 +226,6 @@ VARIANT(decode_integer_8_by_32, 1, KIND_INTEGER, 16)
 VARIANT(decode_integer_16_by_32, 2, KIND_INTEGER, 16)
 VARIANT(decode_width_8_by_16, 1, KIND_WIDTH, 8)
 VARIANT(decode_width_16_by_16, 2, KIND_WIDTH, 8)
-VARIANT(decode_width_8_by_24, 1, KIND_WIDTH, 12)
-VARIANT(decode_width_16_by_24, 2, KIND_WIDTH, 12)
 VARIANT(decode_width_8_by_32, 1, KIND_WIDTH, 16)
 VARIANT(decode_width_16_by_32, 2, KIND_WIDTH, 16)
 
@@ -229,7 +237,6 @@ static int decode_rows_of_any(lane_decoder *d, int first, int count) {
         return (sixteen ? decode_integer_16_by_32 : decode_integer_8_by_32)(d, first, count);
     }
     if (order <= 16) return (sixteen ? decode_width_16_by_16 : decode_width_8_by_16)(d, first, count);
-    if (order <= 24) return (sixteen ? decode_width_16_by_24 : decode_width_8_by_24)(d, first, count);
     return (sixteen ? decode_width_16_by_32 : decode_width_8_by_32)(d, first, count);
 }
 

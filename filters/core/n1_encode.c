@@ -10,7 +10,7 @@
 
 static const level_settings LEVELS[] = {
     {8, KIND_INTEGER, 12, 0, {0, 512, 1024, 2048, 8192}},
-    {24, KIND_WIDTH, 14, 1, {0, 512, 1024, 2048, 8192}},
+    {16, KIND_WIDTH, 14, 1, {0, 512, 1024, 2048, 8192}},
     {32, KIND_WIDTH, 15, 1, {0, 512, 2048, 8192, INT32_MAX}},
 };
 
