@@ -53,6 +53,8 @@ def arrays():
         "constant": np.full(70_000, 12345, "<i2"),
         "n1": n1_grid(quiet),
         "n1-widths": n1_grid(quiet),
+        "n1-16-lanes": n1_grid(walk(9000, 14)),
+        "off-the-grid-16-lanes": walk(9000, 150),
         "n1-channels": n1_grid(walk(1200, 15).reshape(400, 3)),
         "n1-many-channels": n1_grid(walk(40 * 17, 15).reshape(40, 17)),
         "n1-clipped": n1_grid(loud),
