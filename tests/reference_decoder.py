@@ -4,10 +4,12 @@ Plain Python in whole numbers, slow and short, in the order and with the names o
 specification. Whatever that demands of a payload is asserted.
 """
 
+# ruff: noqa: N802, N806 (names are the specification's)
+
 import math
 import re
 from bisect import bisect_right
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,7 +64,7 @@ def decode_blocks(read, num_samples, num_channels, num_blocks, widths):
         end = min(begin + length, num_samples)
         for channel in range(num_channels):
             block = read_head(read)
-            samples = [signed16(sample) for sample in decode_block(read, block, end - begin, widths)]
+            samples = decode_block(read, block, end - begin, widths)
             if block.reference:
                 assert channel // 16 == (channel - block.distance) // 16
                 other = channels[channel - block.distance][begin:end]
@@ -150,13 +152,10 @@ def limit(value, low, high):
 
 
 def read_head(read):
-    block = SimpleNamespace(met=set())
-    block.kind = read.bits(2)
-    block.map = read.bits(2)
-    block.lanes = 1 << read.bits(3)
+    block = SimpleNamespace(kind=read.bits(2), map=read.bits(2), num_lanes=1 << read.bits(3))
     block.reference = read.bits(1)
     assert block.kind <= WIDTH
-    assert block.lanes <= 16
+    assert block.num_lanes <= 16
     if block.reference:
         block.distance = read.gamma() + 1
         block.gain = read.signed_bits(11)
@@ -178,15 +177,14 @@ def read_palette(read):
     return list(accumulate((smallest + read.rice(r) for _ in range(count - 1)), initial=first))
 
 
-def decode_block(read, block, size, widths):
-    """Return samples, or what is left of them by the reference."""
+def decode_block(read, block, num_samples, widths):
+    """Return samples, or what the reference leaves of them."""
+    assert block.num_lanes <= num_samples
     if block.kind == PACKED:
-        assert block.lanes == 1
-        codes = decode_packed(read, block, size)
+        codes = decode_packed(read, block, num_samples)
     else:
-        assert block.lanes <= size
-        read_fields(read, block, size, widths)
-        codes = decode_lanes(read, block, size)
+        read_fields(read, block, num_samples, widths)
+        codes = decode_lanes(read, block)
         for _ in range(block.differences):
             codes = [signed16(code) for code in accumulate(codes)]
     return [sample_of(block, code) for code in codes]
@@ -204,86 +202,100 @@ def sample_of(block, code):
     return code
 
 
-def decode_packed(read, block, size):
+def decode_packed(read, block, num_samples):
+    assert block.num_lanes == 1
     block.width = read.bits(5)
     base = read.bits(16)
     assert block.width <= 16
     read.fill()
-    codes = [signed16(base + read.bits(block.width)) for _ in range(size)]
+    codes = [signed16(base + read.bits(block.width)) for _ in range(num_samples)]
     read.fill()
     return codes
 
 
-def read_fields(read, block, size, widths):
+def read_fields(read, block, num_samples, widths):
     block.tail = read.bits(8)
-    assert block.tail == 0 or block.lanes > 1
-    read_predictor(read, block)
+    read_angles(read, block)
     block.mean = read.signed_gamma()
-    block.classes = [SimpleNamespace() for _ in range(read.bits(4) + 1)]
-    for each in block.classes:
-        each.scale = read.bits(8)
-        each.shape = read.bits(2)
-        each.hold = read.bits(1)
-        each.low_bits = read.bits(5) if block.kind == INTEGER else 0
-        assert each.low_bits <= 16
-    block.sizes = lane_sizes(block, size)
+    block.classes = [read_class(read, block) for _ in range(read.bits(4) + 1)]
+    make_lanes(block, num_samples)
     read_class_numbers(read, block)
-    block.escape = 1 << read.bits(4)
-    assert block.escape <= 2**11
-    block.differences = read.bits(2) if block.kind == INTEGER else 0
-    block.histogram = None
+    e = read.bits(4)
+    assert e <= 11
+    block.escape_slots = 1 << e
+    block.differences, block.histogram, block.precision, block.escape_bits = 0, None, 12, 16
     if block.kind == INTEGER:
-        block.precision = 12
-        if len(block.classes) == 1 and read.bits(1):
+        block.differences = read.bits(2)
+        if read.bits(1):
             read_histogram(read, block)
-        block.wide_escapes = 1
     else:
         read_cells(read, block, widths)
+    block.symbol_slots = (1 << block.precision) - block.escape_slots
     read.fill()
 
 
-def read_predictor(read, block):
-    block.order = read.bits(6)
-    assert block.order <= 32
+def read_angles(read, block):
+    order = read.bits(6)
+    assert order <= 32
     block.angles = []
-    if block.order == 0:
+    if order == 0:
         return
-    block.fineness = read.bits(2)
-    unit = [32, 16, 8, 1][block.fineness]
+    block.unit = (32, 16, 8, 1)[read.bits(2)]
     block.prior = read.bits(1)
-    for first, last in [(1, 4), (5, 12), (13, 32)]:
-        if first > block.order:
-            break
-        r = read.bits(4)
-        for m in range(first, min(last, block.order) + 1):
-            prior = (N1_REFLECTIONS[m - 1] + unit // 2) // unit if block.prior else 0
-            block.angles.append((read.signed_rice(r) + prior) * unit)
+    for group in (range(1, 5), range(5, 13), range(13, 33)):
+        if group[0] <= order:
+            r = read.bits(4)
+        for m in group:
+            if m <= order:
+                prior = (
+                    (N1_REFLECTIONS[m - 1] + block.unit // 2) // block.unit if block.prior else 0
+                )
+                block.angles.append((read.signed_rice(r) + prior) * block.unit)
     assert all(abs(t) <= 1608 for t in block.angles)
 
 
+def read_class(read, block):
+    each = SimpleNamespace(scale=read.bits(8), shape=read.bits(2), hold=read.bits(1), low_bits=0)
+    if block.kind == INTEGER:
+        each.low_bits = read.bits(5)
+        assert each.low_bits <= 16
+    return each
+
+
+def make_lanes(block, num_samples):
+    quotient, remainder = divmod(num_samples - block.tail, block.num_lanes)
+    assert quotient > 0
+    assert block.tail == 0 or block.num_lanes > 1
+    block.lanes = [
+        SimpleNamespace(size=quotient + (lane < remainder), low=[], codes=[], positions=[])
+        for lane in range(block.num_lanes)
+    ]
+
+
 def read_class_numbers(read, block):
-    block.span = 0
-    block.class_numbers = []
+    """Give each lane a list of the classes of its steps."""
+    longest = max(block.lanes[0].size, block.lanes[-1].size + block.tail)
     if len(block.classes) == 1:
-        block.class_numbers = [[0] * max(block.sizes)] * block.lanes
+        for lane in block.lanes:
+            lane.classes = block.classes * longest
         return
     block.span = 1 << 5 + read.bits(3)
-    for _ in range(block.lanes):
-        number, numbers = 0, []
-        for _ in range(0, max(block.sizes), block.span):
+    for lane in block.lanes:
+        number, lane.classes = 0, []
+        for _ in range(0, longest, block.span):
             number += read.signed_gamma()
             assert 0 <= number < len(block.classes)
-            numbers += block.span * [number]
-        block.class_numbers.append(numbers)
+            lane.classes += block.span * [block.classes[number]]
 
 
 def read_histogram(read, block):
     first = read.signed_gamma()
     count = read.gamma() + 1
+    assert len(block.classes) == 1
     assert -128 <= first <= first + count - 1 <= 127
     r = read.bits(4)
     block.histogram = {first + i: read.rice(r) for i in range(count)}
-    assert sum(block.histogram.values()) == 4096 - block.escape
+    assert sum(block.histogram.values()) == 4096 - block.escape_slots
 
 
 def read_cells(read, block, widths):
@@ -292,88 +304,84 @@ def read_cells(read, block, widths):
     assert block.precision <= 16
     block.lowest = -512 + 16 * read.bits(6)
     block.highest = -512 + 16 * read.bits(6) + 15
-    assert block.lowest < block.highest
-    block.wide_escapes = read.bits(1)
+    assert block.lowest <= block.highest
+    block.escape_bits = 16 if read.bits(1) else 10
     block.table = read.bits(1)
     if block.table:
         assert read.bits(32) == xxh32(bytes(widths), 0), "encoded with another table"
-    else:
-        widths = N1_WIDTHS
-    sums = list(accumulate(widths, initial=0))
-    edges = {code: sums[code + 512] - sums[512] for code in range(-512, 513)}
-    assert edges[-512] >= -32767
-    assert edges[512] <= 32767
-    block.positions = {code: (edges[code] + edges[code + 1]) >> 1 for code in range(-512, 512)}
+    sums = list(accumulate(widths if block.table else N1_WIDTHS, initial=0))
+    edges = {k: sums[k + 512] - sums[512] for k in range(-512, 513)}
+    assert -32767 <= edges[-512] <= edges[512] <= 32767
+    block.positions = {k: (edges[k] + edges[k + 1]) >> 1 for k in range(-512, 512)}
     block.edges = edges | {block.lowest: -32768, block.highest + 1: 32767}
+    assert -512 <= block.mean < 512
 
 
 # --- Lanes
 
 
-def lane_sizes(block, size):
-    """Return how many samples each lane has, the tail with the last one."""
-    quotient, remainder = divmod(size - block.tail, block.lanes)
-    sizes = [quotient + (lane < remainder) for lane in range(block.lanes)]
-    sizes[-1] += block.tail
-    return sizes
-
-
-def decode_lanes(read, block, size):
-    num_escapes = read.varint()
-    bits = 16 if block.wide_escapes else 10
-    block.escapes = [read.signed_bits(16) if bits == 16 else read.bits(10) - 512
-                     for _ in range(num_escapes)]
+def decode_lanes(read, block):
+    """Return the codes of a block of the integer or the width kind."""
+    read_escapes(read, block)
+    in_lanes, in_tail = order_of_decoding(block)
+    for lane in in_lanes + in_tail:
+        lane.low.append(read.bits(lane.classes[len(lane.low)].low_bits))
     read.fill()
+    for lane in block.lanes:
+        lane.state = read.bits(32)
+        assert lane.state >= 2**16
+    make_predictors(block)
 
-    tail = [(block.lanes - 1, block.sizes[-1] - block.tail + i) for i in range(block.tail)]
-    steps = [(lane, i) for i in range(max(block.sizes)) for lane in range(block.lanes)
-             if i < block.sizes[lane] and (lane, i) not in tail]
-    low = {(lane, i): read.bits(block.classes[block.class_numbers[lane][i]].low_bits)
-           for lane, i in steps + tail}
-    read.fill()
-
-    states = [read.bits(32) for _ in range(block.lanes)]
-    assert all(state >= 2**16 for state in states)
-    predictors = predictors_of(block)
-    losses = losses_of(block)
-    lanes = [[] for _ in range(block.lanes)]
-    positions = [[] for _ in range(block.lanes)]
-    escapes = iter(block.escapes)
-
-    def decode_sample(lane, i, state, next_word):
-        each = block.classes[block.class_numbers[lane][i]]
-        mu = predict(block, each, predictors, positions[lane])
-        F = distribution(block, each, losses[min(i, block.order)])
-        M = 1 << block.precision
-        slot = state % M
-        if slot >= M - block.escape:
-            start, freq = M - block.escape, block.escape
-            code = next(escapes)
-        else:
-            start, freq, code = find_symbol(block, each, F, mu, slot, i, low[lane, i])
-        assert start <= slot < start + freq
-        state = freq * (state >> block.precision) + slot - start
-        if state < 2**16:
-            state = state << 16 | next_word()
-        lanes[lane].append(code)
-        positions[lane].append(position_of(block, code, positions[lane]))
-        return state
-
-    for lane, i in steps:
-        states[lane] = decode_sample(lane, i, states[lane], lambda: read.bits(16))
-    numbers = [state - 2**16 for state in states]
+    for lane in in_lanes:
+        decode_sample(block, lane, lambda: read.bits(16))
     if block.tail:
+        numbers = [lane.state - 2**16 for lane in block.lanes]
         assert all(0 <= number < 2**16 for number in numbers)
-        state = numbers[0] + 2**16 * numbers[1]
+        last = block.lanes[-1]
+        last.state = numbers[0] + 2**16 * numbers[1]
+        assert last.state >= 2**16
         words = iter(numbers[2:])
-        for lane, i in tail:
-            state = decode_sample(lane, i, state, lambda: next(words))
-        assert state == 2**16
+        for lane in in_tail:
+            decode_sample(block, lane, lambda: next(words))
+        assert last.state == 2**16
         assert not any(words)
     else:
-        assert not any(numbers)
-    assert next(escapes, None) is None
-    return [code for codes in lanes for code in codes]
+        assert all(lane.state == 2**16 for lane in block.lanes)
+    assert not block.escapes_left
+    return [code for lane in block.lanes for code in lane.codes]
+
+
+def order_of_decoding(block):
+    """Return the lane of each sample, before the tail and in it."""
+    steps = range(block.lanes[0].size)
+    in_lanes = [lane for i in steps for lane in block.lanes if i < lane.size]
+    return in_lanes, block.tail * [block.lanes[-1]]
+
+
+def read_escapes(read, block):
+    count = read.varint()
+    if block.escape_bits == 16:
+        block.escapes = [read.signed_bits(16) for _ in range(count)]
+    else:
+        block.escapes = [read.bits(10) - 512 for _ in range(count)]
+    block.escapes_left = block.escapes[::-1]
+    read.fill()
+
+
+def decode_sample(block, lane, next_word):
+    M = 1 << block.precision
+    x = lane.state
+    slot = x % M
+    if slot >= block.symbol_slots:
+        start, freq = block.symbol_slots, block.escape_slots
+        code = block.escapes_left.pop()
+    else:
+        start, freq, code = find_symbol(block, lane, slot)
+    assert start <= slot < start + freq
+    x = freq * (x >> block.precision) + slot - start
+    lane.state = x << 16 | next_word() if x < 2**16 else x
+    lane.positions.append(position_of(block, lane, code))
+    lane.codes.append(code)
 
 
 # --- Predictor
@@ -384,72 +392,68 @@ def turn(t):
     s, c = 0, 2**30
     for b in range(10, -1, -1):
         if t >> b & 1:
-            S = round(2**30 * math.sin(2**b / 1024))
-            C = round(2**30 * math.cos(2**b / 1024))
+            S, C = (round(2**30 * f(2**b / 1024)) for f in (math.sin, math.cos))
             s, c = (s * C + c * S + 2**29) >> 30, (c * C - s * S + 2**29) >> 30
     return s, c
 
 
-def predictors_of(block):
-    """Return for each order 0 .. P coefficients A_1 .. and shift s."""
+def make_predictors(block):
+    """Set coefficients and shift of each order 0 .. P, and what each adds to the scale."""
     a = []
-    predictors = [scaled(a)]
+    block.predictors = [for_use(a)]
     for t in block.angles:
-        s, _ = turn(abs(t))
-        k = s if t >= 0 else -s
+        sine, _ = turn(abs(t))
+        k = sine if t >= 0 else -sine
         a = [x - ((k * y + 2**29) >> 30) for x, y in zip(a, a[::-1], strict=True)] + [(k + 32) >> 6]
         assert all(abs(x) < 128 * 2**24 for x in a)
-        predictors.append(scaled(a))
-    return predictors
+        block.predictors.append(for_use(a))
+    losses = [-16 * log2(turn(abs(t))[1]) for t in block.angles]
+    block.extra_scale = [(sum(losses[m:]) + 2**11) >> 12 for m in range(len(losses) + 1)]
 
 
-def scaled(a):
+def for_use(a):
     S = sum(abs(x) for x in a)
-    s = max(s for s in range(16) if S <= 32735 * 2 ** (24 - s))
+    s = max(s for s in range(16) if 32735 * 2 ** (24 - s) >= S)
     return [(x + 2 ** (23 - s)) >> (24 - s) for x in a], s
 
 
-def losses_of(block):
-    """Return for each order m = 0 .. P what is added to the scale."""
-    losses = [16 * -log2(turn(abs(t))[1]) for t in block.angles]
-    return [(sum(losses[m:]) + 2**11) >> 12 for m in range(block.order + 1)]
-
-
 def log2(cosine):
-    """Return the logarithm of a number of 30 fractional bits, in 12 of them."""
-    exponent = cosine.bit_length() - 31
+    """Return the logarithm, in 12 fractional bits, of a number in 30 of them."""
     v = cosine << 32 - cosine.bit_length()
-    bits = 0
+    result = cosine.bit_length() - 31
     for _ in range(12):
         v = v * v >> 31
         bit = v >= 2**32
         v >>= bit
-        bits = bits << 1 | bit
-    return (exponent << 12) + bits
+        result = 2 * result + bit
+    return result
 
 
-def predict(block, each, predictors, y):
-    Y = block.positions[block.mean] if block.kind == WIDTH else block.mean
-    if each.hold:
-        return y[-1] if y else Y
-    A, s = predictors[min(len(y), block.order)]
-    recent = y[: -len(A) - 1 : -1]
-    mu = sum(a * p for a, p in zip(A, recent, strict=True)) + Y * (2**s - sum(A))
-    mu = signed32(mu + (2 ** (s - 1) if s else 0)) >> s
+def predict(block, lane):
+    y = lane.positions
+    Y, low, high = block.mean, -(2**15), 2**15 - 1
     if block.kind == WIDTH:
-        return limit(mu, block.positions[block.lowest], block.positions[block.highest])
-    return limit(mu, -(2**15), 2**15 - 1)
+        Y, low, high = (block.positions[k] for k in (block.mean, block.lowest, block.highest))
+    if lane.classes[len(y)].hold:
+        mu = y[-1] if y else Y
+    else:
+        A, s = block.predictors[min(len(y), len(block.angles))]
+        mu = sum(a * before for a, before in zip(A, reversed(y), strict=False))
+        mu = signed32(mu + Y * (2**s - sum(A)) + (2 ** (s - 1) if s > 0 else 0)) >> s
+    return limit(mu, low, high)
 
 
 # --- Distribution
 
 
-def distribution(block, each, loss):
-    scale = each.scale if each.hold else min(each.scale + loss, 255)
-    o, j = divmod(scale, 16)
+def distribution(block, lane):
+    """Return the function F."""
+    i = len(lane.codes)
+    each = lane.classes[i]
+    extra = 0 if each.hold else block.extra_scale[min(i, len(block.angles))]
+    o, j = divmod(min(each.scale + extra, 255), 16)
     R = round(2 ** (16 - j / 16))
     u = 4 if block.kind == WIDTH else 0
-    slots = (1 << block.precision) - block.escape
     shape = N1_SHAPES[each.shape]
 
     def F(p):
@@ -458,48 +462,51 @@ def distribution(block, each, loss):
             G = 2**23
         else:
             G = shape[z >> 8] + ((shape[(z >> 8) + 1] - shape[z >> 8]) * (z & 255) >> 8)
-        return ((2**23 + (G if p >= 0 else -G)) * slots) >> 24
+        return ((2**23 + (G if p >= 0 else -G)) * block.symbol_slots) >> 24
 
     return F
 
 
-def find_symbol(block, each, F, mu, slot, i, low):
-    """Return start, freq and code of what lies at the slot."""
+def find_symbol(block, lane, slot):
+    """Return start, freq and code of the symbol that the slot belongs to."""
+    mu = predict(block, lane)
+    F = distribution(block, lane)
     if block.kind == WIDTH:
-        F_edge = {}
 
-        def upper(k):
-            return F(signed16_limited(block.edges[k + 1] - mu))
+        def below(k):
+            return F(limit(block.edges[k] - mu, -(2**15), 2**15 - 1))
 
         codes = range(block.lowest, block.highest + 1)
-        code = codes[bisect_right(codes, slot, key=upper)]
-        start = F(signed16_limited(block.edges[code] - mu))
-        return start, upper(code) - start, code
+        index = bisect_right(codes, slot, key=lambda k: below(k + 1))
+        assert index < len(codes)
+        k = codes[index]
+        return below(k), below(k + 1) - below(k), k
+
+    i = len(lane.codes)
     if block.histogram:
-        starts = accumulate(block.histogram.values(), initial=0)
-        for (r, freq), start in zip(block.histogram.items(), starts, strict=False):
-            if slot < start + freq:
-                break
+        ends = list(accumulate(block.histogram.values()))
+        index = bisect_right(ends, slot)
+        r, freq = list(block.histogram.items())[index]
+        start = ends[index] - freq
     else:
-        residuals = range(-128, 128) if i >= block.order else range(-(2**15), 2**15)
-        r = residuals[bisect_right(residuals, slot, key=lambda r: F(2 * r + 1))]
+        residuals = range(-128, 128) if i >= len(block.angles) else range(-(2**15), 2**15)
+        index = bisect_right(residuals, slot, key=lambda r: F(2 * r + 1))
+        assert index < len(residuals)
+        r = residuals[index]
         start = F(2 * r - 1)
         freq = F(2 * r + 1) - start
-    d = (r << each.low_bits | low) - (1 << each.low_bits >> 1)
+    b = lane.classes[i].low_bits
+    d = (r << b | lane.low[i]) - (2**b >> 1)
     return start, freq, signed16(mu + d)
 
 
-def signed16_limited(value):
-    return limit(value, -(2**15), 2**15 - 1)
-
-
-def position_of(block, code, before):
+def position_of(block, lane, code):
     if block.kind == INTEGER:
         return code
-    cell = code if -512 <= code < 512 else ADC_SAMPLES[code + 2**15] >> 6
+    cell = code if -512 <= code < 512 else sample_of(block, code) >> 6
     if block.lowest <= cell <= block.highest:
         return block.positions[cell]
-    return before[-1] if before else block.positions[block.mean]
+    return lane.positions[-1] if lane.positions else block.positions[block.mean]
 
 
 # --- adc

@@ -21,7 +21,7 @@ typedef struct {
     uint64_t num_escapes; /* left */
     int16_t edges[2 * HALF_CODES + 1];
     void *tables; /* of the block's classes; grows when a block needs more */
-    size_t tables_size;
+    size_t tables_size; /* in 16-bit numbers */
     int16_t *planes; /* of a group of channels, MAX_BLOCK_SAMPLES apart at most */
 } workspace;
 
@@ -56,28 +56,34 @@ static void make_distances(int16_t *distance, const uint16_t *below, int32_t rea
 static int make_class_tables(workspace *w) {
     const block *b = &w->block;
     const size_t num_slots = (size_t)1 << b->precision;
-    const size_t class_size =
-        b->kind == KIND_WIDTH ? num_slots + FILL + NUM_DISTANCES : 2 * num_slots;
-    const size_t size = (size_t)b->num_classes * class_size * sizeof(uint16_t);
+    size_t size = 0;
+    for (int i = 0; i < b->num_classes; i++) {
+        class_tables *t = &w->lanes.tables[i];
+        const distribution d = distribution_of(b, i, 0);
+        t->reach = reach_of(&d);
+        size += b->kind == KIND_WIDTH ? num_slots + FILL + 2 * (size_t)t->reach + 2 : 2 * num_slots;
+    }
     if (size > w->tables_size) {
         free(w->tables);
-        w->tables = malloc(size);
+        w->tables = malloc(size * sizeof(uint16_t));
         w->tables_size = w->tables ? size : 0;
         if (!w->tables) return N1_ERROR_MEMORY;
     }
+    uint16_t *next = w->tables;
     for (int i = 0; i < b->num_classes; i++) {
         class_tables *t = &w->lanes.tables[i];
-        uint16_t *memory = (uint16_t *)w->tables + (size_t)i * class_size;
         if (b->kind == KIND_WIDTH) {
             const distribution d = distribution_of(b, i, 0);
-            uint16_t *below = memory + num_slots + FILL + NUM_DISTANCES / 2;
-            t->reach = tabulate(&d, below);
-            make_distances((int16_t *)memory, below, t->reach, b->precision);
-            t->distance = (int16_t *)memory;
+            uint16_t *below = next + num_slots + FILL + t->reach;
+            tabulate(&d, below);
+            make_distances((int16_t *)next, below, t->reach, b->precision);
+            t->distance = (int16_t *)next;
             t->below = below;
+            next = below + t->reach + 2;
         } else {
-            make_symbols((uint32_t *)(void *)memory, b, i);
-            t->symbols = (uint32_t *)(void *)memory;
+            make_symbols((uint32_t *)(void *)next, b, i);
+            t->symbols = (uint32_t *)(void *)next;
+            next += 2 * num_slots;
         }
     }
     return N1_OK;
@@ -126,7 +132,8 @@ typedef struct {
 
 /* Find the integer residual of a slot without a table. */
 static symbol find_residual(const distribution *d, uint32_t slot) {
-    int32_t low = -32768, high = 32768;
+    const int32_t bound = reach_of(d) / 2 + 2;
+    int32_t low = -bound, high = bound;
     while (high - low > 1) {
         const int32_t middle = (low + high) >> 1;
         if (slots_below(d, 2 * middle - 1) <= slot)
@@ -508,9 +515,18 @@ static void interleave(const int16_t *planes, size_t plane_size, int group, size
     }
 }
 
+/* Whether a channel's plane is what dst is to hold. */
+static int can_decode_in_place(const n1_info *info, const void *dst) {
+    static const uint16_t ONE = 1;
+    const int is_little_endian = *(const uint8_t *)&ONE == 1;
+    return is_little_endian && info->num_channels == 1 && info->dtype == N1_INT16 &&
+           (uintptr_t)dst % sizeof(int16_t) == 0;
+}
+
 static int decode_all(workspace *w, const uint8_t *src, const uint8_t *end, const n1_info *info,
                       uint64_t num_blocks, const uint8_t *widths, const n1_kernels *kernels, uint8_t *dst) {
     const uint64_t block_samples = (info->num_samples + num_blocks - 1) / num_blocks;
+    const int in_place = can_decode_in_place(info, dst);
     for (uint64_t first = 0; first < info->num_samples; first += block_samples) {
         const uint64_t left = info->num_samples - first;
         const size_t count = (size_t)(left < block_samples ? left : block_samples);
@@ -518,10 +534,13 @@ static int decode_all(workspace *w, const uint8_t *src, const uint8_t *end, cons
             const uint64_t channels_left = info->num_channels - channel;
             const int group = channels_left < GROUP_CHANNELS ? (int)channels_left : GROUP_CHANNELS;
             for (int c = 0; c < group; c++) {
+                int16_t *const plane = in_place ? (int16_t *)(void *)dst + first
+                                                : w->planes + (size_t)c * block_samples;
                 const int error = decode_block(w, &src, end, (int)count, c, (size_t)block_samples,
-                                               widths, kernels, w->planes + (size_t)c * block_samples);
+                                               widths, kernels, plane);
                 if (error) return error;
             }
+            if (in_place) continue;
             interleave(w->planes, (size_t)block_samples, group, count, info, first, channel, dst);
         }
     }

@@ -87,7 +87,8 @@ static void make_table(workspace *w) {
     const distribution full = distribution_of(b, 0, 0);
     uint16_t *below = w->table + NUM_DISTANCES / 2;
     if (b->kind == KIND_WIDTH) {
-        w->reach = tabulate(&full, below);
+        w->reach = reach_of(&full);
+        tabulate(&full, below);
     } else if (b->histogram_size > 0) {
         uint16_t slot = 0;
         for (int r = -128; r <= 128; r++) {

@@ -105,16 +105,19 @@ uint32_t slots_below(const distribution *d, int32_t p) {
     return slots_of(d, (1 << 23) + half_mass(d, (uint64_t)p));
 }
 
-int32_t tabulate(const distribution *d, uint16_t *below) {
-    for (int32_t p = 0; p < 32768; p++) {
+int32_t reach_of(const distribution *d) {
+    const uint64_t numerator = 65536ull << ((d->scale >> 4) + d->resolution);
+    const uint64_t reach = numerator / RECIPROCALS[d->scale & 15] + 1;
+    return reach < 32768 ? (int32_t)reach : 32768;
+}
+
+void tabulate(const distribution *d, uint16_t *below) {
+    const int32_t reach = reach_of(d);
+    for (int32_t p = 0; p <= reach; p++) {
         const uint32_t half = half_mass(d, (uint64_t)p);
         below[p] = (uint16_t)slots_of(d, (1 << 23) + half);
         below[-p] = (uint16_t)slots_of(d, (1 << 23) - half);
-        if (below[p] == d->slots && below[-p] == 0) return p;
     }
-    below[-32768] = (uint16_t)slots_below(d, -32768);
-    below[32768] = (uint16_t)slots_below(d, 32768);
-    return 32768;
 }
 
 int make_edges(const uint8_t *widths, int16_t *edges) {

@@ -51,11 +51,11 @@ typedef struct {
     int resolution; /* u: 4 for positions of 1/32 code, 0 for those of 1/2 code */
 } distribution;
 
-/*
- * below[p] = F(p) for -reach <= p <= reach, reach being the least distance from which on F does
- * not change, or 32768. `below` points into the middle of 65537 entries. Returns reach.
- */
-int32_t tabulate(const distribution *d, uint16_t *below);
+/* The distance from which on F is 0 or all slots; at most 32768. */
+int32_t reach_of(const distribution *d);
+
+/* below[p] = F(p) for -reach_of(d) <= p <= reach_of(d); `below` points at that of 0. */
+void tabulate(const distribution *d, uint16_t *below);
 
 /* F(p): the slots below position p; p is at most 2^18 in magnitude. */
 uint32_t slots_below(const distribution *d, int32_t p);
