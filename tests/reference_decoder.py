@@ -51,7 +51,7 @@ def decode(payload, widths=None):
         samples = np.array(rows + repeated * rows[-1:]).astype(dtype, casting="unsafe")
     shape = (num_samples, num_channels)[: header.dimensions]
     seed = DTYPES.index(header.dtype) + 4 * header.dimensions + 256 * num_channels
-    assert xxh32(samples.tobytes(), seed) == checksum
+    assert checksum_of(samples.tobytes(), seed) == checksum
     return samples.reshape(shape), header, blocks
 
 
@@ -308,7 +308,7 @@ def read_cells(read, block, widths):
     block.escape_bits = 16 if read.bits(1) else 10
     block.table = read.bits(1)
     if block.table:
-        assert read.bits(32) == xxh32(bytes(widths), 0), "encoded with another table"
+        assert read.bits(32) == checksum_of(bytes(widths), 0), "encoded with another table"
     sums = list(accumulate(widths if block.table else N1_WIDTHS, initial=0))
     edges = {k: sums[k + 512] - sums[512] for k in range(-512, 513)}
     assert -32767 <= edges[-512] <= edges[512] <= 32767
@@ -555,33 +555,44 @@ N1_WIDTHS = numbers_of("N1_WIDTHS", "n1_widths.h")
 N1_REFLECTIONS = numbers_of("N1_REFLECTIONS", "n1_widths.h")
 N1_SHAPES = [shape_of(mixture) for mixture in MIXTURES]
 
-# --- XXH32, as its own specification has it
+# --- the low half of XXH64, as its own specification has it
 
 
-def xxh32(data, seed):
-    P1, P2, P3, P4, P5 = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1
-    mask = 2**32 - 1
+def checksum_of(data, seed):
+    p1, p2, p3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
+    p4, p5 = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
+    mask = 2**64 - 1
 
     def rotate(x, n):
-        return (x << n | (x & mask) >> 32 - n) & mask
+        x &= mask
+        return (x << n | x >> 64 - n) & mask
 
-    whole = len(data) // 16 * 16
+    def mix(lane, word):
+        return rotate(lane + word * p2, 31) * p1 & mask
+
+    whole = len(data) // 32 * 32
     if whole:
-        lanes = [seed + P1 + P2, seed + P2, seed, seed - P1]
-        for at in range(0, whole, 4):
-            word = int.from_bytes(data[at : at + 4], "little")
-            lane = at // 4 % 4
-            lanes[lane] = rotate((lanes[lane] + word * P2) & mask, 13) * P1 & mask
+        lanes = [seed + p1 + p2, seed + p2, seed, seed - p1]
+        for at in range(0, whole, 8):
+            word = int.from_bytes(data[at : at + 8], "little")
+            lanes[at // 8 % 4] = mix(lanes[at // 8 % 4], word)
         hash = sum(rotate(lane, n) for lane, n in zip(lanes, (1, 7, 12, 18), strict=True))
+        for lane in lanes:
+            hash = ((hash ^ mix(0, lane)) * p1 + p4) & mask
     else:
-        hash = seed + P5
+        hash = seed + p5
     hash += len(data)
     rest = data[whole:]
-    for at in range(0, len(rest) // 4 * 4, 4):
-        hash = rotate((hash + int.from_bytes(rest[at : at + 4], "little") * P3) & mask, 17) * P4
-    for byte in rest[len(rest) // 4 * 4 :]:
-        hash = rotate((hash + byte * P5) & mask, 11) * P1
+    while len(rest) >= 8:
+        word = int.from_bytes(rest[:8], "little")
+        hash = rotate(hash ^ mix(0, word), 27) * p1 + p4
+        rest = rest[8:]
+    if len(rest) >= 4:
+        hash = rotate(hash ^ int.from_bytes(rest[:4], "little") * p1, 23) * p2 + p3
+        rest = rest[4:]
+    for byte in rest:
+        hash = rotate(hash ^ byte * p5, 11) * p1
     hash &= mask
-    hash = (hash ^ hash >> 15) * P2 & mask
-    hash = (hash ^ hash >> 13) * P3 & mask
-    return hash ^ hash >> 16
+    hash = (hash ^ hash >> 33) * p2 & mask
+    hash = (hash ^ hash >> 29) * p3 & mask
+    return (hash ^ hash >> 32) & 2**32 - 1

@@ -25,7 +25,7 @@ def smooth(count, sigma, seed=0):
 
 
 def tone(count, amplitude, period):
-    return amplitude * np.sin(2 * np.pi * np.arange(count) / period)
+    return amplitude * np.cos(2 * np.pi * np.arange(count) / period)
 
 
 def noise(count, low, high):
@@ -239,12 +239,13 @@ def invented_fields(rng, num_samples, refers):
                 r = rng.randrange(4, 10)
                 write.bits(r, 4)
             write.signed_rice(rng.randrange(-limit, limit + 1) // (1 if m < 3 else 4 * m), r)
-    write.signed_gamma(rng.choice([0, rng.randrange(-512, 512)]))
+    reach = 2**15 if kind == INTEGER else 512
+    write.signed_gamma(rng.choice([0, rng.randrange(-reach, reach)]))
     histogram = kind == INTEGER and rng.random() < 0.2
     num_classes = 1 if histogram else rng.choice([1, rng.randrange(2, 17)])
     write.bits(num_classes - 1, 4)
     for _ in range(num_classes):
-        scale = rng.choice([rng.randrange(256), rng.randrange(40, 140)])
+        scale = rng.choice([rng.randrange(256), rng.randrange(40, 140), rng.randrange(236, 256)])
         write.bits(0 if histogram else scale, 8)
         write.bits(0 if histogram else rng.randrange(4), 2)
         write.bits(rng.random() < 0.3, 1)
@@ -284,7 +285,7 @@ def invented_fields(rng, num_samples, refers):
         table = rng.randrange(2)
         write.bits(table, 1)
         if table:
-            write.bits(reference.xxh32(OWN_WIDTHS, 0), 32)
+            write.bits(reference.checksum_of(OWN_WIDTHS, 0), 32)
     return write.bytes()
 
 
@@ -302,7 +303,7 @@ def invented_payload(rng):
     samples = np.array(channels, "<i2").T
     write = Writer()
     write.bits(1 << 4 | 1 << 2, 8)
-    write.bits(reference.xxh32(samples.tobytes(), 4 * 2 + 256 * 2), 32)
+    write.bits(reference.checksum_of(samples.tobytes(), 4 * 2 + 256 * 2), 32)
     write.varint(num_samples)
     write.varint(2)
     write.varint(1)

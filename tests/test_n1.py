@@ -189,6 +189,19 @@ def test_white_noise_of_any_number_of_bits(level):
         round_trip((values << 16 - bits).astype("<i2"), level)
 
 
+# Lanes are equal parts of a block, at most 16.
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("outlier", [-32768, 32767, 12345])
+def test_outliers_where_lanes_begin(outlier, level):
+    for length, seed in product([512, 1024, 2048, 4064, 8192, 9600], range(3)):
+        rng = np.random.default_rng(seed)
+        codes = walk((length,), 16, rng)
+        codes[length // 3 :] = codes[length // 3 :] // 4 + 60
+        samples = on_grid(codes).astype("<i2")
+        samples[np.arange(1, 16) * length // 16] = outlier
+        round_trip(samples, level)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_one_outlier_in_a_million(level):
     for signal, outlier in product(["silent", "N1 grid", "few distinct values"], [-32768, 12345]):

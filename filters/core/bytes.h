@@ -9,9 +9,11 @@
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define N1_LITTLE_16(value) __builtin_bswap16(value)
 #define N1_LITTLE_32(value) __builtin_bswap32(value)
+#define N1_LITTLE_64(value) __builtin_bswap64(value)
 #else
 #define N1_LITTLE_16(value) (value)
 #define N1_LITTLE_32(value) (value)
+#define N1_LITTLE_64(value) (value)
 #endif
 
 static inline uint16_t load_u16(const uint8_t *p) {
@@ -24,6 +26,12 @@ static inline uint32_t load_u32(const uint8_t *p) {
     uint32_t value;
     memcpy(&value, p, sizeof(value));
     return N1_LITTLE_32(value);
+}
+
+static inline uint64_t load_u64(const uint8_t *p) {
+    uint64_t value;
+    memcpy(&value, p, sizeof(value));
+    return N1_LITTLE_64(value);
 }
 
 static inline void store_u16(uint8_t *p, uint16_t value) {

@@ -6,7 +6,7 @@
 
 #include "bytes.h"
 #include "n1_codec.h"
-#include "xxh32.h"
+#include "xxh64.h"
 
 /* MIN_REPEATED rows at the end, and they are only counted. */
 enum { VERSION = 1, TWO_DIMENSIONS = 4, END_REPEATS = 8, MIN_REPEATED = 64, SHORT_BLOCK = 4096 };
@@ -56,7 +56,7 @@ int n1_check_widths(const uint8_t *widths) {
 /* The checksum knows dtype and shape too, by its seed. */
 static uint32_t checksum_of(const void *samples, const n1_info *info) {
     const uint32_t shape = (uint32_t)info->num_channels << 8 | info->ndim << 2 | info->dtype;
-    return xxh32(samples, num_bytes(info), shape);
+    return checksum32(samples, num_bytes(info), shape);
 }
 
 /* How many rows at the end are the same as the one before them. */

@@ -6,6 +6,8 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "adc_loops.h"
+
 #define AVX2 __attribute__((target("avx2")))
 #define AVX2_INLINE __attribute__((target("avx2"), always_inline)) static inline
 
@@ -331,6 +333,14 @@ AVX2 static void predict_all(const predictor *p, const int16_t *y, int begin, in
         predict_with(p, y, begin, end, low, high, out, 16);
 }
 
+AVX2 static void adc_encode(const int16_t *src, int16_t *dst, size_t count) {
+    adc_encode_loop(src, dst, count);
+}
+
+AVX2 static void adc_decode(const int16_t *src, int16_t *dst, size_t count) {
+    adc_decode_loop(src, dst, count);
+}
+
 static const uint64_t *word_orders(void) {
     static const uint64_t ORDERS[256] = {
 #define BYTE(mask, lane) \
@@ -346,7 +356,7 @@ static const uint64_t *word_orders(void) {
     return ORDERS;
 }
 
-static const n1_kernels avx2_kernels = {decode_rows_of_any, transpose, correlate, predict_all};
+static const n1_kernels avx2_kernels = {decode_rows_of_any, adc_encode, adc_decode, transpose, correlate, predict_all};
 
 const n1_kernels *n1_avx2_kernels(void) {
     return __builtin_cpu_supports("avx2") ? &avx2_kernels : NULL;

@@ -7,7 +7,7 @@
 #include "n1_codec.h"
 #include "n1_kernels.h"
 #include "n1_widths.h"
-#include "xxh32.h"
+#include "xxh64.h"
 
 enum { FILL = 8 }; /* entries of a table that are written together */
 
@@ -440,12 +440,12 @@ static int decode_predicted(workspace *w, const uint8_t **src, const uint8_t *en
 }
 
 /* From codes to samples, in place. */
-static int undo_map(const block *b, int16_t *codes) {
+static int undo_map(const block *b, const n1_kernels *kernels, int16_t *codes) {
     for (int i = 0; i < b->differences; i++)
         for (int j = 1; j < b->num_samples; j++)
             codes[j] = (int16_t)(uint16_t)((uint32_t)codes[j - 1] + (uint32_t)codes[j]);
     if (b->map == MAP_ADC) {
-        n1_adc_decode(codes, codes, (size_t)b->num_samples);
+        kernels->adc_decode(codes, codes, (size_t)b->num_samples);
     } else if (b->map == MAP_STEP) {
         for (int i = 0; i < b->num_samples; i++)
             codes[i] = (int16_t)(uint16_t)(b->offset + b->step * (uint32_t)(uint16_t)codes[i]);
@@ -476,14 +476,14 @@ static int decode_block(workspace *w, const uint8_t **src, const uint8_t *end, i
         error = decode_packed(b, src, end, plane);
     } else {
         if (b->kind == KIND_WIDTH) {
-            if (b->own_widths && (!widths || xxh32(widths, N1_NUM_CODES, 0) != b->widths_hash))
+            if (b->own_widths && (!widths || checksum32(widths, N1_NUM_CODES, 0) != b->widths_hash))
                 return N1_ERROR_WIDTHS;
             if (make_edges(b->own_widths ? widths : N1_WIDTHS, w->edges)) return N1_ERROR_ARGUMENT;
         }
         error = decode_predicted(w, src, end, kernels, plane);
     }
     if (error) return error;
-    if (b->kind != KIND_WIDTH && undo_map(b, plane)) return N1_ERROR_CORRUPT;
+    if (b->kind != KIND_WIDTH && undo_map(b, kernels, plane)) return N1_ERROR_CORRUPT;
     if (b->reference > 0) {
         const int16_t *reference = plane - (size_t)b->reference * plane_size;
         for (int i = 0; i < num_samples; i++)

@@ -6,12 +6,22 @@
 #include "n1_codec.h"
 #include "n1_fit.h"
 #include "n1_widths.h"
-#include "xxh32.h"
+#include "xxh64.h"
 
 static const level_settings LEVELS[] = {
-    {8, KIND_INTEGER, 12, 0, {0, 512, 1024, 2048, 8192}},
-    {16, KIND_WIDTH, 14, 1, {0, 512, 1024, 2048, 8192}},
-    {32, KIND_WIDTH, 15, 1, {0, 512, 2048, 8192, INT32_MAX}},
+    {.max_order = 8,
+     .grid_kind = KIND_INTEGER,
+     .lanes_from = {0, 512, 1024, 2048, 8192}},
+    {.max_order = 16,
+     .grid_kind = KIND_WIDTH,
+     .precision = 14,
+     .refers = 1,
+     .lanes_from = {0, 512, 1024, 2048, 8192}},
+    {.max_order = 32,
+     .grid_kind = KIND_WIDTH,
+     .precision = 15, /* the most that states of 32 bits can make use of */
+     .refers = 1,
+     .lanes_from = {0, 512, 2048, 8192, INT32_MAX}},
 };
 
 /* The first is tried on every block, the others where it suits badly. */
@@ -27,12 +37,13 @@ static const approach APPROACHES[] = {
     {.few_values = 1, .differences = 1},
 };
 
+/* Bytes beyond 3 for each sample that a trial may take. */
 enum { TRIAL_ROOM = 1024 };
 
 /* Working memory of one call. */
 typedef struct {
     model model;
-    int num_doubtful;  /* blocks that the first approach does not suit */
+    int num_doubtful;   /* blocks that the first approach does not suit */
     int16_t *planes;    /* samples of a group of channels */
     int16_t *residuals; /* and what their own predictors leave of them */
     int16_t *difference;
@@ -286,6 +297,12 @@ static int range_bits(const int16_t *codes, int n, int16_t *lowest) {
     return low == high ? 0 : floor_log2((uint32_t)(high - low)) + 1;
 }
 
+/* Where a trial has to end to be of use, `size` being that of the block so far, or 0. */
+static uint8_t *trial_end(const workspace *w, int n, size_t size) {
+    const size_t room = 3 * (size_t)n + TRIAL_ROOM;
+    return w->trial + (size > 0 && size < room ? size : room);
+}
+
 /* Encode a block with an approach; returns the size, or 0 if there is no room. */
 static size_t try_approach(workspace *w, const int16_t *samples, int n, const approach *how,
                            uint8_t *dst, uint8_t *end) {
@@ -343,8 +360,10 @@ static size_t try_reference(workspace *w, int n, size_t plane_size, int channel,
         w->difference[i] = (int16_t)(uint16_t)(samples[i] - predicted);
         differs |= w->difference[i] != w->difference[0];
     }
-    const size_t other = differs ? try_approach(w, w->difference, n, &APPROACHES[0], w->trial, w->trial + size)
-                                 : try_packed(w, w->difference, n, w->trial, w->trial + size);
+    uint8_t *const end = trial_end(w, n, size);
+    const size_t other = differs
+                             ? try_approach(w, w->difference, n, &APPROACHES[0], w->trial, end)
+                             : try_packed(w, w->difference, n, w->trial, end);
     m->reference = m->gain = 0;
     return other < size ? other : 0;
 }
@@ -360,8 +379,7 @@ static size_t encode_block(workspace *w, int n, size_t plane_size, int channel, 
     size_t size = try_approach(w, samples, n, &APPROACHES[0], dst, end);
     const model *m = &w->model;
     const int is_grid = m->block.map == MAP_ADC;
-    for (int i = 0; i < n && !is_grid; i++)
-        residuals[i] = (int16_t)residual_at(m, i, 0);
+    for (int i = 0; i < n && !is_grid; i++) residuals[i] = (int16_t)residual_at(m, i, 0);
     const size_t packed_size = (size_t)n * (size_t)range_bits(m->codes, n, &base) / 8;
     const int is_good = size > 0 && size < packed_size && !is_doubtful(m);
     if (channel > 0 && size > 0 && !is_grid && w->model.level->refers) {
@@ -375,10 +393,10 @@ static size_t encode_block(workspace *w, int n, size_t plane_size, int channel, 
     w->num_doubtful++;
     const int num_approaches = (int)(sizeof(APPROACHES) / sizeof(*APPROACHES));
     for (int i = 1; i <= num_approaches; i++) {
-        uint8_t *const trial_end = w->trial + (size > 0 ? size : 3 * (size_t)n + TRIAL_ROOM);
+        uint8_t *const room_end = trial_end(w, n, size);
         const size_t other = i < num_approaches
-                                 ? try_approach(w, samples, n, &APPROACHES[i], w->trial, trial_end)
-                                 : try_packed(w, samples, n, w->trial, trial_end);
+                                 ? try_approach(w, samples, n, &APPROACHES[i], w->trial, room_end)
+                                 : try_packed(w, samples, n, w->trial, room_end);
         if (other == 0 || (size > 0 && other >= size) || other > (size_t)(end - dst)) continue;
         memcpy(dst, w->trial, other);
         size = other;
@@ -444,7 +462,7 @@ int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const 
         m->level = &LEVELS[level - 1];
         m->kernels = kernels;
         m->own_widths = widths != NULL;
-        m->widths_hash = widths ? xxh32(widths, N1_NUM_CODES, 0) : 0;
+        m->widths_hash = widths ? checksum32(widths, N1_NUM_CODES, 0) : 0;
         w->symbols = (uint32_t *)(void *)memory;
         m->codes = (int16_t *)(void *)(w->symbols + n);
         m->y = m->codes + n;

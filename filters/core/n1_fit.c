@@ -23,7 +23,7 @@ static int32_t log2_of(double value) {
 }
 
 int map_grid(model *m, const int16_t *samples, int n, int max_off_grid) {
-    n1_adc_encode(samples, m->codes, (size_t)n);
+    m->kernels->adc_encode(samples, m->codes, (size_t)n);
     int off_grid = 0;
     for (int i = 0; i < n; i++)
         off_grid += m->codes[i] < -HALF_CODES || m->codes[i] >= HALF_CODES;

@@ -15,6 +15,10 @@ typedef struct {
      */
     int (*decode_rows)(lane_decoder *d, int first, int count);
 
+    /* As n1_adc_encode and n1_adc_decode. */
+    void (*adc_encode)(const int16_t *src, int16_t *dst, size_t count);
+    void (*adc_decode)(const int16_t *src, int16_t *dst, size_t count);
+
     /* A strip's rows as columns. */
     void (*transpose)(const uint16_t rows[STRIP_ROWS][MAX_LANES],
                       int16_t columns[MAX_LANES][STRIP_ROWS]);

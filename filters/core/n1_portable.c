@@ -1,4 +1,5 @@
 /* The kernels in plain C; the loops over a fixed count are left to the compiler's vectors. */
+#include "adc.h"
 #include "n1_kernels.h"
 
 enum { TILE = 16 };
@@ -35,4 +36,4 @@ static void predict_all(const predictor *p, const int16_t *y, int begin, int end
     for (; i < end; i++) out[i] = (int16_t)clamp(predict(p, order, y + i, 1), low, high);
 }
 
-const n1_kernels n1_portable_kernels = {0, transpose, correlate, predict_all};
+const n1_kernels n1_portable_kernels = {0, n1_adc_encode, n1_adc_decode, transpose, correlate, predict_all};
