@@ -35,6 +35,27 @@ def walk(count, amplitude, seed=1):
     return np.array(values)
 
 
+def signal(count, amplitude):
+    """Return what a linear prediction of order 4 leaves nearly normal noise of, in 1/32 code."""
+    values = [0, 0, 0, 0]
+    for step in noise(4 * count, -amplitude, amplitude + 1).reshape(count, 4).sum(axis=1):
+        before = 18 * values[-1] - 9 * values[-2] + 8 * values[-3] - 4 * values[-4]
+        values.append(before // 16 + int(step))
+    return np.array(values[4:])
+
+
+def converted(positions, widths):
+    """Return the samples that a converter of such code widths makes of positions in 1/32 code."""
+    edges = np.cumsum(widths) - np.cumsum(widths)[511]
+    return n1_grid(np.searchsorted(edges, positions, side="right") - 511)
+
+
+def built_in_widths():
+    header = (FROZEN.parent.parent / "filters/core/n1_widths.h").read_text()
+    table = header[header.index("N1_WIDTHS") :].split("{")[1].split("}")[0]
+    return np.array([int(number) for number in table.split(",") if number.strip()])
+
+
 def n1_grid(codes):
     return core.adc_decode(np.clip(codes, -512, 511).astype("<i2"))
 
@@ -52,8 +73,17 @@ def arrays():
         "silent": np.zeros((3000, 2), "<i2"),
         "constant": np.full(70_000, 12345, "<i2"),
         "n1": n1_grid(quiet),
-        "n1-widths": n1_grid(quiet),
-        "n1-16-lanes": n1_grid(walk(9000, 14)),
+        "n1-widths": converted(signal(3000, 150), WIDTHS),
+        "n1-converter": converted(signal(3000, 150), built_in_widths()),
+        "n1-16-lanes": converted(signal(9000, 150), built_in_widths()),
+        "n1-converter-some-off-it": converted(signal(3000, 150), built_in_widths())
+        + (noise(3000, 0, 200) == 0),
+        "n1-converter-spikes": np.where(
+            noise(3000, 0, 400) == 0,
+            n1_grid(noise(3000, -512, 512)),
+            converted(signal(3000, 90), built_in_widths()),
+        ),
+        "smooth": np.cumsum(walk(1500, 9)),
         "off-the-grid-16-lanes": walk(9000, 150),
         "n1-channels": n1_grid(walk(1200, 15).reshape(400, 3)),
         "n1-many-channels": n1_grid(walk(40 * 17, 15).reshape(40, 17)),

@@ -50,7 +50,8 @@ def decode(payload, widths=None):
         rows = [[sample + middle for sample in row] for row in zip(*channels, strict=True)]
         samples = np.array(rows + repeated * rows[-1:]).astype(dtype, casting="unsafe")
     shape = (num_samples, num_channels)[: header.dimensions]
-    seed = DTYPES.index(header.dtype) + 4 * header.dimensions + 256 * num_channels
+    shape_seed = DTYPES.index(header.dtype) + 4 * header.dimensions + 256 * num_channels
+    seed = shape_seed % 2**32 + (checksum_of(payload[7:], 0) << 32)
     assert checksum_of(samples.tobytes(), seed) == checksum
     return samples.reshape(shape), header, blocks
 

@@ -302,12 +302,13 @@ def invented_payload(rng):
     channels, _ = reference.decode_blocks(read, num_samples, 2, 1, OWN_WIDTHS)
     samples = np.array(channels, "<i2").T
     write = Writer()
-    write.bits(1 << 4 | 1 << 2, 8)
-    write.bits(reference.checksum_of(samples.tobytes(), 4 * 2 + 256 * 2), 32)
     write.varint(num_samples)
     write.varint(2)
     write.varint(1)
-    return b"N1" + write.bytes() + blocks, samples
+    coded = write.bytes() + blocks
+    seed = 4 * 2 + 256 * 2 + (reference.checksum_of(coded, 0) << 32)
+    checksum = reference.checksum_of(samples.tobytes(), seed).to_bytes(4, "little")
+    return b"N1" + bytes([1 << 4 | 1 << 2]) + checksum + coded, samples
 
 
 # --- What a payload has

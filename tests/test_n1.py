@@ -521,7 +521,7 @@ def test_a_header_that_claims_too_much_costs_nothing(claim):
         except N1StoreError as error:
             print(error)
     """
-    assert "damaged" in run_python(script, timeout=60)
+    assert "damaged" in run_python(script, timeout=60, cwd=Path(__file__).parent)
 
 
 def test_payloads_do_not_depend_on_what_memory_held():

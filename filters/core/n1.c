@@ -9,7 +9,7 @@
 #include "xxh64.h"
 
 /* MIN_REPEATED rows at the end, and they are only counted. */
-enum { VERSION = 1, TWO_DIMENSIONS = 4, END_REPEATS = 8, MIN_REPEATED = 64, SHORT_BLOCK = 4096 };
+enum { VERSION = 1, TWO_DIMENSIONS = 4, END_REPEATS = 8, MIN_REPEATED = 64, SHORT_BLOCK = 4096, CHECKSUM_AT = 3, CHECKSUM_SIZE = 4 };
 
 static const uint64_t MAX_SAMPLES = 1ull << 31;
 
@@ -53,10 +53,15 @@ int n1_check_widths(const uint8_t *widths) {
     return make_edges(widths, edges) ? N1_ERROR_ARGUMENT : N1_OK;
 }
 
-/* The checksum knows dtype and shape too, by its seed. */
-static uint32_t checksum_of(const void *samples, const n1_info *info) {
+/*
+ * The checksum of samples. By its seed it knows dtype and shape too, and the bytes between it and
+ * the payload's end, so that none of them can change unnoticed, even where the samples stay.
+ */
+static uint32_t checksum_of(const void *samples, const n1_info *info, const uint8_t *coded,
+                            const uint8_t *end) {
     const uint32_t shape = (uint32_t)info->num_channels << 8 | info->ndim << 2 | info->dtype;
-    return checksum32(samples, num_bytes(info), shape);
+    const uint64_t seed = (uint64_t)checksum32(coded, (size_t)(end - coded), 0) << 32 | shape;
+    return checksum32(samples, num_bytes(info), seed);
 }
 
 /* How many rows at the end are the same as the one before them. */
@@ -108,8 +113,8 @@ int64_t n1_encode(const void *src, const n1_info *info, int level, const uint8_t
     *p++ = 'N', *p++ = '1';
     uint8_t *const type = p++;
     *type = (uint8_t)(VERSION << 4 | info->dtype | (info->ndim == 2 ? TWO_DIMENSIONS : 0));
-    store_u32(p, checksum_of(src, info));
-    p += 4;
+    uint8_t *const checksum = p;
+    uint8_t *const coded_from = p += CHECKSUM_SIZE;
     p += store_varint(p, info->num_samples);
     if (info->ndim == 2) p += store_varint(p, info->num_channels);
 
@@ -129,25 +134,28 @@ int64_t n1_encode(const void *src, const n1_info *info, int level, const uint8_t
         }
         p += store_varint(p, num_blocks);
         memmove(p, blocks, (size_t)size);
-        return p + size - dst;
+        p += size;
+    } else {
+        *p++ = 0;
+        if (raw_size > 0) memcpy(p, src, raw_size);
+        p += raw_size;
     }
-    *p++ = 0;
-    memcpy(p, src, raw_size);
-    return p + raw_size - dst;
+    store_u32(checksum, checksum_of(src, info, coded_from, p));
+    return p - dst;
 }
 
 /* Read a payload's header; `repeated` are the rows at the end that are not coded. */
 static int read_header(const uint8_t **src, const uint8_t *end, n1_info *info, uint32_t *checksum,
                        uint64_t *repeated) {
     const uint8_t *p = *src;
-    if (end - p < 7) return N1_ERROR_CORRUPT;
+    if (end - p < CHECKSUM_AT + CHECKSUM_SIZE) return N1_ERROR_CORRUPT;
     if (p[0] != 'N' || p[1] != '1') return N1_ERROR_FORMAT;
     const uint32_t version = p[2] >> 4, type = p[2] & 15;
     if (version > VERSION) return N1_ERROR_VERSION;
     if (version < VERSION) return N1_ERROR_CORRUPT;
     *info = (n1_info){.version = version, .dtype = type & 3, .ndim = type & TWO_DIMENSIONS ? 2 : 1};
-    *checksum = load_u32(p + 3);
-    p += 7;
+    *checksum = load_u32(p + CHECKSUM_AT);
+    p += CHECKSUM_AT + CHECKSUM_SIZE;
     size_t size = load_varint(p, end, &info->num_samples);
     if (size == 0) return N1_ERROR_CORRUPT;
     p += size;
@@ -175,7 +183,7 @@ int n1_payload_info(const uint8_t *src, size_t src_size, n1_info *info) {
 
 int64_t n1_decode(const uint8_t *src, size_t src_size, const uint8_t *widths, n1_path path,
                   void *dst, size_t dst_size) {
-    const uint8_t *const end = src + src_size;
+    const uint8_t *const payload = src, *const end = src + src_size;
     n1_info info;
     uint32_t checksum;
     uint64_t repeated;
@@ -190,16 +198,17 @@ int64_t n1_decode(const uint8_t *src, size_t src_size, const uint8_t *widths, n1
     if (varint_size == 0) return N1_ERROR_CORRUPT;
     src += varint_size;
     if (num_blocks > 0) {
-        n1_info coded = info;
-        coded.num_samples -= repeated;
-        error = n1_decode_blocks(src, end, &coded, num_blocks, widths, kernels, dst);
+        n1_info not_repeated = info;
+        not_repeated.num_samples -= repeated;
+        error = n1_decode_blocks(src, end, &not_repeated, num_blocks, widths, kernels, dst);
         if (error) return error;
         const size_t row = raw_size / (size_t)info.num_samples;
-        uint8_t *const repeats = (uint8_t *)dst + row * (size_t)coded.num_samples;
+        uint8_t *const repeats = (uint8_t *)dst + row * (size_t)not_repeated.num_samples;
         for (uint64_t i = 0; i < repeated; i++) memcpy(repeats + i * row, repeats - row, row);
     } else {
         if (repeated > 0 || (size_t)(end - src) != raw_size) return N1_ERROR_CORRUPT;
         if (raw_size > 0) memcpy(dst, src, raw_size);
     }
-    return checksum_of(dst, &info) == checksum ? (int64_t)raw_size : N1_ERROR_CORRUPT;
+    const uint8_t *const coded = payload + CHECKSUM_AT + CHECKSUM_SIZE;
+    return checksum_of(dst, &info, coded, end) == checksum ? (int64_t)raw_size : N1_ERROR_CORRUPT;
 }

@@ -132,7 +132,7 @@ typedef struct {
 
 /* Find the integer residual of a slot without a table. */
 static symbol find_residual(const distribution *d, uint32_t slot) {
-    const int32_t bound = reach_of(d) / 2 + 2;
+    const int32_t reach = reach_of(d), bound = reach < 32768 ? reach / 2 + 2 : 32768;
     int32_t low = -bound, high = bound;
     while (high - low > 1) {
         const int32_t middle = (low + high) >> 1;

@@ -339,14 +339,17 @@ static size_t try_reference(workspace *w, int n, size_t plane_size, int channel,
     model *m = &w->model;
     for (int distance = 1; distance <= channel && distance <= 3; distance++) {
         const int16_t *other = own - (size_t)distance * plane_size;
-        int64_t both = 0, others = 1, owns = 1;
+        int64_t both = 0, others = 0, owns = 0;
         for (int i = 0; i < n; i++) {
             both += own[i] * other[i];
             others += other[i] * other[i];
             owns += own[i] * own[i];
         }
-        const double share = (double)both / (double)others * ((double)both / (double)owns);
-        const int gain = (int)clamp((int32_t)((double)both / (double)others * 256), -1024, 1023);
+        if (both == 0) continue;
+        const double ratio = (double)both / (double)others;
+        const double share = ratio * ((double)both / (double)owns);
+        const double steps = ratio * 256 + (ratio < 0 ? -0.5 : 0.5);
+        const int gain = steps < -1024 ? -1024 : steps > 1023 ? 1023 : (int)steps;
         if (share <= best || gain == 0) continue;
         best = share;
         m->reference = distance;

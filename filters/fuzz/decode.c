@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         result = n1_decode(payload, size, widths, PATHS[0], samples, bytes);
     }
     if (result == N1_ERROR_CORRUPT) {
-        store_u32(payload + CHECKSUM_AT, checksum_of(samples, &info));
+        store_u32(payload + CHECKSUM_AT, checksum_of(samples, &info, payload, size));
         result = n1_decode(payload, size, widths, PATHS[0], samples, bytes);
     }
     CHECK(result < 0 || (uint64_t)result == bytes);

@@ -40,9 +40,12 @@ static inline size_t num_bytes(const n1_info *info) {
 /* As in n1.c: round_trip.c sees that it is the same, and decode.c repairs payloads with it. */
 enum { CHECKSUM_AT = 3 };
 
-static inline uint32_t checksum_of(const void *samples, const n1_info *info) {
+static inline uint32_t checksum_of(const void *samples, const n1_info *info,
+                                   const uint8_t *payload, size_t size) {
     const uint32_t shape = (uint32_t)info->num_channels << 8 | info->ndim << 2 | info->dtype;
-    return checksum32(samples, num_bytes(info), shape);
+    const size_t coded_at = CHECKSUM_AT + 4;
+    const uint64_t coded = checksum32(payload + coded_at, size - coded_at, 0);
+    return checksum32(samples, num_bytes(info), coded << 32 | shape);
 }
 
 /* The best of these is the last that this machine can run. */

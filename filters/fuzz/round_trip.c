@@ -50,7 +50,7 @@ void check_round_trip(const void *samples, const n1_info *info, int level, const
     memcpy(payload, dst, (size_t)size);
     free(dst);
 
-    CHECK(load_u32(payload + CHECKSUM_AT) == checksum_of(samples, info));
+    CHECK(load_u32(payload + CHECKSUM_AT) == checksum_of(samples, info, payload, (size_t)size));
 
     n1_info found;
     CHECK(n1_payload_info(payload, size < 32 ? (size_t)size : 32, &found) == N1_OK);
