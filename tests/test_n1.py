@@ -189,6 +189,15 @@ def test_white_noise_of_any_number_of_bits(level):
         round_trip((values << 16 - bits).astype("<i2"), level)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("share", [0.003, 0.02, 0.06, 0.1, 0.13, 0.16, 0.2, 0.3, 0.45])
+def test_any_share_of_outliers(share, level):
+    for amplitude, length, seed in product([20, 60, 400], [300, 2500], range(6)):
+        rng = np.random.default_rng(seed)
+        codes = walk((length,), 16, rng, amplitude) * (rng.random(length) < share)
+        round_trip(on_grid(codes).astype("<i2"), level)
+
+
 # Lanes are equal parts of a block, at most 16.
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("outlier", [-32768, 32767, 12345])

@@ -399,7 +399,7 @@ static int64_t fit_class(const model *m, const residual_bins *bins, residual_cla
     for (int trial = 0; trial < 2; trial++) {
         residual_class here = {0};
         const int32_t typical = trial ? by_energy : by_median;
-        if (!width && typical > 3 * BIT) here.low_bits = (typical - 2 * BIT) / BIT;
+        if (!width && typical > 5 * BIT / 2) here.low_bits = (typical - 3 * BIT / 2) / BIT;
         if (trial > 0 && (width || here.low_bits == c->low_bits)) break;
         const int from = clamp((upper + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
         const int to = clamp((lower + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
@@ -660,7 +660,9 @@ void fit_model(model *m, const int16_t *samples, int n, const approach *how) {
         for (int j = n - 1; j > 0; j--) m->codes[j] = (int16_t)(uint16_t)(m->codes[j] - m->codes[j - 1]);
     place_codes(m, n, how->trim);
 
-    const int max_order = how->predict ? m->level->max_order : 0;
+    const int level_order =
+        b->kind == KIND_WIDTH ? m->level->grid_order : m->level->max_order;
+    const int max_order = how->predict ? level_order : 0;
     int64_t sums[MAX_ORDER + 1];
     double r[MAX_ORDER + 1];
     m->kernels->correlate(m->centred, 0, n, max_order, sums);

@@ -8,7 +8,7 @@
 enum { BIT = 4096 };
 
 typedef struct {
-    int max_order;
+    int max_order, grid_order; /* of predictors; the latter with the width kind */
     block_kind grid_kind; /* for samples on the N1's grid */
     int precision;        /* with the width kind */
     int refers;           /* try differences to other channels */
