@@ -213,9 +213,9 @@ static int code_tail(const workspace *w, coded_lanes *out) {
 
 /*
  * Code the block's symbols into scratch, of which words and escapes have a half each. Chooses the
- * tail, on which the lanes' borders depend.
+ * tail, on which the lanes' borders depend. Returns 0 if these do not suit the samples.
  */
-static void code_lanes(workspace *w, coded_lanes *out) {
+static int code_lanes(workspace *w, coded_lanes *out) {
     block *b = &w->model.block;
     const int n = b->num_samples, lanes = num_lanes(b);
     find_symbols(w);
@@ -225,6 +225,7 @@ static void code_lanes(workspace *w, coded_lanes *out) {
         out->escapes = out->escapes_end = w->scratch + 4 * (size_t)n;
         if (code_tail(w, out)) break;
     }
+    if (!suits_lanes(&w->model)) return 0;
     predict_exceptions(&w->model);
     find_exceptions(w);
     int begin[MAX_LANES];
@@ -235,6 +236,7 @@ static void code_lanes(workspace *w, coded_lanes *out) {
     for (int step = whole_steps - 1; step >= 0; step--)
         for (int lane = lanes - 1; lane >= 0; lane--)
             out->state[lane] = code_symbol(w, begin[lane] + step, out->state[lane], out);
+    return 1;
 }
 
 static void put_low_bits(const workspace *w, bit_writer *bits) {
@@ -255,7 +257,7 @@ static void put_low_bits(const workspace *w, bit_writer *bits) {
 static size_t write_predicted(workspace *w, uint8_t *dst, uint8_t *end) {
     const block *b = &w->model.block;
     coded_lanes coded;
-    code_lanes(w, &coded);
+    if (!code_lanes(w, &coded)) return 0;
     bit_writer bits = write_bits_to(dst, end);
     write_block(&bits, b);
     uint8_t *p = finish_bits(&bits);

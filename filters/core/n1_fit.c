@@ -279,10 +279,10 @@ static void fit_predictor(model *m, const double *r, int max_order) {
     m->kernels->predict(p, m->y, b->order, b->num_samples, low, high, m->predicted);
 }
 
-/* A lane that begins with outliers has nothing but the mean to stand in for them. */
-static void place_first(model *m, int begin, int end) {
-    for (int i = begin; i < end && is_outlier(m, m->codes[i]); i++)
-        m->y[i] = (int16_t)middle_of_cell(m->edges, m->block.mean);
+int suits_lanes(const model *m) {
+    for (int lane = 1; lane < num_lanes(&m->block) && m->block.kind == KIND_WIDTH; lane++)
+        if (is_outlier(m, m->codes[lane_begin(&m->block, lane)])) return 0;
+    return 1;
 }
 
 void predict_exceptions(model *m) {
@@ -292,7 +292,6 @@ void predict_exceptions(model *m) {
     limits_of(m, &low, &high);
     for (int lane = 0; lane < num_lanes(b); lane++) {
         const int begin = lane_begin(b, lane), end = lane_end(b, lane);
-        if (b->kind == KIND_WIDTH) place_first(m, begin, end);
         for (int step = 0; step < b->order && begin + step < end; step++)
             m->predicted[begin + step] =
                 (int16_t)clamp(predict(p, step, m->y + begin + step, 1), low, high);

@@ -56,6 +56,12 @@ void fit_model(model *m, const int16_t *samples, int n, const approach *how);
 /* Whether the fitted model suits the block so badly that others should be tried. */
 int is_doubtful(const model *m);
 
+/*
+ * Whether no lane but the first begins with an outlier: the decoder would put the mean in its
+ * place, and not the value before it, on which predictions here are built.
+ */
+int suits_lanes(const model *m);
+
 /* Set the predictions that depend on where lanes begin and which classes hold. */
 void predict_exceptions(model *m);
 
