@@ -251,7 +251,7 @@ int read_block(bit_reader *r, block *b, uint8_t *class_of_span, int max_spans) {
     b->mean = unfold_sign(get_gamma(r));
     if (read_classes(r, b, class_of_span, max_spans)) return -1;
     b->log2_escape = (int)get_bits(r, 4);
-    if (b->log2_escape > 11) return -1;
+    if (b->log2_escape > MAX_LOG2_ESCAPE) return -1;
     if (b->kind == KIND_INTEGER) {
         b->precision = 12;
         b->escape_bits = 16;

@@ -14,6 +14,7 @@ enum {
     MAX_SPANS = MAX_BLOCK_SAMPLES / 32 + MAX_LANES * (2 + MAX_TAIL / 32),
     MAX_CLASSES = 16,
     MAX_PALETTE = 4096,
+    MAX_LOG2_ESCAPE = 11,
 };
 
 typedef enum { KIND_PACKED, KIND_INTEGER, KIND_WIDTH } block_kind;

@@ -111,7 +111,7 @@ static void make_cells(workspace *w) {
     l->cells = w->cells;
     int16_t samples[2 * HALF_CODES];
     for (int code = b->lowest; code <= b->highest; code++) samples[code + HALF_CODES] = (int16_t)code;
-    int16_t *first_sample = samples + b->lowest + HALF_CODES;
+    int16_t *first_sample = samples + (b->lowest + HALF_CODES);
     n1_adc_decode(first_sample, first_sample, (size_t)(b->highest - b->lowest + 1));
     int32_t p = l->first_position;
     for (int code = b->lowest; code <= b->highest; code++) {

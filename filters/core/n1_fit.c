@@ -353,7 +353,8 @@ static inline int32_t quick_log2(uint32_t value) {
 /* log2 of the slots that suit so many escapes among n symbols. */
 static int escape_slots(int64_t num_escapes, int n, int precision) {
     const int64_t slots = (num_escapes << precision) / n;
-    return slots < 2 ? 0 : clamp(floor_log2((uint32_t)slots), 0, precision - 2);
+    const int most = precision - 2 < MAX_LOG2_ESCAPE ? precision - 2 : MAX_LOG2_ESCAPE;
+    return slots < 2 ? 0 : clamp(floor_log2((uint32_t)slots), 0, most);
 }
 
 /* What a class costs for these residuals, and how many will be escapes. */
