@@ -184,6 +184,8 @@ def n1_decode(
         out = np.empty(info.shape, info.dtype)
     elif (out.dtype, out.shape) != (info.dtype, info.shape) or not out.flags.c_contiguous:
         raise N1StoreError(f"the payload holds {info.dtype} of shape {info.shape}")
+    elif not out.flags.writeable:
+        raise N1StoreError("the array to decode into is read-only")
     size = _library.n1_decode(
         data.ctypes.data,
         data.size,

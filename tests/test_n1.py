@@ -587,6 +587,15 @@ def run_python(script, **options):
     return done.stdout
 
 
+def test_read_only_output_is_refused():
+    samples = make("white noise", (100,))
+    out = np.zeros_like(samples)
+    out.flags.writeable = False
+    with pytest.raises(N1StoreError, match="read-only"):
+        core.n1_decode(core.n1_encode(samples), out=out)
+    assert not out.any()
+
+
 # --- Threads
 
 
