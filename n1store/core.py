@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -140,8 +141,12 @@ def n1_encode(
 def n1_payload_info(payload: Any) -> PayloadInfo:
     """Return what a payload, any contiguous buffer, says of itself; N1StoreError if it is none."""
     data = np.frombuffer(payload, np.uint8)
+    return _payload_info(data.ctypes.data, data.size)
+
+
+def _payload_info(address: int, size: int) -> PayloadInfo:
     info = _Info()
-    _check(_library.n1_payload_info(data.ctypes.data, data.size, info))
+    _check(_library.n1_payload_info(address, size, info))
     shape = (info.num_samples, info.num_channels)[: info.ndim]
     return PayloadInfo(info.version, _DTYPES[info.dtype], shape)
 
@@ -175,11 +180,12 @@ def n1_decode(
     N1StoreError
         If the payload is damaged, of a newer version, or needs another table of widths.
     """
-    info = n1_payload_info(payload)
     data = np.frombuffer(payload, np.uint8)
+    address = data.ctypes.data
+    info = _payload_info(address, data.size)
     if out is None:
         # A damaged header can claim far more than its payload could hold.
-        if np.prod(info.shape, dtype=object) > _MAX_SAMPLES_PER_BYTE * data.size:
+        if math.prod(info.shape) > _MAX_SAMPLES_PER_BYTE * data.size:
             raise N1StoreError(_message(_CORRUPT))
         out = np.empty(info.shape, info.dtype)
     elif (out.dtype, out.shape) != (info.dtype, info.shape) or not out.flags.c_contiguous:
@@ -187,7 +193,7 @@ def n1_decode(
     elif not out.flags.writeable:
         raise N1StoreError("the array to decode into is read-only")
     size = _library.n1_decode(
-        data.ctypes.data,
+        address,
         data.size,
         _checked_widths(widths),
         _PATHS[path],

@@ -55,6 +55,9 @@ AVX2_INLINE __m256i look_up_pairs(const uint16_t *table, __m256i indices) {
 /* For each set of lanes that want a word: which of the next eight words each one gets. */
 static const uint64_t *word_orders(void);
 
+/* For each set of lanes that give a word: these lanes in order, at the end of eight. */
+static const uint64_t *last_orders(void);
+
 AVX2_INLINE __m256i limit(__m256i value, __m256i low, __m256i high) {
     return _mm256_min_epi32(_mm256_max_epi32(value, low), high);
 }
@@ -333,6 +336,106 @@ AVX2 static void predict_all(const predictor *p, const int16_t *y, int begin, in
         predict_with(p, y, begin, end, low, high, out, 16);
 }
 
+AVX2 static void find_cells(const cell_symbols *cells, const int16_t *codes,
+                            const int16_t *predicted, int count, uint32_t *symbols) {
+    const __m256i lowest = _mm256_set1_epi16((short)(cells->lowest - 1));
+    const __m256i highest = _mm256_set1_epi16((short)(cells->highest + 1));
+    const __m256i first = _mm256_set1_epi16(-HALF_CODES - 1);
+    const __m256i reach = _mm256_set1_epi16((short)(cells->reach > 32767 ? 32767 : cells->reach));
+    const __m256i minus_reach = _mm256_set1_epi16((short)-cells->reach);
+    const uint16_t *below = cells->below - cells->reach;
+    int i = 0;
+    for (; i + 16 <= count; i += 16) {
+        const __m256i code = _mm256_loadu_si256((const __m256i *)(codes + i));
+        const __m256i mu = _mm256_loadu_si256((const __m256i *)(predicted + i));
+        const __m256i in_range = _mm256_min_epi16(_mm256_max_epi16(code, lowest), highest);
+        const __m256i index = _mm256_sub_epi16(in_range, first);
+        /* Samples 0 .. 3 and 8 .. 11, and the others, as unpacking in halves takes them. */
+        const __m256i indices[2] = {_mm256_unpacklo_epi16(index, _mm256_setzero_si256()),
+                                    _mm256_unpackhi_epi16(index, _mm256_setzero_si256())};
+        const __m256i mus[2] = {_mm256_unpacklo_epi16(mu, mu), _mm256_unpackhi_epi16(mu, mu)};
+        __m256i found[2];
+        for (int v = 0; v < 2; v++) {
+            const __m256i both = look_up_u32((const uint32_t *)(const void *)cells->edges, indices[v]);
+            __m256i edges = _mm256_subs_epi16(both, mus[v]);
+            edges = _mm256_min_epi16(_mm256_max_epi16(edges, minus_reach), reach);
+            const __m256i slots = look_up_pairs(below, _mm256_sub_epi16(edges, minus_reach));
+            found[v] = _mm256_sub_epi32(slots, _mm256_slli_epi32(slots, 16));
+        }
+        _mm256_storeu_si256((__m256i *)(symbols + i), _mm256_permute2x128_si256(found[0], found[1], 0x20));
+        _mm256_storeu_si256((__m256i *)(symbols + i + 8), _mm256_permute2x128_si256(found[0], found[1], 0x31));
+    }
+    n1_portable_kernels.find_cells(cells, codes + i, predicted + i, count - i, symbols + i);
+}
+
+/* x / divisor, rounded down, of eight lanes; the quotient has less than 31 bits. */
+AVX2_INLINE __m256i divide(__m256i x, __m256i divisor) {
+    const __m256d half = _mm256_set1_pd(2147483648.0);
+    const __m256i signed_x = _mm256_xor_si256(x, _mm256_set1_epi32((int)0x80000000u));
+    __m128i quotients[2];
+    for (int i = 0; i < 2; i++) {
+        const __m128i a = i ? _mm256_extracti128_si256(signed_x, 1) : _mm256_castsi256_si128(signed_x);
+        const __m128i b = i ? _mm256_extracti128_si256(divisor, 1) : _mm256_castsi256_si128(divisor);
+        /* 53 bits are enough: no quotient that is not whole is so near to a whole number. */
+        const __m256d dividend = _mm256_add_pd(_mm256_cvtepi32_pd(a), half);
+        quotients[i] = _mm256_cvttpd_epi32(_mm256_div_pd(dividend, _mm256_cvtepi32_pd(b)));
+    }
+    return _mm256_setr_m128i(quotients[0], quotients[1]);
+}
+
+AVX2_INLINE int code_lanes(const uint32_t *symbols, const int *begin, int vectors, int steps,
+                           int precision, uint32_t *state, uint8_t **words) {
+    const uint64_t *orders = last_orders();
+    const __m256i zero = _mm256_setzero_si256(), low_half = _mm256_set1_epi32(0xFFFF);
+    const __m128i precision_shift = _mm_cvtsi32_si128(precision);
+    const __m128i high_shift = _mm_cvtsi32_si128(32 - precision);
+    const uint32_t *lane[16];
+    for (int i = 0; i < 8 * vectors; i++) lane[i] = symbols + begin[i];
+    __m256i x[2];
+    EACH(v) x[v] = _mm256_loadu_si256((const __m256i *)(state + 8 * v));
+    uint8_t *next = *words;
+    while (steps > 0) {
+        const int step = steps - 1;
+        __m256i symbol[2], frequency[2];
+        int escapes = 0;
+        EACH(v) {
+#define AT(i) (int)lane[8 * v + i][step]
+            symbol[v] = _mm256_setr_epi32(AT(0), AT(1), AT(2), AT(3), AT(4), AT(5), AT(6), AT(7));
+#undef AT
+            frequency[v] = _mm256_srli_epi32(symbol[v], 16);
+            escapes |= _mm256_movemask_epi8(_mm256_cmpeq_epi32(frequency[v], zero));
+        }
+        if (escapes) break;
+#pragma GCC unroll 2
+        for (int v = vectors - 1; v >= 0; v--) {
+            const __m256i fits = _mm256_cmpgt_epi32(frequency[v], _mm256_srl_epi32(x[v], high_shift));
+            const int mask = ~_mm256_movemask_ps(_mm256_castsi256_ps(fits)) & 255;
+            const __m256i order = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(orders + mask)));
+            const __m256i word = _mm256_permutevar8x32_epi32(_mm256_and_si256(x[v], low_half), order);
+            const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(word, word), 0xD8);
+            _mm_storeu_si128((__m128i *)(next - 16), _mm256_castsi256_si128(packed));
+            next -= 2 * __builtin_popcount((unsigned)mask);
+            x[v] = _mm256_blendv_epi8(_mm256_srli_epi32(x[v], 16), x[v], fits);
+        }
+        EACH(v) {
+            const __m256i quotient = divide(x[v], frequency[v]);
+            const __m256i rest = _mm256_sub_epi32(x[v], _mm256_mullo_epi32(quotient, frequency[v]));
+            x[v] = _mm256_add_epi32(_mm256_sll_epi32(quotient, precision_shift), rest);
+            x[v] = _mm256_add_epi32(x[v], _mm256_and_si256(symbol[v], low_half));
+        }
+        steps = step;
+    }
+    EACH(v) _mm256_storeu_si256((__m256i *)(state + 8 * v), x[v]);
+    *words = next;
+    return steps;
+}
+
+AVX2 static int code_steps(const uint32_t *symbols, const int *begin, int lanes, int steps,
+                           int precision, uint32_t *state, uint8_t **words) {
+    return lanes == 16 ? code_lanes(symbols, begin, 2, steps, precision, state, words)
+                       : code_lanes(symbols, begin, 1, steps, precision, state, words);
+}
+
 AVX2 static void adc_encode(const int16_t *src, int16_t *dst, size_t count) {
     adc_encode_loop(src, dst, count);
 }
@@ -341,22 +444,40 @@ AVX2 static void adc_decode(const int16_t *src, int16_t *dst, size_t count) {
     adc_decode_loop(src, dst, count);
 }
 
+#define FOUR(ONE, mask) ONE(mask), ONE((mask) + 1), ONE((mask) + 2), ONE((mask) + 3)
+#define SIXTEEN(ONE, mask) \
+    FOUR(ONE, mask), FOUR(ONE, (mask) + 4), FOUR(ONE, (mask) + 8), FOUR(ONE, (mask) + 12)
+#define SIXTY_FOUR(ONE, mask) \
+    SIXTEEN(ONE, mask), SIXTEEN(ONE, (mask) + 16), SIXTEEN(ONE, (mask) + 32), SIXTEEN(ONE, (mask) + 48)
+#define OF_MASKS(ONE) SIXTY_FOUR(ONE, 0), SIXTY_FOUR(ONE, 64), SIXTY_FOUR(ONE, 128), SIXTY_FOUR(ONE, 192)
+#define EIGHT_BYTES(BYTE, mask)                                                              \
+    (BYTE(mask, 0) | BYTE(mask, 1) | BYTE(mask, 2) | BYTE(mask, 3) | BYTE(mask, 4) | \
+     BYTE(mask, 5) | BYTE(mask, 6) | BYTE(mask, 7))
+#define IS_IN(mask, lane) ((mask) >> (lane) & 1)
+#define RANK(mask, lane) __builtin_popcount((mask) & ((1 << (lane)) - 1))
+
 static const uint64_t *word_orders(void) {
-    static const uint64_t ORDERS[256] = {
-#define BYTE(mask, lane) \
-    ((uint64_t)(((mask) >> (lane)) & 1 ? __builtin_popcount((mask) & ((1 << (lane)) - 1)) : 0) << (8 * (lane)))
-#define ONE(mask) \
-    (BYTE(mask, 0) | BYTE(mask, 1) | BYTE(mask, 2) | BYTE(mask, 3) | BYTE(mask, 4) | BYTE(mask, 5) | \
-     BYTE(mask, 6) | BYTE(mask, 7))
-#define FOUR(mask) ONE(mask), ONE((mask) + 1), ONE((mask) + 2), ONE((mask) + 3)
-#define SIXTEEN(mask) FOUR(mask), FOUR((mask) + 4), FOUR((mask) + 8), FOUR((mask) + 12)
-#define SIXTY_FOUR(mask) SIXTEEN(mask), SIXTEEN((mask) + 16), SIXTEEN((mask) + 32), SIXTEEN((mask) + 48)
-        SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192),
-    };
+#define BYTE(mask, lane) ((uint64_t)(IS_IN(mask, lane) ? RANK(mask, lane) : 0) << (8 * (lane)))
+#define ONE(mask) EIGHT_BYTES(BYTE, mask)
+    static const uint64_t ORDERS[256] = {OF_MASKS(ONE)};
+#undef ONE
+#undef BYTE
     return ORDERS;
 }
 
-static const n1_kernels avx2_kernels = {decode_rows_of_any, adc_encode, adc_decode, transpose, correlate, predict_all};
+static const uint64_t *last_orders(void) {
+#define BYTE(mask, lane) \
+    (IS_IN(mask, lane) ? (uint64_t)(lane) << (8 * (RANK(mask, lane) + 8 - __builtin_popcount(mask))) : 0)
+#define ONE(mask) EIGHT_BYTES(BYTE, mask)
+    static const uint64_t ORDERS[256] = {OF_MASKS(ONE)};
+#undef ONE
+#undef BYTE
+    return ORDERS;
+}
+
+static const n1_kernels avx2_kernels = {
+    decode_rows_of_any, adc_encode, adc_decode, transpose,
+    correlate,          predict_all, find_cells, code_steps};
 
 const n1_kernels *n1_avx2_kernels(void) {
     return __builtin_cpu_supports("avx2") ? &avx2_kernels : NULL;

@@ -9,14 +9,18 @@
 #include "n1_widths.h"
 #include "xxh64.h"
 
-enum { FILL = 8 }; /* entries of a table that are written together */
+/*
+ * Entries of a table that are written together. What is too much is overwritten by the next ones,
+ * or lies behind the table.
+ */
+enum { FILL = 8 };
 
 /* Working memory of one call. */
 typedef struct {
     block block;
     lane_decoder lanes;
     uint8_t class_of_span[MAX_SPANS];
-    cell cells[NUM_POSITIONS];
+    cell cells[NUM_POSITIONS + FILL];
     bit_reader escapes;
     uint64_t num_escapes; /* left */
     int16_t edges[2 * HALF_CODES + 1];
@@ -45,7 +49,6 @@ static void make_distances(int16_t *distance, const uint16_t *below, int32_t rea
     const uint32_t num_slots = 1u << precision;
     uint32_t slot = 0;
     for (int32_t p = -reach; p < reach; p++) {
-        /* Several at a time; what is too much is overwritten next, or lies behind the table. */
         for (const uint32_t end = below[p + 1]; slot < end; slot += FILL)
             for (int i = 0; i < FILL; i++) distance[slot + (uint32_t)i] = (int16_t)p;
         slot = below[p + 1];
@@ -119,7 +122,10 @@ static void make_cells(workspace *w) {
         const int32_t high = code == b->highest ? 32767 : edges[code + 1];
         const cell here = {(int16_t)low, (int16_t)high, (int16_t)middle_of_cell(w, code),
                            samples[code + HALF_CODES]};
-        for (; p < high && p <= l->last_position; p++) w->cells[p - l->first_position] = here;
+        const int32_t end = code == b->highest ? l->last_position + 1 : high;
+        for (; p < end; p += FILL)
+            for (int i = 0; i < FILL; i++) w->cells[p - l->first_position + i] = here;
+        p = end;
     }
 }
 
@@ -130,41 +136,59 @@ typedef struct {
     int32_t value; /* residual, or code */
 } symbol;
 
-/* Find the integer residual of a slot without a table. */
-static symbol find_residual(const distribution *d, uint32_t slot) {
-    const int32_t reach = reach_of(d), bound = reach < 32768 ? reach / 2 + 2 : 32768;
-    int32_t low = -bound, high = bound;
-    while (high - low > 1) {
-        const int32_t middle = (low + high) >> 1;
-        if (slots_below(d, 2 * middle - 1) <= slot)
-            low = middle;
-        else
-            high = middle;
-    }
-    return (symbol){slots_below(d, 2 * low - 1), slots_below(d, 2 * low + 1), low};
+/* F at the lower edge of a residual (integer), or of a code's cell (width). */
+static uint32_t slots_below_value(const workspace *w, const distribution *d, int32_t mu,
+                                  int32_t value) {
+    const block *b = &w->block;
+    if (b->kind == KIND_INTEGER) return slots_below(d, 2 * value - 1);
+    const int32_t edge = value <= b->lowest    ? -32768
+                         : value > b->highest ? 32767
+                                              : w->edges[HALF_CODES + value];
+    return slots_below(d, saturate16(edge - mu));
 }
 
-/* Find the code whose cell a slot falls into without a table. */
-static symbol find_code(const workspace *w, const distribution *d, int32_t mu, uint32_t slot) {
-    const int16_t *edges = w->edges + HALF_CODES;
-    int32_t low = w->block.lowest, high = w->block.highest + 1;
+/*
+ * Find the residual or code of a slot without a table: from a guess on, in steps that double
+ * until the slot lies between two values, and by halving what is between them.
+ */
+static symbol find_value(const workspace *w, const distribution *d, int32_t mu, uint32_t slot,
+                         int32_t guess) {
+    const block *b = &w->block;
+    const int32_t least = b->kind == KIND_WIDTH ? b->lowest : -32768;
+    const int32_t most = b->kind == KIND_WIDTH ? b->highest + 1 : 32768;
+    int32_t low = clamp(guess, least, most - 1), high = low + 1;
+    uint32_t start = slots_below_value(w, d, mu, low), end = slots_below_value(w, d, mu, high);
+    for (int32_t step = 1; slot < start && low > least; step *= 2) {
+        high = low;
+        end = start;
+        low = low - step > least ? low - step : least;
+        start = slots_below_value(w, d, mu, low);
+    }
+    for (int32_t step = 1; slot >= end && high < most; step *= 2) {
+        low = high;
+        start = end;
+        high = high + step < most ? high + step : most;
+        end = slots_below_value(w, d, mu, high);
+    }
     while (high - low > 1) {
         const int32_t middle = (low + high) >> 1;
-        if (slots_below(d, saturate16(edges[middle] - mu)) <= slot)
-            low = middle;
+        const uint32_t below = slots_below_value(w, d, mu, middle);
+        if (below <= slot)
+            low = middle, start = below;
         else
-            high = middle;
+            high = middle, end = below;
     }
-    const int32_t low_edge = low == w->block.lowest ? -32768 : edges[low];
-    const int32_t high_edge = low == w->block.highest ? 32767 : edges[low + 1];
-    return (symbol){slots_below(d, saturate16(low_edge - mu)),
-                    slots_below(d, saturate16(high_edge - mu)), low};
+    return (symbol){start, end, low};
 }
 
 static symbol look_up_residual(const class_tables *t, uint32_t slot) {
     const uint32_t packed = t->symbols[slot];
     const uint32_t start = slot - (packed >> 20);
     return (symbol){start, start + (packed >> 8 & 4095), (int32_t)(packed & 255) - 128};
+}
+
+static cell cell_at(const lane_decoder *l, int32_t position) {
+    return l->cells[clamp(position, l->first_position, l->last_position) - l->first_position];
 }
 
 static symbol look_up_cell(const lane_decoder *l, const class_tables *t, int32_t mu,
@@ -215,7 +239,7 @@ static int decode_symbol(workspace *w, int lane, int step, int row, int32_t mu) 
     } else if (b->kind == KIND_INTEGER) {
         if (step < b->order && b->histogram_size == 0) {
             const distribution d = distribution_of(b, class, l->predictor.extra_scale[step]);
-            s = find_residual(&d, slot);
+            s = find_value(w, &d, mu, slot, look_up_residual(&l->tables[class], slot).value);
         } else {
             s = look_up_residual(&l->tables[class], slot);
         }
@@ -227,10 +251,12 @@ static int decode_symbol(workspace *w, int lane, int step, int row, int32_t mu) 
         l->y[MAX_ORDER + row][lane] = code;
     } else {
         if (step < b->order && l->predictor.extra_scale[step] > 0) {
-            const distribution d = distribution_of(b, class, l->predictor.extra_scale[step]);
-            s = find_code(w, &d, mu, slot);
-            const int32_t p = w->edges[HALF_CODES + s.value];
-            s.value = clamp(p, l->first_position, l->last_position);
+            const int extra = l->predictor.extra_scale[step];
+            const distribution d = distribution_of(b, class, extra);
+            /* Distances are about 2^(extra / 16) times those of full order. */
+            const int32_t distance = l->tables[class].distance[slot] * (16 + extra) / 16;
+            s = find_value(w, &d, mu, slot, cell_at(l, mu + distance).sample >> 6);
+            s.value = clamp(w->edges[HALF_CODES + s.value], l->first_position, l->last_position);
         } else {
             s = look_up_cell(l, &l->tables[class], mu, slot);
         }
@@ -251,6 +277,13 @@ static int decode_symbol(workspace *w, int lane, int step, int row, int32_t mu) 
 static int decode_row(workspace *w, int step, int row, int first, int end) {
     const predictor *p = &w->lanes.predictor;
     const int m = step < p->order ? step : p->order;
+    if (end - first <= 2) {
+        for (int i = first; i < end; i++) {
+            const int32_t mu = predict(p, m, &w->lanes.y[MAX_ORDER + row][i], MAX_LANES);
+            if (decode_symbol(w, i, step, row, mu)) return -1;
+        }
+        return 0;
+    }
     uint32_t sums[MAX_LANES];
     for (int i = 0; i < MAX_LANES; i++) sums[i] = (uint32_t)p->bias[m];
     for (int j = 0; j < m; j++) {

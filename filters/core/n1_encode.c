@@ -49,39 +49,26 @@ typedef struct {
     int16_t *planes;    /* samples of a group of channels */
     int16_t *residuals; /* and what their own predictors leave of them */
     int16_t *difference;
-    uint32_t *symbols; /* of each sample: start | frequency << 16, 0 for an escape */
+    uint32_t *symbols; /* of each sample: start | frequency << 16; frequency 0 for an escape */
     uint8_t *scratch;  /* words and escapes, 4 bytes for each sample */
     uint8_t *trial;    /* a block as another approach encodes it */
     uint16_t *table;   /* F of the distances from the prediction, NUM_DISTANCES of them */
-    int32_t reach;     /* of the table */
-    int16_t cell_edges[2 * HALF_CODES][2];
+    cell_symbols cells;
 } workspace;
 
-static uint32_t pack_symbol(uint32_t start, uint32_t end) {
-    return start == end ? 0 : start | (end - start) << 16;
+static uint32_t pack_symbol(uint32_t start, uint32_t end) { return start | (end - start) << 16; }
+
+/* The width kind's symbol of sample i where the distribution is not that of full order. */
+static uint32_t cell_symbol(const workspace *w, int i, const distribution *d) {
+    const cell_symbols *c = &w->cells;
+    const int32_t mu = w->model.predicted[i];
+    const int32_t code = clamp(w->model.codes[i], c->lowest - 1, c->highest + 1);
+    const int16_t *edges = c->edges[code + HALF_CODES + 1];
+    return pack_symbol(slots_below(d, saturate16(edges[0] - mu)),
+                       slots_below(d, saturate16(edges[1] - mu)));
 }
 
-/* Symbols of the width kind for begin <= i < end; from the table, or from a distribution. */
-static void find_cells(workspace *w, int begin, int end, const distribution *d) {
-    const model *m = &w->model;
-    const uint16_t *below = w->table + NUM_DISTANCES / 2;
-    const int32_t reach = w->reach, last_reach = reach < 32767 ? reach : 32767;
-    for (int i = begin; i < end; i++) {
-        const int32_t code = m->codes[i], mu = m->predicted[i];
-        w->symbols[i] = 0;
-        if (code < m->block.lowest || code > m->block.highest) continue;
-        const int32_t low = w->cell_edges[code + HALF_CODES][0] - mu;
-        const int32_t high = w->cell_edges[code + HALF_CODES][1] - mu;
-        if (d)
-            w->symbols[i] =
-                pack_symbol(slots_below(d, saturate16(low)), slots_below(d, saturate16(high)));
-        else
-            w->symbols[i] = pack_symbol(below[clamp(low, -reach, last_reach)],
-                                        below[clamp(high, -reach, last_reach)]);
-    }
-}
-
-/* The same of the integer kind, whose residuals are limited but where lanes begin. */
+/* Symbols of the integer kind, whose residuals are limited but where lanes begin. */
 static void find_residuals(workspace *w, int begin, int end, const distribution *d, int low_bits,
                            int limited) {
     const uint16_t *below = w->table + NUM_DISTANCES / 2;
@@ -100,7 +87,8 @@ static void make_table(workspace *w) {
     const distribution full = distribution_of(b, 0, 0);
     uint16_t *below = w->table + NUM_DISTANCES / 2;
     if (b->kind == KIND_WIDTH) {
-        w->reach = reach_of(&full);
+        w->cells.below = below;
+        w->cells.reach = reach_of(&full);
         tabulate(&full, below);
     } else if (b->histogram_size > 0) {
         uint16_t slot = 0;
@@ -116,10 +104,17 @@ static void make_table(workspace *w) {
 
 static void make_cell_edges(workspace *w) {
     const model *m = &w->model;
-    for (int code = m->block.lowest; code <= m->block.highest; code++) {
-        int16_t *ends = w->cell_edges[code + HALF_CODES];
-        ends[0] = code == m->block.lowest ? -32768 : m->edges[code + HALF_CODES];
-        ends[1] = code == m->block.highest ? 32767 : m->edges[code + HALF_CODES + 1];
+    cell_symbols *c = &w->cells;
+    c->lowest = m->block.lowest;
+    c->highest = m->block.highest;
+    for (int code = c->lowest - 1; code <= c->highest + 1; code++) {
+        int16_t *ends = c->edges[code + HALF_CODES + 1];
+        if (code < c->lowest || code > c->highest) {
+            ends[0] = ends[1] = 0;
+            continue;
+        }
+        ends[0] = code == c->lowest ? -32768 : m->edges[code + HALF_CODES];
+        ends[1] = code == c->highest ? 32767 : m->edges[code + HALF_CODES + 1];
     }
 }
 
@@ -130,7 +125,8 @@ static void find_symbols(workspace *w) {
     if (b->num_classes > 1) return;
     make_table(w);
     if (b->kind == KIND_WIDTH)
-        find_cells(w, 0, b->num_samples, NULL);
+        w->model.kernels->find_cells(&w->cells, w->model.codes, w->model.predicted, b->num_samples,
+                                     w->symbols);
     else
         find_residuals(w, 0, b->num_samples, NULL, b->classes[0].low_bits, 1);
 }
@@ -145,7 +141,7 @@ static void find_exceptions(workspace *w) {
             const int extra = step < b->order ? w->model.predictor.extra_scale[step] : 0;
             const distribution d = distribution_of(b, class, extra);
             if (b->kind == KIND_WIDTH)
-                find_cells(w, i, i + 1, &d);
+                w->symbols[i] = cell_symbol(w, i, &d);
             else
                 find_residuals(w, i, i + 1, b->histogram_size > 0 ? NULL : &d,
                                b->classes[class].low_bits,
@@ -221,8 +217,8 @@ static int code_lanes(workspace *w, coded_lanes *out) {
     find_symbols(w);
     b->tail = choose_tail(w);
     for (;; b->tail--) {
-        out->words = out->words_end = w->scratch + 2 * (size_t)n;
-        out->escapes = out->escapes_end = w->scratch + 4 * (size_t)n;
+        out->words = out->words_end = w->scratch + WORDS_AHEAD + 2 * (size_t)n;
+        out->escapes = out->escapes_end = out->words_end + 2 * (size_t)n;
         if (code_tail(w, out)) break;
     }
     if (!suits_lanes(&w->model)) return 0;
@@ -233,9 +229,14 @@ static int code_lanes(workspace *w, coded_lanes *out) {
     const int whole_steps = lane_length(b, lanes - 1), partial = (n - b->tail) % lanes;
     for (int lane = partial - 1; lane >= 0; lane--)
         out->state[lane] = code_symbol(w, begin[lane] + whole_steps, out->state[lane], out);
-    for (int step = whole_steps - 1; step >= 0; step--)
+    for (int step = whole_steps; step > 0;) {
+        if (lanes >= 8 && w->model.kernels->code_steps)
+            step = w->model.kernels->code_steps(w->symbols, begin, lanes, step, b->precision,
+                                                out->state, &out->words);
+        if (step-- == 0) break;
         for (int lane = lanes - 1; lane >= 0; lane--)
             out->state[lane] = code_symbol(w, begin[lane] + step, out->state[lane], out);
+    }
     return 1;
 }
 
@@ -461,7 +462,7 @@ int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const 
     workspace *w = malloc(sizeof(*w));
     /* Symbols and scratch take 4 bytes a sample, trial 3, each of the 16-bit arrays 2. */
     uint8_t *memory =
-        malloc(n * (4 + 4 + 3 + 2 * (5 + 2 * group)) + TRIAL_ROOM + 2 * NUM_DISTANCES);
+        malloc(n * (4 + 4 + 3 + 2 * (5 + 2 * group)) + TRIAL_ROOM + 2 * NUM_DISTANCES + WORDS_AHEAD);
     int64_t size = N1_ERROR_MEMORY;
     if (w && memory) {
         model *m = &w->model;
@@ -481,7 +482,7 @@ int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const 
         w->table = (uint16_t *)(w->residuals + group * n);
         m->reference = m->gain = 0;
         w->scratch = (uint8_t *)(w->table + NUM_DISTANCES);
-        w->trial = w->scratch + 4 * n;
+        w->trial = w->scratch + WORDS_AHEAD + 4 * n;
         size = make_edges(widths ? widths : N1_WIDTHS, m->edges)
                    ? N1_ERROR_ARGUMENT
                    : encode_all(w, src, info, n, dst, dst + dst_size);

@@ -9,6 +9,7 @@
 
 enum {
     NUM_BINS = 144,
+    WIDTH_UNIT = 3, /* quarter codes */
     SPAN_LOG2 = 6,     /* steps to which a class applies, where there are several */
     NUM_BUCKETS = 33,
     ENOUGH_RESIDUALS = 8192, /* to fit a distribution that all of a block share */
@@ -150,16 +151,22 @@ static void place_codes(model *m, int n, int trim) {
     b->lowest = lowest & ~15;
     b->highest = highest | 15;
     const int32_t mean = middle_of_cell(m->edges, b->mean);
-    int16_t positions[2 * HALF_CODES];
-    for (int code = b->lowest; code <= b->highest; code++)
-        positions[code - b->lowest] = (int16_t)middle_of_cell(m->edges, code);
+    struct {
+        int16_t y, centred;
+    } places[2 * HALF_CODES], place = {(int16_t)mean, 0};
+    for (int code = b->lowest; code <= b->highest; code++) {
+        const int32_t y = middle_of_cell(m->edges, code);
+        places[code - b->lowest].y = (int16_t)y;
+        places[code - b->lowest].centred = (int16_t)clamp(y - mean, -32767, 32767);
+    }
     const uint32_t range = (uint32_t)(b->highest - b->lowest);
     for (int i = 0; i < n; i++) {
         uint32_t offset = (uint32_t)(m->codes[i] - b->lowest);
         if (offset > range) offset = (uint32_t)(cell_of(m->codes[i]) - b->lowest);
         /* An outlier predicts nothing: the value before it stands in for it. */
-        m->y[i] = (int16_t)(offset <= range ? positions[offset] : i > 0 ? m->y[i - 1] : mean);
-        m->centred[i] = (int16_t)clamp(m->y[i] - mean, -32767, 32767);
+        if (offset <= range) place = places[offset];
+        m->y[i] = place.y;
+        m->centred[i] = place.centred;
     }
 }
 
@@ -199,17 +206,17 @@ static int32_t arc_sine(double k) {
 
 /*
  * Quantise reflection coefficients for a fineness and a prior, cheaply: an angle near the prior
- * is not worth its bits. Sets the block's angles, returns the cost of n samples above the best.
+ * is not worth its bits. `exact_angles` are their arc sines. Sets the block's angles, returns the cost of n samples above the best.
  */
-static int64_t quantise_angles(block *b, const double *reflections, int n) {
+static int64_t quantise_angles(block *b, const double *reflections, const int32_t *exact_angles,
+                               int n) {
     const int unit = angle_unit(b->fineness);
     double excess = 0;
     for (int m = 0; m < b->order; m++) {
         const int32_t prior = b->use_prior ? prior_angle(m, b->fineness) : 0;
-        const int32_t exact = arc_sine(reflections[m]);
-        const int32_t size = (abs(exact) + unit / 2) / unit;
-        const int32_t nearest = clamp((exact < 0 ? -size : size) - prior, -MAX_ANGLE / unit - prior,
-                                      MAX_ANGLE / unit - prior);
+        const int32_t size = (abs(exact_angles[m]) + unit / 2) / unit;
+        const int32_t nearest = clamp((exact_angles[m] < 0 ? -size : size) - prior,
+                                      -MAX_ANGLE / unit - prior, MAX_ANGLE / unit - prior);
         /* The nearest, or one step nearer to the prior, which takes a bit or two less. */
         double best = INFINITY, best_error = 0;
         const int32_t choices[2] = {nearest, nearest > 0 ? nearest - 1 : nearest < 0 ? nearest + 1 : 0};
@@ -245,11 +252,13 @@ static void choose_angles(model *m, const double *r, int max_order) {
         if (cost < best) best = cost, choice.order = order;
     }
     b->order = choice.order;
+    int32_t exact_angles[MAX_ORDER];
+    for (int i = 0; i < b->order; i++) exact_angles[i] = arc_sine(reflections[i]);
     best = INT64_MAX;
     for (int option = 0; option < 8 && b->order > 0; option++) {
         choice.fineness = option >> 1;
         choice.use_prior = option & 1;
-        const int64_t cost = quantise_angles(&choice, reflections, n);
+        const int64_t cost = quantise_angles(&choice, reflections, exact_angles, n);
         if (cost >= best) continue;
         best = cost;
         b->fineness = choice.fineness;
@@ -307,6 +316,7 @@ void predict_exceptions(model *m) {
 
 /* Sizes of residuals, counted in bins that become wider by the octave. */
 typedef struct {
+    int unit; /* sizes are in units of 2^unit */
     uint32_t count[NUM_BINS];
     double energy;
     uint32_t total;
@@ -318,19 +328,20 @@ static inline int bin_of(uint32_t size) {
     return 32 + octave * 8 + (int)(size >> (octave + 2) & 7);
 }
 
-static inline int32_t middle_of_bin(int bin) {
-    if (bin < 32) return bin;
-    const int octave = (bin - 32) / 8;
+static inline int32_t middle_of_bin(int bin, int unit) {
+    if (bin < 32) return (bin << unit) + (1 << unit >> 1);
+    const int octave = (bin - 32) / 8 + unit;
     return ((8 + (bin & 7)) << (octave + 2)) + (1 << (octave + 2) >> 1);
 }
 
 /* Count every stride-th residual. */
 static void count_residuals(const model *m, int begin, int end, int stride, residual_bins *bins) {
     const int16_t *y = m->y, *predicted = m->predicted;
+    bins->unit = m->block.kind == KIND_WIDTH ? WIDTH_UNIT : 0;
     for (int i = begin; i < end; i += stride) {
         const int32_t residual = (int16_t)(y[i] - predicted[i]);
         bins->energy += (double)residual * residual;
-        bins->count[bin_of((uint32_t)abs(residual))]++;
+        bins->count[bin_of((uint32_t)abs(residual) >> bins->unit)]++;
         bins->total++;
     }
 }
@@ -368,7 +379,7 @@ static int64_t cost_of(const model *m, const residual_bins *bins, const residual
     int64_t cost = (int64_t)bins->total * c->low_bits * BIT;
     for (int i = 0; i < NUM_BINS; i++) {
         if (bins->count[i] == 0) continue;
-        int32_t p = middle_of_bin(i);
+        int32_t p = middle_of_bin(i, bins->unit);
         if (!width) p = 2 * ((p + (1 << c->low_bits >> 1)) >> c->low_bits);
         const uint32_t slots = slots_below(&d, p + half_cell) - slots_below(&d, p - half_cell);
         const int escapes = slots == 0 || (!width && p > 255);
@@ -383,7 +394,7 @@ static int32_t log2_median(const residual_bins *bins) {
     uint32_t below = 0;
     int i = 0;
     while (below + bins->count[i] <= bins->total / 2) below += bins->count[i++];
-    return log2_of(middle_of_bin(i) * 1.4826 + 0.1);
+    return log2_of(middle_of_bin(i, bins->unit) * 1.4826 + 0.1);
 }
 
 /* Choose scale, shape and low bits for these residuals; returns cost and number of escapes. */

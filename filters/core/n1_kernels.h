@@ -7,6 +7,17 @@
 
 #include "n1_lanes.h"
 
+enum { WORDS_AHEAD = 16 };
+
+/* What gives symbols of the width kind at full order, made by the encoder. */
+typedef struct {
+    /* Of the codes lowest - 1 .. highest + 1; those outside the range begin where they end. */
+    int16_t edges[2 * HALF_CODES + 2][2];
+    int32_t lowest, highest;
+    const uint16_t *below; /* points to F(0); for distances -reach .. reach */
+    int32_t reach;
+} cell_symbols;
+
 typedef struct {
     /*
      * Decode rows first .. first + count - 1 of the strip: 8 or 16 whole lanes at full order,
@@ -35,6 +46,22 @@ typedef struct {
      */
     void (*predict)(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
                     int32_t high, int16_t *out);
+
+    /*
+     * Symbols of codes, given their predictions: start | frequency << 16, frequency 0 for an
+     * escape.
+     */
+    void (*find_cells)(const cell_symbols *cells, const int16_t *codes, const int16_t *predicted,
+                       int count, uint32_t *symbols);
+
+    /*
+     * Code the steps steps - 1 .. 0 of 8 or 16 lanes, of which each begins at begin[lane] of
+     * `symbols`, last one first. Words are put before *words, where WORDS_AHEAD bytes more than
+     * they take may be overwritten. Stops before a step with an escape. Returns the number of
+     * steps left. May be NULL.
+     */
+    int (*code_steps)(const uint32_t *symbols, const int *begin, int lanes, int steps, int precision,
+                      uint32_t *state, uint8_t **words);
 } n1_kernels;
 
 extern const n1_kernels n1_portable_kernels;

@@ -1,4 +1,6 @@
 /* The kernels in plain C; the loops over a fixed count are left to the compiler's vectors. */
+#include <stddef.h>
+
 #include "adc.h"
 #include "n1_kernels.h"
 
@@ -36,4 +38,17 @@ static void predict_all(const predictor *p, const int16_t *y, int begin, int end
     for (; i < end; i++) out[i] = (int16_t)clamp(predict(p, order, y + i, 1), low, high);
 }
 
-const n1_kernels n1_portable_kernels = {0, n1_adc_encode, n1_adc_decode, transpose, correlate, predict_all};
+static void find_cells(const cell_symbols *cells, const int16_t *codes, const int16_t *predicted,
+                       int count, uint32_t *symbols) {
+    const int32_t reach = cells->reach, last = reach < 32767 ? reach : 32767; /* of 16 bits */
+    for (int i = 0; i < count; i++) {
+        const int32_t code = clamp(codes[i], cells->lowest - 1, cells->highest + 1);
+        const int16_t *edges = cells->edges[code + HALF_CODES + 1];
+        const uint32_t start = cells->below[clamp(edges[0] - predicted[i], -reach, last)];
+        const uint32_t end = cells->below[clamp(edges[1] - predicted[i], -reach, last)];
+        symbols[i] = start | (end - start) << 16;
+    }
+}
+
+const n1_kernels n1_portable_kernels = {
+    NULL, n1_adc_encode, n1_adc_decode, transpose, correlate, predict_all, find_cells, NULL};
