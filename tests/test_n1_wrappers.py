@@ -301,6 +301,16 @@ ROLES = {
 }
 
 
+def check_reads_and_writes(array, samples):
+    """Across the borders of chunks of 130 samples."""
+    np.testing.assert_array_equal(array[:], samples)
+    for start, stop in ((0, 130), (130, 390), (100, 200), (129, 131)):
+        np.testing.assert_array_equal(array[start:stop], samples[start:stop])
+    array[120:140] = 1
+    assert (array[120:140] == 1).all()
+    np.testing.assert_array_equal(array[:120], samples[:120])
+
+
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("shape", [(2000,), (2000, 7), (300, 4, 3)], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -312,12 +322,7 @@ def test_zarr_format_2(tmp_path, dtype, shape, role):
     key = ".".join("0" for _ in shape)
     assert (tmp_path / "x.zarr/x" / key).read_bytes() == N1().encode(samples[:130])
     array = zarr.open(str(tmp_path / "x.zarr"), mode="r+")["x"]
-    np.testing.assert_array_equal(array[:], samples)
-    for start, stop in ((0, 130), (130, 390), (100, 200), (129, 131)):
-        np.testing.assert_array_equal(array[start:stop], samples[start:stop])
-    array[120:140] = 1
-    assert (array[120:140] == 1).all()
-    np.testing.assert_array_equal(array[:120], samples[:120])
+    check_reads_and_writes(array, samples)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -354,12 +359,7 @@ def test_zarr_format_3(tmp_path, dtype, shape, shards):
     options = {"shards": (shards * 130, *shape[1:])} if shards else {}
     create_format_3(tmp_path / "x.zarr", samples, chunks, **options)
     array = zarr.open(str(tmp_path / "x.zarr"), mode="r+")["x"]
-    np.testing.assert_array_equal(array[:], samples)
-    for start, stop in ((0, 130), (130, 390), (100, 200), (129, 131)):
-        np.testing.assert_array_equal(array[start:stop], samples[start:stop])
-    array[120:140] = 1
-    assert (array[120:140] == 1).all()
-    np.testing.assert_array_equal(array[:120], samples[:120])
+    check_reads_and_writes(array, samples)
 
 
 @needs_zarr3

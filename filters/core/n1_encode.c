@@ -54,6 +54,7 @@ typedef struct {
     uint8_t *trial;    /* a block as another approach encodes it */
     uint16_t *table;   /* F of the distances from the prediction, NUM_DISTANCES of them */
     cell_symbols cells;
+    uint32_t of_residual[258]; /* symbols of -129 .. 128, escapes at both ends */
 } workspace;
 
 static uint32_t pack_symbol(uint32_t start, uint32_t end) { return start | (end - start) << 16; }
@@ -68,37 +69,41 @@ static uint32_t cell_symbol(const workspace *w, int i, const distribution *d) {
                        slots_below(d, saturate16(edges[1] - mu)));
 }
 
-/* Symbols of the integer kind, whose residuals are limited but where lanes begin. */
-static void find_residuals(workspace *w, int begin, int end, const distribution *d, int low_bits,
-                           int limited) {
-    const uint16_t *below = w->table + NUM_DISTANCES / 2;
-    for (int i = begin; i < end; i++) {
-        const int32_t r = residual_at(&w->model, i, low_bits);
-        w->symbols[i] = 0;
-        if (limited && (r < -128 || r > 127)) continue;
-        w->symbols[i] = d ? pack_symbol(slots_below(d, 2 * r - 1), slots_below(d, 2 * r + 1))
-                          : pack_symbol(below[r], below[r + 1]);
-    }
+/* The integer kind's symbol of a residual from the table, an escape if it is too great. */
+static uint32_t look_up_residual(const workspace *w, int32_t residual) {
+    return w->of_residual[clamp(residual, -129, 128) + 129];
 }
 
-/* F of the only class at full order, or its histogram. */
+/* The integer kind's symbol of sample i, a lane's step, in a distribution or a histogram. */
+static uint32_t residual_symbol(const workspace *w, int i, int step, const distribution *d,
+                                int low_bits) {
+    const block *b = &w->model.block;
+    const int32_t r = residual_at(&w->model, i, low_bits);
+    if (b->histogram_size > 0) return look_up_residual(w, r);
+    if (step >= b->order && (r < -128 || r > 127)) return 0;
+    return pack_symbol(slots_below(d, 2 * r - 1), slots_below(d, 2 * r + 1));
+}
+
+/* F of the only class at full order; or the symbols of residuals, by F or by the histogram. */
 static void make_table(workspace *w) {
     const block *b = &w->model.block;
     const distribution full = distribution_of(b, 0, 0);
-    uint16_t *below = w->table + NUM_DISTANCES / 2;
     if (b->kind == KIND_WIDTH) {
+        uint16_t *below = w->table + NUM_DISTANCES / 2;
         w->cells.below = below;
         w->cells.reach = reach_of(&full);
         tabulate(&full, below);
-    } else if (b->histogram_size > 0) {
-        uint16_t slot = 0;
-        for (int r = -128; r <= 128; r++) {
-            const int i = r - b->histogram_first;
-            below[r] = slot;
-            if (i >= 0 && i < b->histogram_size) slot = (uint16_t)(slot + b->histogram[i]);
-        }
-    } else {
-        for (int r = -128; r <= 128; r++) below[r] = (uint16_t)slots_below(&full, 2 * r - 1);
+        return;
+    }
+    uint32_t start = b->histogram_size > 0 ? 0 : slots_below(&full, 2 * -128 - 1);
+    w->of_residual[0] = w->of_residual[257] = 0;
+    for (int r = -128; r <= 127; r++) {
+        const int at = r - b->histogram_first;
+        const uint32_t end = b->histogram_size == 0                 ? slots_below(&full, 2 * r + 1)
+                             : at >= 0 && at < b->histogram_size ? start + b->histogram[at]
+                                                                 : start;
+        w->of_residual[r + 129] = pack_symbol(start, end);
+        start = end;
     }
 }
 
@@ -128,7 +133,8 @@ static void find_symbols(workspace *w) {
         w->model.kernels->find_cells(&w->cells, w->model.codes, w->model.predicted, b->num_samples,
                                      w->symbols);
     else
-        find_residuals(w, 0, b->num_samples, NULL, b->classes[0].low_bits, 1);
+        for (int i = 0; i < b->num_samples; i++)
+            w->symbols[i] = look_up_residual(w, residual_at(&w->model, i, b->classes[0].low_bits));
 }
 
 /* Symbols where lanes begin; with several classes, all of them. */
@@ -140,12 +146,9 @@ static void find_exceptions(workspace *w) {
             const int class = class_at(b, lane, step), i = begin + step;
             const int extra = step < b->order ? w->model.predictor.extra_scale[step] : 0;
             const distribution d = distribution_of(b, class, extra);
-            if (b->kind == KIND_WIDTH)
-                w->symbols[i] = cell_symbol(w, i, &d);
-            else
-                find_residuals(w, i, i + 1, b->histogram_size > 0 ? NULL : &d,
-                               b->classes[class].low_bits,
-                               b->histogram_size > 0 || step >= b->order);
+            w->symbols[i] = b->kind == KIND_WIDTH
+                                ? cell_symbol(w, i, &d)
+                                : residual_symbol(w, i, step, &d, b->classes[class].low_bits);
         }
     }
 }

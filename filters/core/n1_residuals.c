@@ -1,0 +1,333 @@
+/* Which distribution a block's residuals get: one for all, one for each span, or a histogram. */
+#include "n1_residuals.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    NUM_BINS = 144,
+    WIDTH_UNIT = 3, /* quarter codes */
+    SPAN_LOG2 = 6,  /* steps to which a class applies, where there are several */
+    NUM_BUCKETS = 33,
+    ENOUGH_RESIDUALS = 8192, /* to fit a distribution that all of a block share */
+    STATE_SHARE = 100,       /* a lane's state is at most this part of what is coded */
+};
+
+int32_t log2_of(double value) {
+    int exponent;
+    const double mantissa = frexp(value, &exponent);
+    return log2_q12((uint32_t)(mantissa * 4294967295.0)) + (exponent - 32) * BIT;
+}
+
+/* Sizes of residuals, counted in bins that become wider by the octave. */
+typedef struct {
+    int unit; /* sizes are in units of 2^unit */
+    uint32_t count[NUM_BINS];
+    double energy;
+    uint32_t total;
+} residual_bins;
+
+static inline int bin_of(uint32_t size) {
+    if (size < 32) return (int)size;
+    const int octave = floor_log2(size) - 5;
+    return 32 + octave * 8 + (int)(size >> (octave + 2) & 7);
+}
+
+static inline int32_t middle_of_bin(int bin, int unit) {
+    if (bin < 32) return (bin << unit) + (1 << unit >> 1);
+    const int octave = (bin - 32) / 8 + unit;
+    return ((8 + (bin & 7)) << (octave + 2)) + (1 << (octave + 2) >> 1);
+}
+
+/* Count every stride-th residual. */
+static void count_residuals(const model *m, int begin, int end, int stride, residual_bins *bins) {
+    const int16_t *y = m->y, *predicted = m->predicted;
+    bins->unit = m->block.kind == KIND_WIDTH ? WIDTH_UNIT : 0;
+    for (int i = begin; i < end; i += stride) {
+        const int32_t residual = (int16_t)(y[i] - predicted[i]);
+        bins->energy += (double)residual * residual;
+        bins->count[bin_of((uint32_t)abs(residual) >> bins->unit)]++;
+        bins->total++;
+    }
+}
+
+/* log2 in 1/4096, from straight lines between the values at 1, 1 + 1/64, … */
+static inline int32_t quick_log2(uint32_t value) {
+    static const uint16_t LOGS[65] = {
+        0,    92,   182,  271,  358,  445,  530,  613,  696,  778,  858,  937,  1016,
+        1093, 1169, 1244, 1319, 1392, 1465, 1536, 1607, 1677, 1746, 1814, 1882, 1949,
+        2015, 2080, 2145, 2208, 2272, 2334, 2396, 2457, 2518, 2578, 2637, 2696, 2754,
+        2812, 2869, 2926, 2982, 3037, 3092, 3146, 3200, 3254, 3307, 3359, 3412, 3463,
+        3514, 3565, 3615, 3665, 3715, 3764, 3812, 3861, 3908, 3956, 4003, 4050, 4096};
+    const int exponent = floor_log2(value);
+    const uint32_t mantissa = value << (31 - exponent) << 1; /* without its leading one */
+    const uint16_t *at = LOGS + (mantissa >> 26);
+    const uint32_t rest = mantissa >> 16 & 1023;
+    return exponent * BIT + at[0] + (int32_t)(((uint32_t)(at[1] - at[0]) * rest) >> 10);
+}
+
+/* log2 of the slots that suit so many escapes among n symbols. */
+static int escape_slots(int64_t num_escapes, int n, int precision) {
+    const int64_t slots = (num_escapes << precision) / n;
+    const int most = precision - 2 < MAX_LOG2_ESCAPE ? precision - 2 : MAX_LOG2_ESCAPE;
+    return slots < 2 ? 0 : clamp(floor_log2((uint32_t)slots), 0, most);
+}
+
+/* What a class costs for these residuals, and how many will be escapes. */
+static int64_t cost_of(const model *m, const residual_bins *bins, const residual_class *c,
+                       int64_t *num_escapes) {
+    const int width = m->block.kind == KIND_WIDTH, precision = m->block.precision;
+    *num_escapes = 0;
+    const distribution d = {c->scale, c->shape, symbol_slots(&m->block), width ? 4 : 0};
+    const int32_t half_cell = width ? 16 : 1;
+    const int32_t escape = (precision - m->block.log2_escape + m->block.escape_bits) * BIT;
+    int64_t cost = (int64_t)bins->total * c->low_bits * BIT;
+    for (int i = 0; i < NUM_BINS; i++) {
+        if (bins->count[i] == 0) continue;
+        int32_t p = middle_of_bin(i, bins->unit);
+        if (!width) p = 2 * ((p + (1 << c->low_bits >> 1)) >> c->low_bits);
+        const uint32_t slots = slots_below(&d, p + half_cell) - slots_below(&d, p - half_cell);
+        const int escapes = slots == 0 || (!width && p > 255);
+        cost += bins->count[i] * (int64_t)(escapes ? escape : precision * BIT - quick_log2(slots));
+        if (escapes) *num_escapes += bins->count[i];
+    }
+    return cost;
+}
+
+/* log2 of the sigma, in units of y, below which a normal distribution has half its mass. */
+static int32_t log2_median(const residual_bins *bins) {
+    uint32_t below = 0;
+    int i = 0;
+    while (below + bins->count[i] <= bins->total / 2) below += bins->count[i++];
+    return log2_of(middle_of_bin(i, bins->unit) * 1.4826 + 0.1);
+}
+
+/* Choose scale, shape and low bits for these residuals; returns cost and number of escapes. */
+static int64_t fit_class(const model *m, const residual_bins *bins, residual_class *c,
+                         int64_t *num_escapes) {
+    const int width = m->block.kind == KIND_WIDTH;
+    const int32_t unit = width ? 5 * BIT : 0; /* log2 of a code */
+    const int32_t by_energy = log2_of(bins->energy / bins->total + 1e-3) / 2 - unit;
+    const int32_t by_median = log2_median(bins) - unit;
+    const int32_t lower = by_energy < by_median ? by_energy : by_median;
+    const int32_t upper = by_energy < by_median ? by_median : by_energy;
+    int64_t best = INT64_MAX;
+    for (int trial = 0; trial < 2; trial++) {
+        residual_class here = {0};
+        const int32_t typical = trial ? by_energy : by_median;
+        if (!width && typical > 5 * BIT / 2) here.low_bits = (typical - 3 * BIT / 2) / BIT;
+        if (trial > 0 && (width || here.low_bits == c->low_bits)) break;
+        const int from = clamp((upper + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
+        const int to = clamp((lower + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
+        for (here.shape = 0; here.shape < NUM_SHAPES; here.shape++) {
+            /* Coarsely over the range, then around the best. */
+            const int stride = from - to > 16 ? 8 : 2;
+            int at = from;
+            int64_t best_here = INT64_MAX, escapes, escapes_here = 0;
+            for (here.scale = from + 4; here.scale >= to - 8 && here.scale >= 0; here.scale -= stride) {
+                if (here.scale > MAX_SCALE) continue;
+                const int64_t cost = cost_of(m, bins, &here, &escapes);
+                if (cost > best_here && stride == 2) break;
+                if (cost < best_here) best_here = cost, at = here.scale, escapes_here = escapes;
+            }
+            for (int step = stride / 2; step > 0; step /= 2) {
+                const int middle = at;
+                for (int side = -1; side <= 1; side += 2) {
+                    here.scale = clamp(middle + side * step, 0, MAX_SCALE);
+                    const int64_t cost = cost_of(m, bins, &here, &escapes);
+                    if (cost < best_here)
+                        best_here = cost, at = here.scale, escapes_here = escapes;
+                }
+            }
+            here.scale = at;
+            if (best_here < best) best = best_here, *c = here, *num_escapes = escapes_here;
+            if (best_here > best + best / 64) break; /* heavier tails only get worse */
+        }
+    }
+    const int64_t raw = (int64_t)bins->total * 16 * BIT;
+    if (width || best <= raw) return best;
+    *c = (residual_class){.low_bits = 16};
+    *num_escapes = 0;
+    return raw;
+}
+
+/* Share num_slots between counts of at most 256 values; each that occurs gets one at least. */
+static void share_slots(const uint32_t *counts, int size, uint32_t total, uint32_t num_slots,
+                        uint16_t *slots) {
+    int left = (int)num_slots, greatest = 0;
+    for (int i = 0; i < size; i++) {
+        const uint64_t share = (uint64_t)counts[i] * num_slots / total;
+        slots[i] = (uint16_t)(counts[i] == 0 ? 0 : share == 0 ? 1 : share);
+        left -= slots[i];
+        if (slots[i] > slots[greatest]) greatest = i;
+    }
+    /* What rounding left or took is the most frequent value's, or of those that can spare it. */
+    for (; left < 0; left++) {
+        for (int i = 0; i < size; i++)
+            if (slots[i] > slots[greatest]) greatest = i;
+        slots[greatest]--;
+    }
+    slots[greatest] = (uint16_t)(slots[greatest] + left);
+}
+
+void try_histogram(model *m, int64_t cost) {
+    block *b = &m->block;
+    const int n = b->num_samples;
+    uint32_t counts[256] = {0}, total = 0;
+    const int log2_escape = b->log2_escape;
+    int first = 255, last = 0;
+    for (int i = 0; i < n; i++) {
+        const int32_t r = residual_at(m, i, 0);
+        if (r < -128 || r > 127) continue;
+        counts[r + 128]++;
+        total++;
+        if (r + 128 < first) first = r + 128;
+        if (r + 128 > last) last = r + 128;
+    }
+    if (total == 0) return;
+    uint16_t slots[256] = {0};
+    const int size = last - first + 1;
+    b->log2_escape = escape_slots(n - (int)total, n, 12);
+    share_slots(counts + first, size, total, symbol_slots(b), slots);
+    int64_t own = (int64_t)(n - (int)total) * (28 - b->log2_escape) * BIT + 24 * BIT;
+    for (int i = 0; i < size; i++) {
+        own += 3 * BIT + (slots[i] ? 2 * log2_q12(slots[i] + 1u) : 0);
+        if (slots[i]) own += counts[first + i] * (int64_t)(12 * BIT - log2_q12(slots[i]));
+    }
+    if (own >= cost - cost / 64) { /* cost is an estimate */
+        b->log2_escape = log2_escape;
+        return;
+    }
+    b->num_classes = 1;
+    b->classes[0] = (residual_class){0};
+    b->histogram_size = size;
+    b->histogram_first = first - 128;
+    memcpy(b->histogram, slots, sizeof(slots));
+}
+
+/* Classes that change over time. */
+
+/* Half octaves of a span's sigma above 1/16 code, from 1 on; 0 if it only repeats one value. */
+static int bucket_of_span(const model *m, int begin, int end, int first_of_lane) {
+    double energy = 0;
+    int holds = !first_of_lane;
+    for (int i = begin; i < end; i++) {
+        const int32_t residual = (int16_t)(m->y[i] - m->predicted[i]);
+        energy += (double)residual * residual;
+        holds &= i > 0 && m->y[i] == m->y[i - 1];
+    }
+    if (holds) return 0;
+    const int32_t unit = m->block.kind == KIND_WIDTH ? 5 * BIT : 0;
+    const int32_t log2_sigma = log2_of(energy / (end - begin) + 1e-3) / 2 - unit;
+    return clamp((log2_sigma + 4 * BIT + BIT / 4) / (BIT / 2), 0, NUM_BUCKETS - 2) + 1;
+}
+
+/* Number the buckets that occur by their width, MAX_CLASSES at most; returns how many there are. */
+static int number_buckets(const int *occurs, uint8_t *number_of) {
+    int count = 0, number = 0;
+    for (int i = 0; i < NUM_BUCKETS; i++) count += occurs[i];
+    for (int i = 0; i < NUM_BUCKETS; i++) {
+        if (!occurs[i]) continue;
+        number_of[i] = (uint8_t)number;
+        /* Too many: from the narrowest on, two share a class. The one that holds stays alone. */
+        const int shares = count > MAX_CLASSES && i > 0 && number > 0 && (i & 1);
+        if (shares)
+            count--;
+        else
+            number++;
+    }
+    return number;
+}
+
+/* Use a class for each span if that is cheaper than `cost`, that of one class. Returns the cost. */
+static int64_t try_classes(model *m, int64_t cost) {
+    block *b = &m->block;
+    const residual_class one = b->classes[0];
+    b->log2_span = SPAN_LOG2;
+    b->class_of_span = m->class_of_span;
+    const int spans = num_spans(b), lanes = num_lanes(b);
+    int occurs[NUM_BUCKETS] = {0};
+    uint8_t number_of[NUM_BUCKETS];
+    for (int lane = 0, at = 0; lane < lanes; lane++) {
+        for (int span = 0; span < spans; span++, at++) {
+            const int begin = lane_begin(b, lane) + (span << SPAN_LOG2), left = lane_end(b, lane) - begin;
+            const int end = begin + (left < 1 << SPAN_LOG2 ? left : 1 << SPAN_LOG2);
+            /* A lane without this span goes on with the one before. */
+            m->class_of_span[at] = (uint8_t)(left > 0 ? bucket_of_span(m, begin, end, span == 0)
+                                                      : m->class_of_span[at - 1]);
+            occurs[m->class_of_span[at]] = 1;
+        }
+    }
+    const int count = number_buckets(occurs, number_of);
+    if (count < 2 || count > MAX_CLASSES) return cost;
+    const int holds = occurs[0];
+
+    residual_bins bins[MAX_CLASSES];
+    memset(bins, 0, sizeof(bins));
+    int64_t total = 0, num_escapes = 0;
+    for (int lane = 0, at = 0; lane < lanes; lane++) {
+        for (int span = 0, previous = 0; span < spans; span++, at++) {
+            const int number = m->class_of_span[at] = number_of[m->class_of_span[at]];
+            const int begin = lane_begin(b, lane) + (span << SPAN_LOG2), left = lane_end(b, lane) - begin;
+            const int end = begin + (left < 1 << SPAN_LOG2 ? left : 1 << SPAN_LOG2);
+            total += (1 + 2 * floor_log2(fold_sign(number - previous) + 1)) * BIT;
+            if (left > 0 && !(holds && number == 0)) count_residuals(m, begin, end, 1, &bins[number]);
+            previous = number;
+        }
+    }
+    b->num_classes = count;
+    for (int i = 0; i < count; i++) {
+        b->classes[i] = (residual_class){.hold = holds && i == 0};
+        int64_t escapes = 0;
+        if (bins[i].total > 0) total += fit_class(m, &bins[i], &b->classes[i], &escapes);
+        num_escapes += escapes;
+        total += 16 * BIT;
+    }
+    if (total < cost - cost / 256) {
+        b->log2_escape = escape_slots(num_escapes, b->num_samples, b->precision);
+        return total;
+    }
+    b->num_classes = 1;
+    b->classes[0] = one;
+    return cost;
+}
+
+/* Bits a sample, times 4096, that a sigma for each window would save; rough. */
+static int64_t gain_of_windows(const model *m) {
+    const int n = m->block.num_samples, window = 1 << SPAN_LOG2;
+    if (n < 2 * window) return 0;
+    double energy = 0;
+    int64_t sum_of_logs = 0;
+    for (int begin = 0; begin + window <= n; begin += window) {
+        uint64_t here = 1;
+        for (int i = begin; i < begin + window; i++) {
+            const int64_t residual = (int16_t)(m->y[i] - m->predicted[i]);
+            here += (uint64_t)(residual * residual);
+        }
+        energy += (double)here;
+        const int exponent = 63 - __builtin_clzll(here); /* log2(1 + x) is about x */
+        sum_of_logs += exponent * BIT + (int64_t)((here << (63 - exponent) & INT64_MAX) >> 51);
+    }
+    const int windows = n / window;
+    return (log2_of(energy / windows) - sum_of_logs / windows) / 2;
+}
+
+int64_t fit_residuals(model *m) {
+    block *b = &m->block;
+    residual_bins bins = {0};
+    b->num_classes = 1;
+    b->histogram_size = 0;
+    const int n = b->num_samples, stride = n < 2 * ENOUGH_RESIDUALS ? 1 : n / ENOUGH_RESIDUALS;
+    count_residuals(m, 0, n, stride, &bins);
+    int64_t num_escapes;
+    b->log2_escape = 0;
+    int64_t cost = fit_class(m, &bins, &b->classes[0], &num_escapes);
+    b->log2_escape = escape_slots(num_escapes, (int)bins.total, b->precision);
+    if (b->log2_escape > 0) cost = fit_class(m, &bins, &b->classes[0], &num_escapes);
+    cost = cost / bins.total * n;
+    while (b->log2_lanes > 0 && cost < (int64_t)STATE_SHARE * 32 * BIT << b->log2_lanes)
+        b->log2_lanes--;
+    if (gain_of_windows(m) > BIT / 12) cost = try_classes(m, cost);
+    return cost;
+}
