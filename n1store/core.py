@@ -140,15 +140,22 @@ def n1_encode(
 
 def n1_payload_info(payload: Any) -> PayloadInfo:
     """Return what a payload, any contiguous buffer, says of itself; N1StoreError if it is none."""
-    data = np.frombuffer(payload, np.uint8)
-    return _payload_info(data.ctypes.data, data.size)
-
-
-def _payload_info(address: int, size: int) -> PayloadInfo:
-    info = _Info()
-    _check(_library.n1_payload_info(address, size, info))
-    shape = (info.num_samples, info.num_channels)[: info.ndim]
+    info, shape = _read_info(*_source(payload))
     return PayloadInfo(info.version, _DTYPES[info.dtype], shape)
+
+
+def _source(payload: Any) -> tuple[bytes | int, int]:
+    """Return what ctypes takes for the address of a contiguous buffer, and its size."""
+    if isinstance(payload, bytes):
+        return payload, len(payload)
+    data = np.frombuffer(payload, np.uint8)
+    return data.ctypes.data, data.size
+
+
+def _read_info(source: bytes | int, size: int) -> tuple[_Info, tuple[int, ...]]:
+    info = _Info()
+    _check(_library.n1_payload_info(source, size, info))
+    return info, (info.num_samples, info.num_channels)[: info.ndim]
 
 
 def n1_decode(
@@ -180,27 +187,27 @@ def n1_decode(
     N1StoreError
         If the payload is damaged, of a newer version, or needs another table of widths.
     """
-    data = np.frombuffer(payload, np.uint8)
-    address = data.ctypes.data
-    info = _payload_info(address, data.size)
+    source, size = _source(payload)
+    info, shape = _read_info(source, size)
+    dtype = _DTYPES[info.dtype]
     if out is None:
         # A damaged header can claim far more than its payload could hold.
-        if math.prod(info.shape) > _MAX_SAMPLES_PER_BYTE * data.size:
+        if math.prod(shape) > _MAX_SAMPLES_PER_BYTE * size:
             raise N1StoreError(_message(_CORRUPT))
-        out = np.empty(info.shape, info.dtype)
-    elif (out.dtype, out.shape) != (info.dtype, info.shape) or not out.flags.c_contiguous:
-        raise N1StoreError(f"the payload holds {info.dtype} of shape {info.shape}")
+        out = np.empty(shape, dtype)
+    elif (out.dtype, out.shape) != (dtype, shape) or not out.flags.c_contiguous:
+        raise N1StoreError(f"the payload holds {dtype} of shape {shape}")
     elif not out.flags.writeable:
         raise N1StoreError("the array to decode into is read-only")
-    size = _library.n1_decode(
-        address,
-        data.size,
+    decoded = _library.n1_decode(
+        source,
+        size,
         _checked_widths(widths),
         _PATHS[path],
         out.ctypes.data,
         out.nbytes,
     )
-    _check(size)
+    _check(decoded)
     return out
 
 

@@ -112,11 +112,13 @@ static int64_t fit_class(const model *m, const residual_bins *bins, residual_cla
     const int32_t by_median = log2_median(bins) - unit;
     const int32_t lower = by_energy < by_median ? by_energy : by_median;
     const int32_t upper = by_energy < by_median ? by_median : by_energy;
+    /* The converter's codes differ in width, which only their own histogram knows. */
+    const int32_t kept = m->block.map == MAP_ADC ? 2 * BIT : 3 * BIT / 2; /* log2 of a residual */
     int64_t best = INT64_MAX;
     for (int trial = 0; trial < 2; trial++) {
         residual_class here = {0};
         const int32_t typical = trial ? by_energy : by_median;
-        if (!width && typical > 5 * BIT / 2) here.low_bits = (typical - 3 * BIT / 2) / BIT;
+        if (!width && typical > kept + BIT) here.low_bits = (typical - kept) / BIT;
         if (trial > 0 && (width || here.low_bits == c->low_bits)) break;
         const int from = clamp((upper + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
         const int to = clamp((lower + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
