@@ -21,6 +21,9 @@ from n1store.errors import N1StoreError
 
 Kind = Literal["array-array", "array-bytes", "bytes-bytes"]
 
+Hdf5Filter = tuple[int, tuple[int, ...]]
+"""A filter's number and its cd_values."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -76,6 +79,12 @@ class Entry:
         From the parameters' values to the arguments of the numcodecs codec.
     zarr3 : callable
         From the numcodecs codec's configuration to the metadata of Zarr format 3.
+    hdf5 : callable, optional
+        From the numcodecs codec's configuration and the shape of a chunk, (num_samples,
+        num_channels), to HDF5's filter and its cd_values; None where HDF5 has no such filter.
+    hdf5_home : str
+        ``module:class`` of the numcodecs codec whose bytes the HDF5 filter reads, and which is
+        made from the configuration of the one at `home`; only where these bytes differ.
     package : str
         What those who read such chunks must have installed beside zarr, if anything.
     install : str
@@ -94,6 +103,8 @@ class Entry:
     parameters: tuple[Parameter, ...] = ()
     arguments: Callable[..., dict[str, Any]] = dict
     zarr3: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    hdf5: Callable[[dict[str, Any], tuple[int, int]], Hdf5Filter] | None = None
+    hdf5_home: str = ""
     package: str = ""
     install: str = "install n1store again"
     maps: bool = False
@@ -101,16 +112,41 @@ class Entry:
 
     def build(self, **values: int | str) -> Codec:
         """Return the numcodecs codec for these values of the parameters."""
-        module, _, name = self.home.partition(":")
+        defaults = {parameter.name: parameter.default for parameter in self.parameters}
+        return self._class(self.home)(**self.arguments(**(defaults | values)))
+
+    def for_hdf5(self, codec: Codec) -> Codec:
+        """Return the codec whose bytes the HDF5 filter reads."""
+        if not self.hdf5_home:
+            return codec
+        configuration = codec.get_config()
+        del configuration["id"]
+        return self._class(self.hdf5_home).from_config(configuration)
+
+    def hdf5_filter(self, codec: Codec, chunk_shape: tuple[int, int]) -> Hdf5Filter:
+        """Return the HDF5 filter of this codec, for chunks of (num_samples, num_channels).
+
+        Raises
+        ------
+        N1StoreError
+            If HDF5 has none.
+        """
+        if self.hdf5 is None:
+            with_filters = ", ".join(entry.name for entry in CATALOGUE.values() if entry.hdf5)
+            raise N1StoreError(
+                f"HDF5 has no filter for codec {self.name}; it has one for {with_filters}"
+            )
+        return self.hdf5(codec.get_config(), chunk_shape)
+
+    def _class(self, home: str) -> type[Codec]:
+        module, _, name = home.partition(":")
         try:
-            codec_class = getattr(importlib.import_module(module), name)
+            return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, OSError) as error:
             raise N1StoreError(
                 f"codec {self.name} is not available here ({error}); "
                 f"to install it: {self.install}; or choose another, such as blosc"
             ) from error
-        defaults = {parameter.name: parameter.default for parameter in self.parameters}
-        return codec_class(**self.arguments(**(defaults | values)))
 
     def parse_parameters(self, text: str, read_files: bool = True) -> dict[str, int | str]:
         """Return the values in ``name=value,name=value``; N1StoreError for a wrong one."""
@@ -184,6 +220,35 @@ def _zarr3_blosc(configuration: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _hdf5(number: int, *names: str) -> Callable[..., Hdf5Filter]:
+    """Describe an HDF5 filter whose cd_values are these settings of the codec."""
+
+    def describe(configuration: dict[str, Any], _: tuple[int, int]) -> Hdf5Filter:
+        return number, tuple(configuration[name] for name in names)
+
+    return describe
+
+
+def _hdf5_own(name: str) -> Callable[..., Hdf5Filter]:
+    """Describe one of n1store's filters, by its class for h5py."""
+
+    def describe(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> Hdf5Filter:
+        from n1store.codecs import hdf5
+
+        settings = {key: configuration[key] for key in ("level", "widths") if key in configuration}
+        own = getattr(hdf5, name)(num_channels=chunk_shape[1], **settings)
+        return own.filter_id, own.filter_options
+
+    return describe
+
+
+def _hdf5_blosc(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> Hdf5Filter:
+    # As its plugin sets them: versions of the filter and of the format, and sizes.
+    sizes = (2, 2, 2, 2 * chunk_shape[0] * chunk_shape[1])
+    compressor = ("blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd").index(configuration["cname"])
+    return 32001, (*sizes, configuration["clevel"], configuration["shuffle"], compressor)
+
+
 def _widths_as_text(path: str) -> str:
     from n1store.training import load_widths
 
@@ -198,6 +263,7 @@ _ENTRIES = (
         "array-array",
         "n1store.codecs.adc:ADC",
         zarr3=_zarr3_bare,
+        hdf5=_hdf5(52786),
         package="n1store",
         maps=True,
     ),
@@ -223,6 +289,7 @@ _ENTRIES = (
         zarr3=_zarr3_named,
         package="n1store",
         maps=True,
+        hdf5=_hdf5_own("N1"),
         checks=True,
     ),
     Entry(
@@ -235,8 +302,9 @@ _ENTRIES = (
         # One thread a chunk: chunks are what n1store encodes and decodes in parallel.
         lambda level: {"level": level, "num_encoding_threads": 1, "num_decoding_threads": 1},
         _zarr3_wavpack,
-        "wavpack-numcodecs",
-        "apt-get install wavpack libwavpack-dev && pip install wavpack-numcodecs",
+        _hdf5_own("WavPack"),
+        package="wavpack-numcodecs",
+        install="apt-get install wavpack libwavpack-dev && pip install wavpack-numcodecs",
     ),
     Entry(
         "zstd",
@@ -247,6 +315,7 @@ _ENTRIES = (
         (Parameter("level", 3, 1, 22),),
         lambda level: {"level": level, "checksum": False},
         _zarr3_core("level", "checksum"),
+        _hdf5(32015, "level"),
     ),
     Entry(
         "lz4",
@@ -264,6 +333,8 @@ _ENTRIES = (
         "numcodecs:GZip",
         (Parameter("level", 6, 0, 9),),
         zarr3=_zarr3_core("level"),
+        hdf5=_hdf5(1, "level"),
+        hdf5_home="numcodecs:Zlib",
     ),
     Entry(
         "zlib",
@@ -272,6 +343,7 @@ _ENTRIES = (
         "bytes-bytes",
         "numcodecs:Zlib",
         (Parameter("level", 6, 0, 9),),
+        hdf5=_hdf5(1, "level"),
     ),
     Entry(
         "bz2",
@@ -280,6 +352,7 @@ _ENTRIES = (
         "bytes-bytes",
         "numcodecs:BZ2",
         (Parameter("level", 9, 1, 9),),
+        hdf5=_hdf5(307, "level"),
     ),
     Entry(
         "lzma",
@@ -302,6 +375,16 @@ _ENTRIES = (
         ),
         _blosc_arguments,
         _zarr3_blosc,
+        _hdf5_blosc,
+    ),
+    Entry(
+        "fletcher32",
+        "checksum",
+        "4 bytes after the chunk that make nearly any change an error; HDF5's own",
+        "bytes-bytes",
+        "numcodecs:Fletcher32",
+        hdf5=_hdf5(3),
+        checks=True,
     ),
     Entry(
         "crc32",

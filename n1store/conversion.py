@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import n1store
+import n1store.stores
 from n1store.atomic import replacing
 from n1store.errors import N1StoreError, one_line
 from n1store.parallel import Workers
@@ -24,15 +24,18 @@ from n1store.pipeline import Pipeline
 from n1store.plan import LAYOUTS, ArrayPlan, plan_arrays
 from n1store.sizes import StoreSizes, measure_sizes
 from n1store.sources import SourceFile
-from n1store.stores.files import create_files
-from n1store.stores.zarr import ArrayWriter, ZarrStore, ZarrWriter
-from n1store.stores.zarr_formats import FORMATS, ZarrFormat
+from n1store.stores.zarr import ArrayWriter, ZarrTarget, ZarrWriter
+from n1store.stores.zarr_formats import FORMATS
 from n1store.wav import (
     WavError,
     WavFile,
     find_wavs,
     open_wav,
 )
+
+if TYPE_CHECKING:
+    from n1store.stores.nwb import NwbTarget, NwbWriter, SeriesWriter
+    from n1store.stores.nwb_metadata import NwbMetadata
 
 DEFAULT_CODEC = "n1"
 
@@ -87,37 +90,41 @@ def convert(
     *,
     codec: str = DEFAULT_CODEC,
     adc: bool = True,
-    chunk_seconds: float = 1.0,
+    chunk_seconds: float | None = None,
     layout: str = "recordings",
     zarr_format: int | None = None,
     shard_seconds: float | None = None,
+    nwb: NwbMetadata | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     on_error: str = "stop",
     progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
-    """Convert WAV files to a compressed Zarr store.
+    """Convert WAV files to a compressed Zarr store or NWB file.
 
     Parameters
     ----------
     sources : path-like or iterable of path-like
         WAV files, and folders to search for them.
     destination : path-like
-        Ends in ``.zarr`` (a folder) or ``.zarr.zip`` (a file).
+        Ends in ``.zarr`` (a folder), ``.zarr.zip`` or ``.nwb`` (a file).
     codec : str
         Pipeline, such as ``n1:level=3`` or ``delta+zstd``.
     adc : bool
         Whether to map samples to the converter's codes first. `n1` does that itself.
-    chunk_seconds : float
-        Length of a chunk; in samples, rounded up to a multiple of 8, at least 16.
+    chunk_seconds : float, optional
+        Length of a chunk; in samples, rounded up to a multiple of 8, at least 16. By default 1 s
+        in Zarr, and what takes 10 MB in NWB.
     layout : {'recordings', 'channels', 'spikeinterface'}
         An array for each file; one array whose channels are those of all files; or
-        SpikeInterface's own layout with a segment for each file.
+        SpikeInterface's own layout with a segment for each file (Zarr only).
     zarr_format : {2, 3}, optional
         3 where zarr 3 is installed, else 2. SpikeInterface's layout is always of format 2.
     shard_seconds : float, optional
         Seconds of chunks that one file holds (format 3); 0 gives each chunk its own. By
         default 64 chunks.
+    nwb : NwbMetadata, optional
+        What is known of the session, for an NWB file.
     workers : int, optional
         How many cores encode; by default all.
     overwrite : bool
@@ -141,15 +148,22 @@ def convert(
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     destination = Path(destination)
-    chosen_format = _choose_format(zarr_format, layout, shard_seconds)
-    folder = _is_folder(destination)
-    if layout == "spikeinterface" and not folder:
-        raise N1StoreError(f"{destination}: SpikeInterface reads folders only; leave .zip out")
-    if not 0 < chunk_seconds < math.inf or not 0 <= (shard_seconds or 0) < math.inf:
+    if layout not in LAYOUTS:
+        raise N1StoreError(f"no layout is called {layout!r}; there are {', '.join(LAYOUTS)}")
+    lengths = 1.0 if chunk_seconds is None else chunk_seconds, shard_seconds or 0
+    if not 0 < lengths[0] < math.inf or not 0 <= lengths[1] < math.inf:
         raise N1StoreError("lengths of chunks and shards must be positive")
     if workers is not None and workers < 1:
         raise N1StoreError("at least one worker is needed")
-    pipeline = _make_pipeline(codec, adc, chosen_format)
+    target: ZarrTarget | NwbTarget
+    if destination.suffix == ".nwb":
+        target = _nwb_target(layout, zarr_format, shard_seconds, nwb)
+        shard_seconds = 0
+    else:
+        target = _zarr_target(destination, layout, zarr_format, shard_seconds, nwb)
+        chunk_seconds = 1.0 if chunk_seconds is None else chunk_seconds
+        shard_seconds = 0 if target.format.number == 2 else shard_seconds
+    pipeline = target.prepare(_make_pipeline(codec, adc, target.checksum))
 
     files = find_wavs([Path(source) for source in sources])
     if not files:
@@ -157,17 +171,16 @@ def convert(
     _refuse_to_replace_sources(files, destination)
     skipped: list[str] = []
     wavs = list(_open_wavs(files, on_error, skipped))
-    plans = plan_arrays(wavs, layout, chosen_format.number, chunk_seconds, shard_seconds)
+    plans = plan_arrays(wavs, layout, target.group, chunk_seconds, shard_seconds)
 
     with (
-        replacing(destination, overwrite=overwrite, folder=folder) as temporary,
-        create_files(temporary, folder=folder) as store_files,
+        replacing(destination, overwrite=overwrite, folder=target.is_folder) as temporary,
+        target.create(temporary) as store,
         Workers(workers) as encoders,
     ):
-        store = ZarrWriter(store_files, chosen_format)
         written = _write_arrays(store, plans, pipeline, encoders, on_error, skipped, progress)
-        _write_groups(store, layout, written, pipeline.spec)
-    with ZarrStore(destination) as result:
+        store.finish(layout, {plan.name: plan.path for plan in written}, pipeline.spec)
+    with n1store.stores.open(destination) as result:
         return Conversion(
             destination, measure_sizes(result), time.perf_counter() - started, skipped
         )
@@ -183,10 +196,32 @@ class _Step:
     error: WavError | None = None
 
 
-def _choose_format(zarr_format: int | None, layout: str, shard_seconds: float | None) -> ZarrFormat:
-    if layout not in LAYOUTS:
-        raise N1StoreError(f"no layout is called {layout!r}; there are {', '.join(LAYOUTS)}")
+def _nwb_target(
+    layout: str, zarr_format: int | None, shard_seconds: float | None, nwb: NwbMetadata | None
+) -> NwbTarget:
+    from n1store.stores.nwb import NwbTarget
+    from n1store.stores.nwb_metadata import NwbMetadata
+
     if layout == "spikeinterface":
+        raise N1StoreError("SpikeInterface's layout is one of Zarr; an .nwb file has another")
+    if zarr_format is not None or shard_seconds is not None:
+        raise N1StoreError("an .nwb file has neither a Zarr format nor shards")
+    return NwbTarget(nwb or NwbMetadata())
+
+
+def _zarr_target(
+    destination: Path,
+    layout: str,
+    zarr_format: int | None,
+    shard_seconds: float | None,
+    nwb: NwbMetadata | None,
+) -> ZarrTarget:
+    if nwb is not None:
+        raise N1StoreError(f"{destination}: what NWB says of a session needs an .nwb file")
+    is_folder = _is_folder(destination)
+    if layout == "spikeinterface":
+        if not is_folder:
+            raise N1StoreError(f"{destination}: SpikeInterface reads folders only; leave .zip out")
         if zarr_format == 3:
             raise N1StoreError("SpikeInterface's layout is of Zarr format 2; leave format 3 out")
         zarr_format = 2
@@ -198,7 +233,7 @@ def _choose_format(zarr_format: int | None, layout: str, shard_seconds: float | 
         raise N1StoreError(f"there is no Zarr format {zarr_format}; there are 2 and 3")
     if shard_seconds and zarr_format == 2:
         raise N1StoreError("shards need Zarr format 3")
-    return FORMATS[zarr_format]
+    return ZarrTarget(FORMATS[zarr_format], is_folder)
 
 
 def _is_folder(destination: Path) -> bool:
@@ -206,20 +241,17 @@ def _is_folder(destination: Path) -> bool:
         return True
     if re.fullmatch(r".+\.zarr\.zip", destination.name):
         return False
-    raise N1StoreError(f"{destination}: the store's name must end in .zarr or .zarr.zip")
+    raise N1StoreError(f"{destination}: the store's name must end in .zarr, .zarr.zip or .nwb")
 
 
-def _make_pipeline(codec: str, adc: bool, zarr_format: ZarrFormat) -> Pipeline:
+def _make_pipeline(codec: str, adc: bool, checksum: str) -> Pipeline:
     pipeline = Pipeline.parse(codec)
     spec = pipeline.spec
     if adc and not any(entry.maps for entry, _ in pipeline.stages):
         spec = f"adc+{spec}"
     if not pipeline.stages[-1][0].checks:
-        spec = f"{spec}+{zarr_format.checksum}"
-    pipeline = Pipeline.parse(spec)
-    if zarr_format.number == 3:
-        pipeline.zarr3()  # raises if it cannot be described
-    return pipeline
+        spec = f"{spec}+{checksum}"
+    return Pipeline.parse(spec)
 
 
 def _refuse_to_replace_sources(files: list[tuple[Path, str]], destination: Path) -> None:
@@ -251,7 +283,7 @@ def _open_wavs(
 
 
 def _write_arrays(
-    store: ZarrWriter,
+    store: ZarrWriter | NwbWriter,
     plans: list[ArrayPlan],
     pipeline: Pipeline,
     workers: Workers,
@@ -261,7 +293,7 @@ def _write_arrays(
 ) -> list[ArrayPlan]:
     """Write the arrays one after the other; return those that were not skipped."""
     written: list[ArrayPlan] = []
-    array: ArrayWriter | None = None
+    array: ArrayWriter | SeriesWriter | None = None
     crcs: list[int] = []
     done, total = 0, sum(plan.raw_bytes for plan in plans)
     for step, chunks in _encoded(plans, pipeline, workers):
@@ -382,32 +414,3 @@ def _attributes(plan: ArrayPlan, checksums: dict[str, Any], crcs: list[int]) -> 
             for wav, label, sha256 in files
         ],
     }
-
-
-def _write_groups(store: ZarrWriter, layout: str, plans: list[ArrayPlan], codec: str) -> None:
-    root: dict[str, Any] = {
-        "n1store": {
-            "version": n1store.__version__,
-            "layout": layout,
-            "codec": codec,
-            "recordings": {plan.name: plan.path for plan in plans},
-        }
-    }
-    if layout == "spikeinterface":
-        # As SpikeInterface's ZarrRecordingExtractor reads it; it finds a class by these words.
-        root |= {
-            "zarr_class_info": {
-                "class": "spikeinterface.core.zarrextractors.ZarrRecordingExtractor",
-                "module": "spikeinterface",
-                "version": "0.105",
-            },
-            "sampling_frequency": float(plans[0].sampling_frequency),
-            "num_segments": len(plans),
-            "annotations": {},
-            "provenance": None,
-        }
-        store.write_small_array("channel_ids", np.array(plans[0].channel_ids))
-        store.write_group("properties", {})
-    else:
-        store.write_group("recordings", {})
-    store.finish(root)

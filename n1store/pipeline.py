@@ -10,7 +10,7 @@ import numpy as np
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes, ensure_ndarray
 
-from n1store.catalogue import Entry, find
+from n1store.catalogue import Entry, Hdf5Filter, find
 from n1store.errors import N1StoreError
 
 
@@ -90,6 +90,21 @@ class Pipeline:
     def zarr2(self) -> list[dict[str, Any]]:
         """Return the filters of a Zarr format 2 array of these chunks; no compressor."""
         return [codec.get_config() for _, codec in self.stages]
+
+    def for_hdf5(self) -> Pipeline:
+        """Return the pipeline whose bytes HDF5's filters read."""
+        stages = ((entry, entry.for_hdf5(codec)) for entry, codec in self.stages)
+        return Pipeline(self.spec, tuple(stages))
+
+    def hdf5(self, chunk_shape: tuple[int, int]) -> list[Hdf5Filter]:
+        """Return the filters of an HDF5 dataset of these chunks.
+
+        Raises
+        ------
+        N1StoreError
+            If HDF5 has not one for each codec.
+        """
+        return [entry.hdf5_filter(codec, chunk_shape) for entry, codec in self.stages]
 
     def zarr3(self) -> list[dict[str, Any]]:
         """Return the codecs of a Zarr format 3 array of these chunks.

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from n1store.stores.grid import Grid
+from n1store.stores.grid import DTYPE, Grid
 from n1store.wav import WavError, WavFile, default_channel_ids
 
 LAYOUTS = ("recordings", "channels", "spikeinterface")
 
 _MAX_CHUNK_CHANNELS = 64
+_CHUNK_BYTES = 10e6
 _CHUNKS_PER_SHARD = 64  # in time; a file for each chunk costs more than encoding it
 
 
@@ -41,8 +42,8 @@ class ArrayPlan:
 def plan_arrays(
     wavs: list[tuple[WavFile, str]],
     layout: str,
-    zarr_format: int,
-    chunk_seconds: float,
+    group: str,
+    chunk_seconds: float | None,
     shard_seconds: float | None,
 ) -> list[ArrayPlan]:
     """Decide which arrays to write, in which order, of which files.
@@ -52,9 +53,12 @@ def plan_arrays(
     wavs : list of (WavFile, str)
         Files, at least one, and the relative paths that tell them from each other.
     layout : {'recordings', 'channels', 'spikeinterface'}
-    zarr_format : {2, 3}
-    chunk_seconds, shard_seconds : float
-        As in `convert`.
+    group : str
+        What the arrays are in, but for SpikeInterface's.
+    chunk_seconds : float, optional
+        Length of a chunk; by default what takes 10 MB, as in NWB files.
+    shard_seconds : float, optional
+        How much one file holds; 0 if each chunk has its own, None for 64 chunks.
 
     Raises
     ------
@@ -72,7 +76,7 @@ def plan_arrays(
             tuple(wavs[member][0] for member in members),
             tuple(wavs[member][1] for member in members),
             tuple(channel_ids),
-            _grid(shape, first.sampling_frequency, zarr_format, chunk_seconds, shard_seconds),
+            _grid(shape, first.sampling_frequency, chunk_seconds, shard_seconds),
         )
 
     if layout == "channels":
@@ -83,13 +87,13 @@ def plan_arrays(
             for name, (wav, _) in zip(names, wavs, strict=True)
             for channel in range(wav.num_channels)
         ]
-        return [plan("traces", "recordings/traces", range(len(wavs)), channel_ids)]
+        return [plan("traces", f"{group}/traces", range(len(wavs)), channel_ids)]
     if layout == "spikeinterface":
         _require_alike(wavs, "num_channels", "channels")
         _require_alike(wavs, "sampling_frequency", "Hz")
         paths = [f"traces_seg{segment}" for segment in range(len(wavs))]
     else:
-        paths = [f"recordings/{name}" for name in names]
+        paths = [f"{group}/{name}" for name in names]
     return [
         plan(name, path, [member], default_channel_ids(wavs[member][0].num_channels))
         for member, (name, path) in enumerate(zip(names, paths, strict=True))
@@ -114,8 +118,8 @@ def _names(labels: list[str]) -> list[str]:
     names: dict[str, None] = {}
     for path in paths:
         name = path.name if counts[path.name] == 1 else "_".join(path.parts)
-        # What Zarr does not allow as the name of a node, and what is no text.
-        name = re.sub(r"[/\\\x00-\x1f\x7f\ud800-\udfff]", "_", name)
+        # What Zarr or NWB does not allow in a name, and what is no text.
+        name = re.sub(r"[/:\\\x00-\x1f\x7f\ud800-\udfff]", "_", name)
         name = name.replace("zarr.json", "zarr_json")
         name = unique = re.sub(r"^(\.|__)+", "", name) or "recording"
         number = 2
@@ -129,22 +133,23 @@ def _names(labels: list[str]) -> list[str]:
 def _grid(
     shape: tuple[int, int],
     sampling_frequency: int,
-    zarr_format: int,
-    chunk_seconds: float,
+    chunk_seconds: float | None,
     shard_seconds: float | None,
 ) -> Grid:
     num_samples, num_channels = shape
+    groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
+    chunk_channels = -(-num_channels // groups)
+    wanted = _CHUNK_BYTES / (DTYPE.itemsize * chunk_channels)
+    if chunk_seconds is not None:
+        wanted = chunk_seconds * sampling_frequency
     # Blosc shuffles bits in groups of eight samples, and else silently leaves them as they are;
     # WavPack takes no fewer than 16.
     # Rounded up, so that whole seconds of a recording leave no chunk of a few samples.
-    wanted, whole = chunk_seconds * sampling_frequency / 8, -(-num_samples // 8)
-    chunk_samples = 8 * max(2, math.ceil(min(wanted, whole) - 1e-6))
-    groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
+    chunk_samples = 8 * max(2, math.ceil(min(wanted / 8, -(-num_samples // 8)) - 1e-6))
     chunks_in_time = -(-num_samples // chunk_samples)
     per_shard = _CHUNKS_PER_SHARD
     if shard_seconds is not None:
-        wanted = shard_seconds * sampling_frequency / chunk_samples
-        per_shard = round(min(wanted, chunks_in_time))
+        per_shard = round(min(shard_seconds * sampling_frequency / chunk_samples, chunks_in_time))
     per_shard = max(1, min(per_shard, chunks_in_time))
-    sharded = zarr_format == 3 and shard_seconds != 0 and chunks_in_time * groups > 1
-    return Grid(shape, (chunk_samples, -(-num_channels // groups)), per_shard if sharded else 0)
+    sharded = shard_seconds != 0 and chunks_in_time * groups > 1
+    return Grid(shape, (chunk_samples, chunk_channels), per_shard if sharded else 0)

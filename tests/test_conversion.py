@@ -335,7 +335,7 @@ def test_wrong_arguments(recordings, tmp_path, options, problem):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["out", "out.zip", ".zarr", "out.nwb", "out.zarr.gz"])
+@pytest.mark.parametrize("name", ["out", "out.zip", ".zarr", "out.h5", "out.zarr.gz"])
 def test_destination_must_be_named_as_a_store(recordings, tmp_path, name):
     with pytest.raises(N1StoreError, match=r"\.zarr"):
         n1store.convert(recordings, tmp_path / name, codec="zstd")

@@ -12,22 +12,48 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 from numcodecs.abc import Codec
 
+import n1store
 from n1store.errors import N1StoreError, one_line
 from n1store.pipeline import Pipeline
 from n1store.recording import Recording
-from n1store.stores.files import Files, open_files
+from n1store.stores.files import Files, create_files, open_files
 from n1store.stores.grid import Grid
 from n1store.stores.traces import ChunkedTraces
 from n1store.stores.zarr_formats import FORMATS, Format2, ZarrFormat
 
 _NO_CHUNK = 2**64 - 1  # in the index of a shard
+
+
+@dataclass(frozen=True)
+class ZarrTarget:
+    """A Zarr store to be written."""
+
+    format: ZarrFormat
+    is_folder: bool
+    group = "recordings"
+
+    @property
+    def checksum(self) -> str:
+        """The stage that every pipeline ends with which has no checksum of its own."""
+        return self.format.checksum
+
+    def prepare(self, pipeline: Pipeline) -> Pipeline:
+        """Return the pipeline that gives the bytes to store; N1StoreError if there is none."""
+        if self.format.number == 3:
+            pipeline.zarr3()  # raises if it cannot be described
+        return pipeline
+
+    def create(self, path: Path) -> ZarrWriter:
+        """Begin to write the store."""
+        return ZarrWriter(create_files(path, folder=self.is_folder), self.format)
 
 
 class ZarrWriter:
@@ -43,34 +69,74 @@ class ZarrWriter:
         self._files = files
         self._format = zarr_format
         self._metadata: dict[str, Any] = {}
+        self._arrays: list[dict[str, Any]] = []
 
     def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> ArrayWriter:
         """Begin an array."""
         return ArrayWriter(self, self._files, self._format, path, grid, pipeline)
 
-    def write_small_array(self, path: str, values: np.ndarray) -> None:
+    def finish_array(self, path: str, grid: Grid, pipeline: Pipeline, attributes: Any) -> None:
+        """Make the chunks at a path an array."""
+        self._write_node(path, self._format.array(grid, pipeline, attributes))
+        self._arrays.append(attributes)
+
+    def _write_small_array(self, path: str, values: np.ndarray) -> None:
         """Write a one-dimensional array as a single chunk without codecs, in format 2."""
         self._files.write(f"{path}/0", values.tobytes())
         metadata = Format2().array_metadata(values.shape, values.shape, values.dtype, None)
-        self.write_node(path, {".zarray": metadata})
+        self._write_node(path, {".zarray": metadata})
 
-    def write_group(self, path: str, attributes: dict[str, Any]) -> None:
+    def _write_group(self, path: str, attributes: dict[str, Any]) -> None:
         """Write the metadata of a group; the path of the root is empty."""
-        self.write_node(path, self._format.group(attributes))
+        self._write_node(path, self._format.group(attributes))
 
-    def write_node(self, path: str, files: dict[str, dict[str, Any]]) -> None:
+    def _write_node(self, path: str, files: dict[str, dict[str, Any]]) -> None:
         """Write the metadata files of a group or array."""
         for name, content in files.items():
             key = f"{path}/{name}" if path else name
             self._files.write(key, _to_json(content))
             self._metadata[key] = content
 
-    def finish(self, attributes: dict[str, Any]) -> None:
-        """Write the root group and, in format 2, the metadata of all nodes in one file."""
-        self.write_group("", attributes)
+    def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
+        """Write the groups, given the paths of recordings by their names.
+
+        In format 2 the metadata of all nodes are written once more, in one file.
+        """
+        root: dict[str, Any] = {
+            "n1store": {
+                "version": n1store.__version__,
+                "layout": layout,
+                "codec": codec,
+                "recordings": recordings,
+            }
+        }
+        if layout == "spikeinterface":
+            # As SpikeInterface's ZarrRecordingExtractor reads it; it finds a class by these words.
+            root |= {
+                "zarr_class_info": {
+                    "class": "spikeinterface.core.zarrextractors.ZarrRecordingExtractor",
+                    "module": "spikeinterface",
+                    "version": "0.105",
+                },
+                "sampling_frequency": self._arrays[0]["sampling_frequency"],
+                "num_segments": len(recordings),
+                "annotations": {},
+                "provenance": None,
+            }
+            self._write_small_array("channel_ids", np.array(self._arrays[0]["channel_ids"]))
+            self._write_group("properties", {})
+        else:
+            self._write_group("recordings", {})
+        self._write_group("", root)
         if self._format.number == 2:
             metadata = {"zarr_consolidated_format": 1, "metadata": self._metadata}
             self._files.write(".zmetadata", _to_json(metadata))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._files.__exit__(*error)
 
 
 class ArrayWriter:
@@ -114,8 +180,7 @@ class ArrayWriter:
         """Make the chunks an array."""
         if next(self._indices, None) is not None:
             raise RuntimeError(f"chunks of {self._path} are missing")
-        files = self._format.array(self._grid, self._pipeline, attributes)
-        self._store.write_node(self._path, files)
+        self._store.finish_array(self._path, self._grid, self._pipeline, attributes)
 
     def discard(self) -> None:
         """Give the array up."""
