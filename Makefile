@@ -10,8 +10,8 @@
 PYTHON ?= python3
 RECORDINGS := ../shared/n1-data
 ARRAYS := ../shared/ephys
-SOURCES := $(shell find filters -name '*.[ch]')
-WAVPACK := wavpack libwavpack-dev python3-dev
+SOURCES := $(shell find filters -name '*.[ch]' -o -name '*n1store_hdf5.p*')
+PACKAGES := wavpack libwavpack-dev python3-dev libflac-dev hdf5-tools
 
 CLANG ?= clang
 FUZZ_TARGETS := decode samples signals
@@ -25,6 +25,7 @@ setup: .venv/ready
 
 .venv/ready: pyproject.toml CMakeLists.txt $(SOURCES)
 	@$(call new_environment,.venv)
+	@$(install_packages)
 	.venv/bin/pip install --quiet --editable '.[test]'
 	@$(call install_wavpack,.venv,--editable)
 	@touch $@
@@ -41,6 +42,7 @@ test-compat: setup .venv-compat/ready
 
 .venv-compat/ready: pyproject.toml CMakeLists.txt $(SOURCES) $(shell find n1store -name '*.py')
 	@$(call new_environment,.venv-compat)
+	@$(install_packages)
 	.venv-compat/bin/pip install --quiet '.[test]' 'zarr<3' 'spikeinterface>=0.105'
 	@$(call install_wavpack,.venv-compat,)
 	@touch $@
@@ -50,7 +52,7 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	$(CC) -std=c11 -fsyntax-only -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror \
-		$(filter %.c,$(SOURCES))
+		$(filter-out $(LEFT_OUT),$(filter %.c,$(SOURCES)))
 
 bench: setup
 	.venv/bin/python benchmarks/conversion.py $(RECORDINGS)
@@ -97,15 +99,28 @@ define new_environment
 	[ -x $(1)/bin/pip ] || $(PYTHON) -m venv $(1)
 endef
 
-# wavpack-numcodecs builds from source on most machines and then wants WavPack itself.
-define install_wavpack
-	if ! { command -v wavpack && ls /usr/include/wavpack/wavpack.h; } >/dev/null 2>&1 && \
-			command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+# What the HDF5 plugins wavpack and flac are built with, what wavpack-numcodecs wants, which builds
+# from source on most machines, and what the tests read HDF5 files with.
+define install_packages
+	has_all() { command -v wavpack && command -v h5dump && \
+		$(call has_header,wavpack/wavpack.h) && $(call has_header,FLAC/stream_encoder.h); }; \
+	if ! has_all >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 		export DEBIAN_FRONTEND=noninteractive; \
-		{ apt-get update -qq && apt-get install -qq -y $(WAVPACK); } >/dev/null 2>&1; \
+		{ apt-get update -qq && apt-get install -qq -y $(PACKAGES); } >/dev/null 2>&1; \
 	fi; \
+	has_all >/dev/null || \
+		echo "setup: for WavPack and FLAC: apt-get install $(PACKAGES), then make clean setup"
+endef
+
+has_header = $(CC) -E -include $(1) -x c /dev/null >/dev/null 2>&1
+
+# HDF5 plugins that the build leaves out.
+LEFT_OUT = $(shell $(call has_header,wavpack/wavpack.h) || echo filters/hdf5/wavpack.c) \
+	$(shell $(call has_header,FLAC/stream_encoder.h) || echo filters/hdf5/flac.c)
+
+define install_wavpack
 	$(1)/bin/pip install --quiet $(2) '.[wavpack]' 2>/dev/null || \
-		echo "setup: all but WavPack is ready; for WavPack: apt-get install $(WAVPACK), then make clean setup"
+		echo "setup: all but WavPack is ready"
 endef
 
 define install_clang

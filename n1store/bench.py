@@ -37,8 +37,8 @@ class Speed:
 
     Attributes
     ----------
-    reader : {'n1store', 'zarr'}
-        What was read with: ``n1store.open`` or zarr alone.
+    reader : {'n1store', 'zarr', 'h5py'}
+        What was read with: ``n1store.open``, or the library of such stores alone.
     seconds : float or None
         Length of the windows; recordings that are shorter were read whole. None: everything.
     xrt, mb_per_s : ndarray of float64, shape (num_windows,)
@@ -121,7 +121,7 @@ def benchmark(
         own = [store[name] for name in store]
         readers = {
             "n1store": own,
-            "zarr": [replace(each, traces=store.zarr_array(each.name)) for each in own],
+            store.library: [replace(each, traces=store.library_array(each.name)) for each in own],
         }
         if not sizes.raw_bytes:
             raise N1StoreError(f"{path}: holds no samples to read")

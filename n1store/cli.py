@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import re
 import signal
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from n1store.evaluation import Evaluation
     from n1store.n1file import N1Info
     from n1store.sizes import StoreSizes
+    from n1store.stores.nwb_metadata import NwbMetadata
 
 # Exit codes, beside 0 for success and click's 2 for wrong options.
 FAILED = 1
@@ -96,6 +98,54 @@ def main() -> None:
     cli()
 
 
+_SUBJECT_FIELDS = ("subject_id", "species", "sex", "age", "description")
+_NWB_FIELDS = (
+    *("session_start_time", "identifier", "session_description"),
+    *(f"subject_{name.removeprefix('subject_')}" for name in _SUBJECT_FIELDS),
+    *("gain_to_uv", "offset_to_uv", "metadata"),
+)
+
+
+def _nwb_options(command: Callable) -> Callable:
+    """Add the options that say what an NWB file tells of a session."""
+    helps = {
+        "session_start_time": "when the session began, such as 2024-05-17T14:03:00+02:00.",
+        "identifier": "by default one that follows from the files' content.",
+        "gain_to_uv": "microvolts of a step of the samples.",
+        "offset_to_uv": "microvolts of a sample of 0.",
+        "metadata": "all this and more in YAML, laid out as neuroconv's metadata.",
+    }
+    for name in reversed(_NWB_FIELDS):
+        kind = float if name.endswith("_uv") else _PATH if name == "metadata" else str
+        option = f"--{name.replace('_', '-')}"
+        metavar = "FILE" if name == "metadata" else None
+        words = helps.get(name, f"the {name.replace('_', ' ')}.")
+        command = click.option(option, type=kind, metavar=metavar, help=f"NWB: {words}")(command)
+    return command
+
+
+def _nwb_metadata(given: dict[str, Any]) -> NwbMetadata | None:
+    if all(value is None for value in given.values()):
+        return None
+    from n1store.errors import N1StoreError
+    from n1store.stores.nwb_metadata import NwbMetadata, load_metadata, parse_time
+
+    path, start = given.pop("metadata"), given.pop("session_start_time")
+    try:
+        start = None if start is None else parse_time(start)
+    except ValueError as error:
+        raise N1StoreError(f"--session-start-time {error}") from None
+    subject = {
+        name: given.pop(f"subject_{name.removeprefix('subject_')}") for name in _SUBJECT_FIELDS
+    }
+    return NwbMetadata(
+        session_start_time=start,
+        subject={name: value for name, value in subject.items() if value is not None},
+        more={} if path is None else load_metadata(path),
+        **given,
+    )
+
+
 @cli.command()
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=_PATH)
 @click.argument("destination", metavar="DST", type=_PATH)
@@ -110,7 +160,9 @@ def main() -> None:
     is_flag=True,
     help="Do not map samples to the converter's codes first; n1 does so itself.",
 )
-@click.option("--chunk-seconds", type=float, default=1.0, show_default=True)
+@click.option(
+    "--chunk-seconds", type=float, help="Length of a chunk.  [default: 1 in Zarr, 10 MB in NWB]"
+)
 @click.option(
     "--layout",
     type=click.Choice(["recordings", "channels", "spikeinterface"]),
@@ -124,6 +176,7 @@ def main() -> None:
     type=float,
     help="Seconds of chunks to put into one file; 0 for none.  [default: 64 chunks]",
 )
+@_nwb_options
 @_workers_option
 @_overwrite_option
 @click.option(
@@ -142,13 +195,14 @@ def convert(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Convert WAV files and folders of them to a compressed Zarr store.
+    """Convert WAV files and folders of them to a compressed Zarr store or NWB file.
 
-    DST ends in .zarr for a folder or .zarr.zip for a single file, and appears only when it
-    is complete.
+    DST ends in .zarr for a folder, .zarr.zip or .nwb for a single file, and appears only when
+    it is complete. What an NWB file says of the session is unknown but for what is given here.
     """
     from n1store.conversion import convert
 
+    options["nwb"] = _nwb_metadata({name: options.pop(name) for name in _NWB_FIELDS})
     with _progress("converting", as_json) as progress:
         result = convert(
             sources,
@@ -167,7 +221,7 @@ def convert(
             f"{result.xrt:.0f} xRT"
         )
         _print_worst(result.sizes)
-        _print_requirements(result.sizes.attributes["codec"])
+        _print_requirements(result.sizes.attributes["codec"], destination)
     for line in result.skipped:
         click.echo(f"skipped: {line}", err=True)
     if result.skipped:
@@ -460,6 +514,65 @@ def synth(folder: Path, **options: Any) -> None:
     click.echo(f"{folder}: {len(files)} WAV files")
 
 
+@cli.command("plugin-path")
+@_json_option
+def plugin_path(as_json: bool) -> None:
+    """Print the folders for HDF5_PLUGIN_PATH, for programs that are not Python.
+
+    export HDF5_PLUGIN_PATH="$(n1store plugin-path)" adds n1store's to those that are set.
+    """
+    from n1store.plugin_path import plugin_path
+
+    path = plugin_path()
+    if as_json:
+        _print_json({"HDF5_PLUGIN_PATH": path.split(os.pathsep)})
+    else:
+        click.echo(path)
+
+
+@cli.command()
+def env() -> None:
+    """Print what h5dump, h5repack, MATLAB and Julia need; for a shell: eval "$(n1store env)"."""
+    from n1store.plugin_path import shell_lines
+
+    click.echo(shell_lines())
+
+
+@cli.command()
+@click.argument("source", metavar="IN.nwb", type=_PATH)
+@click.argument("destination", metavar="REFS.json", type=_PATH)
+@click.option(
+    "--url",
+    help="Where readers find IN.nwb: a path, https://…, s3://…  [default: its absolute path]",
+)
+@_overwrite_option
+@_json_option
+def reference(source: Path, destination: Path, as_json: bool, **options: Any) -> None:
+    """Write a reference file, with which zarr reads the datasets of an NWB or HDF5 file in place.
+
+    The chunks stay where they are. zarr.open_group("reference::REFS.json", mode="r") opens it,
+    with fsspec installed, and for addresses on the web aiohttp.
+    """
+    from n1store.reference import write_reference
+
+    result = write_reference(source, destination, **options)
+    if as_json:
+        _print_json(result.to_dict())
+        return
+    click.echo(
+        f"{destination}: {result.arrays} arrays, {result.chunks} chunks in {result.url}, "
+        f"{result.inlined} small ones here"
+    )
+    for line in result.left_out:
+        click.echo(f"left out: {line}", err=True)
+    for count, what in (
+        (result.attributes_left_out, "attributes that JSON cannot hold"),
+        (result.links_left_out, "links to other objects"),
+    ):
+        if count:
+            click.echo(f"left out: {count} {what}", err=True)
+
+
 @contextmanager
 def _progress(
     what: str, quiet: bool, unit: str = "bytes"
@@ -514,13 +627,18 @@ def _print_worst(sizes: StoreSizes) -> None:
         click.echo(f"  {label:<18}{chunk.ratio:.3f}  {chunk.recording} chunk {index}")
 
 
-def _print_requirements(codec: str) -> None:
+def _print_requirements(codec: str, store: Path) -> None:
     from n1store.pipeline import Pipeline
 
     pipeline = Pipeline.parse(codec)
     if "adc" in pipeline.names:
         click.echo("  adc               on: samples are stored as the converter's 10-bit codes")
-    packages = ["zarr", *(entry.package for entry, _ in pipeline.stages if entry.package)]
+    if store.suffix == ".nwb":
+        filters = [number for number, _ in pipeline.hdf5((1, 1))]
+        packages = ["h5py or pynwb", *(["n1store"] if max(filters) >= 52785 else [])]
+        packages += ["hdf5plugin"] if any(255 < number < 52785 for number in filters) else []
+    else:
+        packages = ["zarr", *(entry.package for entry, _ in pipeline.stages if entry.package)]
     click.echo(f"  readers need      {', '.join(dict.fromkeys(packages))}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from n1store.stores.zarr import ZarrStore
+from n1store.stores.store import Store
 
 _PERCENTILES = {"min": 0, "p5": 5, "median": 50, "p95": 95, "max": 100}
 
@@ -98,7 +98,7 @@ class StoreSizes:
         }
 
 
-def measure_sizes(store: ZarrStore) -> StoreSizes:
+def measure_sizes(store: Store) -> StoreSizes:
     """Measure a store without decoding anything."""
     recordings, chunks = {}, []
     for name in store:

@@ -19,7 +19,7 @@ from n1store.parallel import Workers
 from n1store.recording import Recording
 from n1store.sources import SourceFile
 from n1store.stores.grid import DTYPE, Grid
-from n1store.stores.zarr import StoredArray, ZarrStore
+from n1store.stores.store import Store, StoredArray
 from n1store.wav import WavError, WavFile, find_wavs, open_wav
 
 
@@ -240,7 +240,7 @@ class _Comparison:
             )
 
 
-def _match_wavs(store: ZarrStore, folders: list[Path], result: Verification) -> dict[str, WavFile]:
+def _match_wavs(store: Store, folders: list[Path], result: Verification) -> dict[str, WavFile]:
     """Find the WAV file of each stored source."""
     if not folders:
         return {}

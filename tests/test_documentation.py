@@ -12,7 +12,8 @@ from conftest import HAS_WAVPACK, REAL_RECORDINGS, ROOT, ZARR_VERSION
 import n1store
 
 README = (ROOT / "README.md").read_text()
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - set((ROOT / "examples").glob("nwb_*.py")))
+NWB_READERS = ["nwb_with_pynwb", "nwb_with_h5py", "nwb_over_http"]
 
 
 def blocks(language):
@@ -61,6 +62,28 @@ def test_examples(example, recordings, tmp_path):
     )
     for path in recordings.iterdir():
         assert path.stem in result.stdout
+
+
+def run_example(name, *arguments):
+    command = [sys.executable, ROOT / f"examples/{name}.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("example", NWB_READERS)
+def test_examples_that_read_nwb(example, recordings, tmp_path):
+    n1store.convert(recordings, tmp_path / "out.nwb")
+    output = run_example(example, tmp_path / "out.nwb")
+    for path in recordings.iterdir():
+        assert path.stem in output
+
+
+@pytest.mark.parametrize("example", ["nwb_custom_filter", "nwb_with_neuroconv"])
+def test_examples_that_write_nwb(example, tmp_path):
+    if "neuroconv" in example:
+        pytest.importorskip("neuroconv")
+    assert "identical" in run_example(example, tmp_path / "out.nwb")
+    for reader in NWB_READERS:
+        assert "traces: " in run_example(reader, tmp_path / "out.nwb")
 
 
 def test_demo(recordings, environment, tmp_path):

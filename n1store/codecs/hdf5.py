@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 import n1store
-from n1store.codecs import n1
+from n1store.codecs import flac, n1
 from n1store.errors import N1StoreError
 
 
@@ -24,7 +24,7 @@ def _plugin_folder() -> Path:
     # An editable install keeps the libraries and the sources in two folders of one package.
     for folder in n1store.__path__:
         plugins = Path(folder) / "hdf5"
-        if any(plugins.glob("libn1store_h5_*.so")):
+        if any(plugins.glob(_LIBRARY.format("*"))):
             return plugins
     raise ImportError(
         "n1store's HDF5 plugins are not beside the package: "
@@ -32,13 +32,72 @@ def _plugin_folder() -> Path:
     )
 
 
+_LIBRARY = "libn1store_h5_{}.so"
+
 PLUGIN_FOLDER = _plugin_folder()
 """The folder of the plugins, which hold one filter each."""
 
 h5py.h5pl.prepend(os.fsencode(PLUGIN_FOLDER))
 
 
-class N1(h5py.filters.FilterRefBase):
+def plugins() -> dict[str, Path]:
+    """Return the libraries of the plugins that are here, by codec.
+
+    Those of wavpack and flac are left out where n1store was built without libwavpack or libFLAC.
+    """
+    prefix, suffix = _LIBRARY.split("{}")
+    paths = sorted(PLUGIN_FOLDER.glob(_LIBRARY.format("*")))
+    return {path.name.removeprefix(prefix).removesuffix(suffix): path for path in paths}
+
+
+class _Filter(h5py.filters.FilterRefBase):
+    """A filter that keeps the arguments that it was made from."""
+
+    name: str
+    package = ""
+
+    def __init__(self, *cd_values: int, **config: Any):
+        if not h5py.h5z.filter_avail(self.filter_id):
+            needs = f": apt-get install {self.package}, then" if self.package else ""
+            raise N1StoreError(
+                f"HDF5 finds no plugin for {self.name}{needs or ';'} install n1store again"
+            )
+        self.filter_options = cd_values
+        self._config = config
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make it again."""
+        return dict(self._config)
+
+    def __repr__(self) -> str:
+        arguments = (f"{name}={value!r}" for name, value in self._config.items())
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+class _ChunkFilter(_Filter):
+    """A filter that must know what is in a chunk, with cd_values as filters/FORMAT.md has them."""
+
+    dtypes: tuple[str, ...] = ("<i2", "<u2", "i1", "u1")
+
+    def __init__(self, level: int, num_channels: int | None, dtype: Any, *more: int, **config: Any):
+        dtype = np.dtype(dtype)
+        if dtype not in map(np.dtype, self.dtypes):
+            raise N1StoreError(
+                f"{self.name} takes {', '.join(np.dtype(name).name for name in self.dtypes)}, "
+                f"little-endian, not {dtype}"
+            )
+        if num_channels is not None and not 0 < num_channels < 2**31:
+            raise N1StoreError(f"a chunk has at least one channel, not {num_channels}")
+        super().__init__(
+            *(level, _DTYPES.index(dtype), num_channels or 0, *more),
+            **({"num_channels": num_channels, "dtype": dtype.name, "level": level} | config),
+        )
+
+
+_DTYPES = [np.dtype(name) for name in ("<i2", "<u2", "i1", "u1")]
+
+
+class N1(_ChunkFilter):
     """The `n1` codec; see `n1store.codecs.n1.N1`. Chunks have the same payloads.
 
     A chunk that does not become smaller is stored as it is, and without `n1`'s checksum.
@@ -62,6 +121,7 @@ class N1(h5py.filters.FilterRefBase):
         If any of them is not of its kind.
     """
 
+    name = "n1"
     filter_id = 52785
 
     def __init__(
@@ -71,35 +131,12 @@ class N1(h5py.filters.FilterRefBase):
         level: int = 2,
         widths: str | bytes | None = None,
     ):
-        dtype = np.dtype(dtype)
-        if dtype not in _DTYPES:
-            raise N1StoreError(f"n1 takes little-endian integers of 8 or 16 bits, not {dtype}")
-        if num_channels is not None and not 0 < num_channels < 2**31:
-            raise N1StoreError(f"a chunk has at least one channel, not {num_channels}")
         codec = n1.N1(level, widths)
-        # cd_values as filters/FORMAT.md has them.
         table = n1.widths_from_config(codec.widths)
-        self.filter_options = (
-            *(codec.level, _DTYPES.index(dtype), num_channels or 0),
-            *(() if table is None else _packed(table)),
-        )
-        self._config = {
-            "num_channels": num_channels,
-            "dtype": dtype.name,
-            "level": codec.level,
-            "widths": codec.widths,
-        }
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make it again."""
-        return dict(self._config)
-
-    def __repr__(self) -> str:
-        arguments = (f"{name}={value!r}" for name, value in self._config.items())
-        return f"N1({', '.join(arguments)})"
+        packed = () if table is None else _packed(table)
+        super().__init__(codec.level, num_channels, dtype, *packed, widths=codec.widths)
 
 
-_DTYPES = [np.dtype(name) for name in ("<i2", "<u2", "i1", "u1")]
 _WIDTH_BITS = 7
 
 
@@ -111,3 +148,79 @@ def _packed(table: bytes) -> tuple[int, ...]:
         raise N1StoreError("HDF5 has no room for a table of code widths with any above 127")
     bits = np.unpackbits(widths[:, None], axis=1, bitorder="little")[:, :_WIDTH_BITS]
     return tuple(np.packbits(bits, bitorder="little").view("<u4").tolist())
+
+
+class ADC(_Filter):
+    """The permutation `adc` of int16 samples; see `n1store.codecs.adc.ADC`.
+
+    It is of use in front of another filter only, which takes h5py's low-level functions:
+    ``properties.set_filter(codec.filter_id, h5py.h5z.FLAG_OPTIONAL, codec.filter_options)`` for
+    each codec in order.
+    """
+
+    name = "adc"
+    filter_id = 52786
+
+    def __init__(self):
+        super().__init__()
+
+
+class WavPack(_ChunkFilter):
+    """WavPack; chunks have the streams of the numcodecs codec `wavpack`.
+
+    A chunk that does not become smaller, or is of fewer than 16 values, is stored as it is.
+
+    Parameters
+    ----------
+    num_channels : int or None
+        Channels of a chunk, that is the second length of its shape; None if the dataset has
+        not two dimensions.
+    dtype : dtype-like
+        Of the dataset: int16, little-endian, or int8.
+    level : int
+        1 is fast, 2 the default, 4 the smallest.
+
+    Raises
+    ------
+    N1StoreError
+        If any of them is not of its kind, or n1store was built without libwavpack.
+    """
+
+    name = "wavpack"
+    package = "libwavpack-dev"
+    filter_id = 52787
+    dtypes = ("<i2", "i1")
+
+    def __init__(self, num_channels: int | None, dtype: Any = "int16", level: int = 2):
+        if level not in range(1, 5):
+            raise N1StoreError(f"wavpack has levels 1 to 4, not {level!r}")
+        super().__init__(int(level), num_channels, dtype)
+
+
+class Flac(_ChunkFilter):
+    """FLAC; chunks have the payloads of `n1store.codecs.flac.Flac`.
+
+    A chunk that does not become smaller is stored as it is, and without FLAC's checksums.
+
+    Parameters
+    ----------
+    num_channels : int or None
+        Channels of a chunk, that is the product of all lengths of its shape but the first,
+        which is time; None if the dataset has one dimension.
+    dtype : dtype-like
+        Of the dataset: int16, uint16, int8 or uint8, little-endian.
+    level : int
+        0 is fast, 5 the default, 8 the smallest. Decoding does not depend on it.
+
+    Raises
+    ------
+    N1StoreError
+        If any of them is not of its kind, or n1store was built without libFLAC.
+    """
+
+    name = "flac"
+    package = "libflac-dev"
+    filter_id = 52788
+
+    def __init__(self, num_channels: int | None, dtype: Any = "int16", level: int = 5):
+        super().__init__(flac.Flac(level).level, num_channels, dtype)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+from numcodecs.abc import Codec
 from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec
 
 from n1store import core
-from n1store.codecs import n1
+from n1store.codecs import flac, n1
 from n1store.errors import N1StoreError
 
 if TYPE_CHECKING:
@@ -53,19 +54,21 @@ def _map(function: Callable, chunk: NDBuffer | np.ndarray, chunk_spec: ArraySpec
 
 
 @dataclass(frozen=True)
-class N1(ArrayBytesCodec):
-    """The `n1` codec, to be given as ``serializer``; see `n1store.codecs.n1.N1`."""
+class _Payload(ArrayBytesCodec):
+    """A numcodecs codec from array to bytes whose payloads say their dtype and shape."""
 
-    level: int = 2
-    widths: str | None = None
+    numcodecs_class: ClassVar[type[Codec]]
 
     is_fixed_size = False
 
     def __post_init__(self):
-        # The same checks and the same base64 as in format 2.
-        codec = n1.N1(self.level, self.widths)
-        object.__setattr__(self, "level", codec.level)
-        object.__setattr__(self, "widths", codec.widths)
+        # The same checks, and the same values, as in format 2.
+        codec = self._codec()
+        for name in asdict(self):
+            object.__setattr__(self, name, getattr(codec, name))
+
+    def _codec(self) -> Codec:
+        return self.numcodecs_class(**asdict(self))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -73,31 +76,29 @@ class N1(ArrayBytesCodec):
         return cls(**data.get("configuration", {}))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the codec's metadata; without `widths` where they are the built-in ones."""
-        configuration = {"level": self.level} | ({"widths": self.widths} if self.widths else {})
-        return {"name": "n1store.n1", "configuration": configuration}
+        """Return the codec's metadata, with the configuration that it has in format 2."""
+        configuration = self._codec().get_config()
+        return {"name": configuration.pop("id"), "configuration": configuration}
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
         """Raise NotImplementedError, as Zarr has it for sizes that depend on the samples."""
         raise NotImplementedError
 
     def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        samples = n1.fold(chunk_data.as_numpy_array())
-        payload = core.n1_encode(samples, self.level, n1.widths_from_config(self.widths))
-        return chunk_spec.prototype.buffer.from_bytes(payload)
+        samples = chunk_data.as_numpy_array()
+        samples = np.ascontiguousarray(samples, samples.dtype.newbyteorder("<"))
+        return chunk_spec.prototype.buffer.from_bytes(self._codec().encode(samples))
 
     def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        payload = chunk_data.as_numpy_array()
+        samples = self._codec().decode(chunk_data.as_numpy_array())
         dtype = _native(chunk_spec.dtype)
-        info = core.n1_payload_info(payload)
         # A filter such as delta may have made the chunk one-dimensional.
         shapes = n1.folded_shape(chunk_spec.shape), (math.prod(chunk_spec.shape),)
-        if info.dtype != dtype.newbyteorder("<") or info.shape not in shapes:
+        if samples.dtype != dtype.newbyteorder("<") or samples.shape not in shapes:
             raise N1StoreError(
-                f"the n1 payload holds {info.dtype} of shape {info.shape}, "
+                f"the payload holds {samples.dtype} of shape {samples.shape}, "
                 f"the chunk is {dtype} of shape {chunk_spec.shape}"
             )
-        samples = core.n1_decode(payload, n1.widths_from_config(self.widths))
         samples = samples.astype(dtype, copy=False).reshape(chunk_spec.shape)
         return chunk_spec.prototype.nd_buffer.from_numpy_array(samples)
 
@@ -106,6 +107,25 @@ class N1(ArrayBytesCodec):
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
+
+
+@dataclass(frozen=True)
+class N1(_Payload):
+    """The `n1` codec, to be given as ``serializer``; see `n1store.codecs.n1.N1`."""
+
+    level: int = 2
+    widths: str | None = None
+
+    numcodecs_class = n1.N1
+
+
+@dataclass(frozen=True)
+class Flac(_Payload):
+    """FLAC, to be given as ``serializer``; see `n1store.codecs.flac.Flac`."""
+
+    level: int = 5
+
+    numcodecs_class = flac.Flac
 
 
 def _native(dtype: Any) -> np.dtype:

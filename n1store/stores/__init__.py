@@ -4,16 +4,16 @@ import os
 from pathlib import Path
 
 from n1store.errors import N1StoreError
-from n1store.stores.zarr import ZarrStore
+from n1store.stores.store import Store
 
 
-def open(path: str | os.PathLike) -> ZarrStore:
-    """Open a store that n1store wrote.
+def open(path: str | os.PathLike) -> Store:
+    """Open a Zarr store that n1store wrote, or any NWB file.
 
     Parameters
     ----------
     path : path-like
-        A ``.zarr`` folder or a ``.zarr.zip`` file.
+        A ``.zarr`` folder, a ``.zarr.zip`` file or an ``.nwb`` file.
 
     Returns
     -------
@@ -23,7 +23,7 @@ def open(path: str | os.PathLike) -> ZarrStore:
     Raises
     ------
     N1StoreError
-        If there is no such store, or it is not one of n1store's.
+        If there is no such store, or it is not one of n1store's, and no NWB file either.
 
     Examples
     --------
@@ -33,4 +33,10 @@ def open(path: str | os.PathLike) -> ZarrStore:
     path = Path(path)
     if not path.exists():
         raise N1StoreError(f"{path}: no such store")
+    if path.suffix == ".nwb":
+        from n1store.stores.nwb import NwbStore
+
+        return NwbStore(path)
+    from n1store.stores.zarr import ZarrStore
+
     return ZarrStore(path)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +22,9 @@ from numcodecs.abc import Codec
 import n1store
 from n1store.errors import N1StoreError, one_line
 from n1store.pipeline import Pipeline
-from n1store.recording import Recording
 from n1store.stores.files import Files, create_files, open_files
 from n1store.stores.grid import Grid
+from n1store.stores.store import Store, StoredArray, check, require
 from n1store.stores.traces import ChunkedTraces
 from n1store.stores.zarr_formats import FORMATS, Format2, ZarrFormat
 
@@ -212,15 +211,8 @@ class _ShardWriter:
         self._file.close()
 
 
-class StoredArray:
-    """An array of a store as its files show it, without decoding any chunk.
-
-    Attributes
-    ----------
-    path : str
-        Where it is in the store.
-    grid : Grid
-    attributes : dict
+class ZarrArray(StoredArray):
+    """An array of a store as its files show it.
 
     Raises
     ------
@@ -228,21 +220,21 @@ class StoredArray:
         If its metadata are not those of an array that n1store wrote.
     """
 
-    def __init__(self, files: Files, zarr_format: ZarrFormat, path: str):
+    def __init__(self, files: Files, zarr_format: ZarrFormat, path: str, codec: str):
         self._files = files
+        self._codec = codec
         self._format = zarr_format
         self._shard_indices: dict[str, np.ndarray] = {}
         self.path = path
         try:
             self.grid, self.attributes = zarr_format.parse_array(self._read_json)
-            _check(self.grid, self.attributes)
+            check(self.grid, self.attributes)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise N1StoreError(
                 f"array {path}: its metadata are missing or damaged: {one_line(error)}"
             ) from error
 
     def stored_bytes(self) -> Iterator[int]:
-        """Yield the size of each chunk as stored, in C order; 0 for one that is missing."""
         for index in self.grid.indices():
             try:
                 yield self._place(index)[2]
@@ -253,12 +245,11 @@ class StoredArray:
         """Return a chunk as stored; KeyError if it is missing."""
         return self._files.read(*self._place(index))
 
-    def traces(self, spec: str) -> ChunkedTraces | None:
-        """Return the array's samples, if it is as n1store writes it for the pipeline `spec`."""
-        pipeline = Pipeline.parse(spec, read_files=False)
+    def traces(self) -> ChunkedTraces | None:
+        pipeline = Pipeline.parse(self._codec, read_files=False)
         expected = self._format.array(self.grid, pipeline, self.attributes)
         if any(self._read_json(name) != content for name, content in expected.items()):
-            return None
+            return None  # not as n1store writes it
 
         def read_chunk(index: tuple[int, int]) -> np.ndarray:
             try:
@@ -296,46 +287,10 @@ class StoredArray:
         return json.loads(self._files.read(f"{self.path}/{name}"))
 
 
-def _check(grid: Grid, attributes: dict[str, Any]) -> None:
-    """Raise ValueError if a grid or attributes were read that n1store does not write."""
-    lengths = (*grid.shape, *grid.chunk_shape)
-    _require(
-        len(grid.shape) == len(grid.chunk_shape) == 2
-        and all(type(length) is int and length >= 0 for length in lengths)
-        and min(grid.chunk_shape) > 0,
-        "shape and chunks are not those of samples and channels",
-    )
-    rate, channel_ids = attributes["sampling_frequency"], attributes["channel_ids"]
-    _require(
-        isinstance(rate, float | int) and 0 < rate < math.inf,
-        "sampling_frequency is not a positive number",
-    )
-    _require(
-        len(channel_ids) == grid.shape[1] and all(isinstance(name, str) for name in channel_ids),
-        "channel_ids does not name the channels",
-    )
-    crcs = attributes["chunk_crc32"]
-    _require(
-        len(crcs) == 8 * math.prod(grid.counts) and bool(re.fullmatch("[0-9a-f]*", crcs)),
-        "chunk_crc32 has not one checksum for each chunk",
-    )
-    _require(isinstance(attributes["samples_sha256"], str), "samples_sha256 is no checksum")
+class ZarrStore(Store):
+    """A Zarr store that n1store wrote."""
 
-
-def _require(condition: bool, otherwise: str) -> None:
-    if not condition:
-        raise ValueError(otherwise)
-
-
-class ZarrStore(Mapping[str, Recording]):
-    """A store that n1store wrote, as a mapping from names to `Recording`.
-
-    Attributes
-    ----------
-    path : Path
-    attributes : dict
-        What n1store keeps of the store as a whole: its version, the layout, the codec.
-    """
+    library = "zarr"
 
     def __init__(self, path: Path):
         self.path = path
@@ -346,64 +301,27 @@ class ZarrStore(Mapping[str, Recording]):
                 self.attributes = self._format.attributes(content)["n1store"]
                 recordings = self.attributes["recordings"]
                 strings = [self.attributes["codec"], *recordings.keys(), *recordings.values()]
-                _require(all(isinstance(part, str) for part in strings), "not what n1store writes")
+                require(all(isinstance(part, str) for part in strings), "not what n1store writes")
                 return
             except (KeyError, ValueError, TypeError, AttributeError):
                 continue
         self._files.close()
         raise N1StoreError(f"{path}: is not a store written by n1store, or is damaged")
 
-    def array(self, name: str) -> StoredArray:
-        """Return a recording's array as its files show it."""
-        return StoredArray(self._files, self._format, self.attributes["recordings"][name])
+    def array(self, name: str) -> ZarrArray:
+        path = self.attributes["recordings"][name]
+        return ZarrArray(self._files, self._format, path, self.attributes["codec"])
 
     def total_bytes(self) -> int:
-        """Return the bytes of all files of the store."""
         return self._files.total_size()
 
-    def zarr_array(self, name: str) -> Any:
-        """Return a recording's samples as zarr itself opens them, a zarr.Array."""
-        path = self.attributes["recordings"][name]
-        try:
-            return self._root[path]
-        except N1StoreError:
-            raise
-        except Exception as error:  # whatever zarr and the codecs make of damaged metadata
-            raise N1StoreError(
-                f"{self.path}: recording {name} cannot be opened: {one_line(error)}"
-            ) from error
-
-    def __getitem__(self, name: str) -> Recording:
-        array = self.array(name)
-        traces = array.traces(self.attributes["codec"])
-        return Recording(
-            name=name,
-            traces=self.zarr_array(name) if traces is None else traces,
-            sampling_frequency=array.attributes["sampling_frequency"],
-            channel_ids=tuple(array.attributes["channel_ids"]),
-            attributes=array.attributes,
-        )
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.attributes["recordings"])
-
-    def __len__(self) -> int:
-        return len(self.attributes["recordings"])
-
-    def __repr__(self) -> str:
-        return f"<ZarrStore {self.path}: {len(self)} recordings>"
-
     def close(self) -> None:
-        """Close the store's file, where it is one."""
         self._files.close()
         if "_root" in self.__dict__:
             self._root.store.close()
 
-    def __enter__(self) -> ZarrStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _open_array(self, path: str) -> Any:
+        return self._root[path]
 
     @cached_property
     def _root(self) -> Any:

@@ -1,0 +1,358 @@
+"""FLAC as a numcodecs codec: libFLAC through ctypes, for any number of channels."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import math
+import zlib
+from ctypes.util import find_library
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numcodecs.abc import Codec
+from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
+
+from n1store.codecs.n1 import fold
+from n1store.errors import N1StoreError
+
+LEVELS = range(9)
+
+
+class Flac(Codec):
+    """Lossless FLAC of 8 or 16 bits.
+
+    A payload says its dtype and shape itself, and ends in error if a bit of its samples has
+    changed, so that no checksum is needed behind it. It is specified in filters/FORMAT.md.
+
+    Parameters
+    ----------
+    level : int
+        0 is fast, 5 the default, 8 the smallest. Decoding does not depend on it.
+
+    Raises
+    ------
+    N1StoreError
+        If there is no such level, or no libFLAC.
+    """
+
+    codec_id = "n1store.flac"
+
+    def __init__(self, level: int = 5):
+        if level not in LEVELS:
+            raise N1StoreError(f"flac has levels {LEVELS[0]} to {LEVELS[-1]}, not {level!r}")
+        self.level = int(level)
+        _library()
+
+    def encode(self, buf) -> bytes:
+        """Return the payload of a chunk.
+
+        Parameters
+        ----------
+        buf : ndarray of int16, uint16, int8 or uint8, little-endian, or any buffer
+            The first axis is time. All others are taken together as channels.
+
+        Raises
+        ------
+        N1StoreError
+            If the chunk is of another dtype, big-endian, or in Fortran order.
+        """
+        chunk = ensure_ndarray(buf)
+        # Zarr format 2 takes what is decoded for the bytes of its own dtype and order.
+        in_order = chunk.flags.c_contiguous or not chunk.flags.f_contiguous
+        if chunk.dtype not in _DTYPES or not in_order:
+            raise N1StoreError(
+                "flac takes little-endian integers of 8 or 16 bits in C order, not "
+                f"{chunk.dtype} in {'C' if in_order else 'Fortran'} order"
+            )
+        chunk = fold(np.atleast_1d(chunk))
+        samples = chunk[:, None] if chunk.ndim == 1 else chunk
+        signed = samples.view(f"<i{chunk.dtype.itemsize}") ^ _bias(chunk.dtype)
+        streams = [
+            _encode(np.ascontiguousarray(signed[:, first : first + _MAX_CHANNELS]), self.level)
+            for first in range(0, signed.shape[1] if len(signed) else 0, _MAX_CHANNELS)
+        ]
+        parts = [_head(chunk.dtype, chunk.shape)]
+        for stream in streams:
+            parts += [_varint(len(stream)), stream]
+        return b"".join(parts)
+
+    def decode(self, buf, out=None):
+        """Return the samples of a payload.
+
+        Parameters
+        ----------
+        buf : contiguous buffer
+        out : buffer, optional
+            To decode into; of as many bytes as the samples, whatever its dtype and shape.
+
+        Returns
+        -------
+        ndarray
+            `out` if it is given; else of the payload's dtype, and its shape, which is
+            (num_samples,) or (num_samples, num_channels).
+
+        Raises
+        ------
+        N1StoreError
+            If the payload is damaged or of a newer version, or if `out` is of another size.
+        """
+        payload = memoryview(ensure_contiguous_ndarray(buf)).cast("B")
+        dtype, shape, position = _read_head(payload)
+        num_samples, num_channels = (*shape, 1)[:2]
+        # A damaged payload can claim far more than it could hold.
+        if math.prod(shape) > len(payload) * _MAX_SAMPLES_PER_BYTE:
+            raise _damaged()
+        signed = np.empty((num_samples, num_channels), f"<i{dtype.itemsize}")
+        for first in range(0, num_channels if num_samples else 0, _MAX_CHANNELS):
+            size, position = _read_varint(payload, position)
+            stream = payload[position : position + size]
+            position += size
+            if len(stream) < size:
+                raise _damaged()
+            _decode(stream, signed[:, first : first + _MAX_CHANNELS])
+        if position != len(payload):
+            raise _damaged()
+        signed ^= _bias(dtype)
+        samples = signed.view(dtype).reshape(shape)
+        if out is None:
+            return samples
+        size = ensure_ndarray(out).nbytes
+        if size != samples.nbytes:
+            raise N1StoreError(f"the flac payload holds {samples.nbytes} bytes, out has {size}")
+        return ndarray_copy(samples, out)
+
+
+# The payload
+
+
+_DTYPES = [np.dtype(name) for name in ("<i2", "<u2", "i1", "u1")]
+_VERSION = 1
+_MAX_CHANNELS = 8
+# More than a frame of constant samples can hold.
+_MAX_SAMPLES_PER_BYTE = 1 << 15
+
+
+def _bias(dtype: np.dtype) -> np.generic:
+    """Return what FLAC's signed samples of a dtype differ in from its own bits."""
+    signed = np.dtype(f"i{dtype.itemsize}").type
+    return signed(np.iinfo(signed).min if dtype.kind == "u" else 0)
+
+
+def _head(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
+    kind = _DTYPES.index(dtype) | (len(shape) == 2) << 2 | _VERSION << 4
+    head = b"FL" + bytes([kind]) + b"".join(map(_varint, shape))
+    return head + zlib.crc32(head).to_bytes(4, "little")
+
+
+def _read_head(payload: memoryview) -> tuple[np.dtype, tuple[int, ...], int]:
+    """Return dtype, shape, and the position behind the head."""
+    if len(payload) < 3 or payload[:2] != b"FL":
+        raise N1StoreError("this is not a flac payload of n1store")
+    kind, position = payload[2], 3
+    if kind >> 4 > _VERSION:
+        raise N1StoreError("the flac payload is of a newer version than this n1store reads")
+    shape: tuple[int, ...] = ()
+    for _ in range(2 if kind & 4 else 1):
+        length, position = _read_varint(payload, position)
+        shape += (length,)
+    crc = int.from_bytes(payload[position : position + 4], "little")
+    if kind >> 3 != _VERSION << 1 or crc != zlib.crc32(payload[:position]):
+        raise _damaged()
+    return _DTYPES[kind & 3], shape, position + 4
+
+
+def _varint(value: int) -> bytes:
+    groups = []
+    while value >= 0x80:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])
+
+
+def _read_varint(payload: memoryview, position: int) -> tuple[int, int]:
+    """Return the number and the position behind it."""
+    value = 0
+    for index, byte in enumerate(payload[position : position + 9]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, position + index + 1
+    raise _damaged()
+
+
+def _damaged() -> N1StoreError:
+    return N1StoreError("the flac payload is damaged or cut off")
+
+
+# A stream, of up to 8 channels
+
+
+# A stream begins with "fLaC" and the metadata block STREAMINFO, here the only one.
+_STREAM_START = b"fLaC\x80\0\0\x22"
+_FRAME_SIZES = slice(12, 18)
+_NUM_SAMPLES = slice(21, 26)
+_MD5 = slice(26, 42)
+_STREAMINFO_END = 42
+# Samples that pass through libFLAC's int32 at a time.
+_SLICE = 1 << 16
+
+_Pointer = ctypes.c_void_p
+_EncoderWrite = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    _Pointer,
+    _Pointer,
+    ctypes.c_size_t,
+    ctypes.c_uint32,
+    ctypes.c_uint32,
+    _Pointer,
+)
+_DecoderRead = ctypes.CFUNCTYPE(
+    ctypes.c_int, _Pointer, _Pointer, ctypes.POINTER(ctypes.c_size_t), _Pointer
+)
+# A frame begins with: number of samples, sampling frequency, channels, their assignment, bits.
+_DecoderWrite = ctypes.CFUNCTYPE(
+    ctypes.c_int, _Pointer, ctypes.POINTER(ctypes.c_uint32), ctypes.POINTER(_Pointer), _Pointer
+)
+_DecoderError = ctypes.CFUNCTYPE(None, _Pointer, ctypes.c_int, _Pointer)
+_CONTINUE, _END_OF_STREAM, _ABORT = 0, 1, 1
+
+
+@lru_cache
+def _library() -> ctypes.CDLL:
+    name = find_library("FLAC")
+    if name is None:
+        raise N1StoreError("codec flac needs libFLAC: apt-get install libflac-dev")
+    library = ctypes.CDLL(name)
+    for function, result, arguments in (
+        ("encoder_new", _Pointer, []),
+        ("encoder_set_channels", ctypes.c_int, [_Pointer, ctypes.c_uint32]),
+        ("encoder_set_bits_per_sample", ctypes.c_int, [_Pointer, ctypes.c_uint32]),
+        ("encoder_set_compression_level", ctypes.c_int, [_Pointer, ctypes.c_uint32]),
+        ("encoder_set_do_md5", ctypes.c_int, [_Pointer, ctypes.c_int]),
+        ("encoder_init_stream", ctypes.c_int, [_Pointer, _EncoderWrite, *4 * [_Pointer]]),
+        ("encoder_process_interleaved", ctypes.c_int, [_Pointer, _Pointer, ctypes.c_uint32]),
+        ("encoder_finish", ctypes.c_int, [_Pointer]),
+        ("encoder_delete", None, [_Pointer]),
+        ("decoder_new", _Pointer, []),
+        ("decoder_set_md5_checking", ctypes.c_int, [_Pointer, ctypes.c_int]),
+        (
+            "decoder_init_stream",
+            ctypes.c_int,
+            [
+                *[_Pointer, _DecoderRead, *4 * [_Pointer]],
+                *[_DecoderWrite, _Pointer, _DecoderError, _Pointer],
+            ],
+        ),
+        ("decoder_process_until_end_of_stream", ctypes.c_int, [_Pointer]),
+        ("decoder_finish", ctypes.c_int, [_Pointer]),
+        ("decoder_delete", None, [_Pointer]),
+    ):
+        bound: Any = getattr(library, f"FLAC__stream_{function}")
+        bound.restype, bound.argtypes = result, arguments
+    return library
+
+
+def _encode(samples: np.ndarray, level: int) -> bytes:
+    """Return the stream of signed samples, (num_samples, num_channels), in C order."""
+    num_samples, num_channels = samples.shape
+    start: list[bytes] = []
+    frames: list[bytes] = []
+    num_encoded = 0
+
+    # libFLAC writes "fLaC" and blocks of metadata, which hold no samples, then frames.
+    @_EncoderWrite
+    def write(_, data, size, samples_in_frame, *__):
+        nonlocal num_encoded
+        (frames if samples_in_frame else start).append(ctypes.string_at(data, size))
+        num_encoded += samples_in_frame
+        return _CONTINUE
+
+    library = _library()
+    encoder = library.FLAC__stream_encoder_new()
+    try:
+        done = (
+            library.FLAC__stream_encoder_set_channels(encoder, num_channels)
+            and library.FLAC__stream_encoder_set_bits_per_sample(encoder, 8 * samples.itemsize)
+            and library.FLAC__stream_encoder_set_compression_level(encoder, level)
+            and library.FLAC__stream_encoder_set_do_md5(encoder, False)
+            and library.FLAC__stream_encoder_init_stream(encoder, write, *4 * [None]) == 0
+            and all(
+                library.FLAC__stream_encoder_process_interleaved(encoder, wide.ctypes.data, count)
+                for wide, count in _slices(samples)
+            )
+            and library.FLAC__stream_encoder_finish(encoder)
+        )
+    finally:
+        library.FLAC__stream_encoder_delete(encoder)
+    # An exception in the callback, such as from Ctrl-C, does not get through libFLAC.
+    if not done or num_encoded != num_samples:
+        raise N1StoreError(f"FLAC cannot encode a chunk of {num_samples} samples")
+    # Only now is known what libFLAC would go back for to write into STREAMINFO.
+    info = bytearray(b"".join(start)[:_STREAMINFO_END])
+    info[: len(_STREAM_START)] = _STREAM_START
+    sizes = [len(frame) for frame in frames]
+    info[_FRAME_SIZES] = min(sizes).to_bytes(3, "big") + max(sizes).to_bytes(3, "big")
+    info[_NUM_SAMPLES] = (info[_NUM_SAMPLES.start] << 32 | num_samples).to_bytes(5, "big")
+    info[_MD5] = hashlib.md5(samples.data, usedforsecurity=False).digest()
+    return b"".join([info, *frames])
+
+
+def _slices(samples: np.ndarray):
+    step = max(1, _SLICE // samples.shape[1])
+    for start in range(0, len(samples), step):
+        wide = samples[start : start + step].astype(np.int32)
+        yield wide, len(wide)
+
+
+def _decode(stream: memoryview, samples: np.ndarray) -> None:
+    """Decode a stream into `samples`, (num_samples, num_channels); N1StoreError if damaged."""
+    # libFLAC would search for a beginning, and does not check an MD5 sum of zeros.
+    if stream[: len(_STREAM_START)] != _STREAM_START or not any(stream[_MD5]):
+        raise _damaged()
+    source = np.frombuffer(stream, np.uint8).ctypes.data
+    num_read = num_decoded = 0
+    is_damaged = False
+
+    @_DecoderRead
+    def read(_, buffer, room, __):
+        nonlocal num_read
+        room[0] = min(room[0], len(stream) - num_read)
+        ctypes.memmove(buffer, source + num_read, room[0])
+        num_read += room[0]
+        return _CONTINUE if room[0] else _END_OF_STREAM
+
+    @_DecoderWrite
+    def write(_, frame, channels, __):
+        nonlocal num_decoded
+        count, _, num_channels, _, bits = frame[:5]
+        stop = num_decoded + count
+        if (num_channels, bits) != (samples.shape[1], 8 * samples.itemsize) or stop > len(samples):
+            return _ABORT
+        for channel in range(num_channels):
+            wide = (ctypes.c_int32 * count).from_address(channels[channel])
+            samples[num_decoded:stop, channel] = np.frombuffer(wide, np.int32)
+        num_decoded = stop
+        return _CONTINUE
+
+    @_DecoderError
+    def error(*_):
+        nonlocal is_damaged
+        is_damaged = True
+
+    library = _library()
+    decoder = library.FLAC__stream_decoder_new()
+    try:
+        library.FLAC__stream_decoder_set_md5_checking(decoder, True)
+        done = (
+            library.FLAC__stream_decoder_init_stream(
+                decoder, read, *4 * [None], write, None, error, None
+            )
+            == 0
+            and library.FLAC__stream_decoder_process_until_end_of_stream(decoder)
+            and library.FLAC__stream_decoder_finish(decoder)  # says whether the MD5 sum is right
+        )
+    finally:
+        library.FLAC__stream_decoder_delete(decoder)
+    if not done or is_damaged or num_decoded != len(samples):
+        raise _damaged()

@@ -1,0 +1,58 @@
+"""What programs with an HDF5 of their own need to read and write with n1store's filters.
+
+Python needs none of it: `_n1store_hdf5` sets the same when it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from importlib.util import find_spec
+from pathlib import Path
+
+from _n1store_hdf5 import PLUGIN_FOLDER, VARIABLE, search_path
+from n1store.errors import N1StoreError
+
+
+def plugin_path() -> str:
+    """Return the value for HDF5_PLUGIN_PATH: n1store's plugins, and the folders that it has now.
+
+    Raises
+    ------
+    N1StoreError
+        If the plugins are not there, or if the variable has a line break in it.
+    """
+    if not any(Path(PLUGIN_FOLDER).glob("libn1store_h5_*.so")):
+        raise N1StoreError(f"{PLUGIN_FOLDER}: no HDF5 plugins there; install n1store again")
+    path = search_path(os.environ.get(VARIABLE))
+    if len(path.splitlines()) > 1:
+        raise N1StoreError(f"{VARIABLE} has a line break in it; unset it or set it anew")
+    return path
+
+
+def shell_lines() -> str:
+    """Return what a shell evaluates to set HDF5_PLUGIN_PATH, with comments for the reader."""
+    path = plugin_path()
+    matlab = path.replace("'", "''")
+    julia = path.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    others = shlex.quote(str(_hdf5plugin_folder()))
+    return f"""\
+# For programs with an HDF5 of their own:  eval "$(n1store env)"
+export {VARIABLE}={shlex.quote(path)}
+# h5dump, h5repack and others read and write n1store's filters when started from such a shell.
+# MATLAB: start it from such a shell, or put into startup.m, before the first use of HDF5:
+#   setenv('{VARIABLE}', '{matlab}')
+# Julia: start it from such a shell, or write before the first "using HDF5":
+#   ENV["{VARIABLE}"] = "{julia}"
+# Blosc, Blosc2, bitshuffle, zstd, lz4 and bzip2, to be read by such programs; not where Python
+# writes, as hdf5plugin then fails with the first three:
+#   export {VARIABLE}="${VARIABLE}":{others}
+# Python needs none of this for n1store's filters, where n1store is installed."""
+
+
+def _hdf5plugin_folder() -> Path:
+    # Importing it would load all of its libraries.
+    spec = find_spec("hdf5plugin")
+    if spec is None or spec.origin is None:
+        raise N1StoreError("hdf5plugin is not installed; install n1store again")
+    return Path(spec.origin).parent / "plugins"

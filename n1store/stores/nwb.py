@@ -1,0 +1,392 @@
+"""Recordings in NWB files: an ElectricalSeries each, shape (num_samples, num_channels).
+
+Encoded chunks are written into a new HDF5 file first; when all are there, pynwb writes NWB's
+structure around them. What the WAV files are restored from is a string in NWB's scratch space.
+Reading needs neither: any NWB file's series are found by their types.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+import h5py
+import numpy as np
+
+import n1store
+from n1store.errors import N1StoreError, one_line
+from n1store.pipeline import Pipeline
+from n1store.stores.grid import DTYPE, Grid
+from n1store.stores.hdf5_chunks import HDF5Chunks, filters_of, pipeline_of
+from n1store.stores.store import Store, StoredArray, check, require
+from n1store.stores.traces import ChunkedTraces
+
+if TYPE_CHECKING:
+    from n1store.stores.nwb_metadata import NwbMetadata
+
+_UNFINISHED = "n1store_unfinished"  # a group for what has no place in NWB yet
+_SUMMARY = "n1store"  # in scratch
+
+
+@dataclass(frozen=True)
+class NwbTarget:
+    """An NWB file to be written."""
+
+    metadata: NwbMetadata
+    group = "acquisition"
+    checksum = "fletcher32"
+    is_folder = False
+
+    def prepare(self, pipeline: Pipeline) -> Pipeline:
+        """Return the pipeline that gives the bytes to store; N1StoreError if there is none."""
+        pipeline.hdf5((1, 1))  # raises if it cannot be described
+        return pipeline.for_hdf5()
+
+    def create(self, path: Path) -> NwbWriter:
+        """Begin to write the file."""
+        return NwbWriter(path, self.metadata)
+
+
+class NwbWriter:
+    """Writes recordings one after the other, then what makes the file NWB."""
+
+    def __init__(self, path: Path, metadata: NwbMetadata):
+        # The lock is on the file already; see atomic.py. What HDF5 keeps of its objects takes half
+        # the bytes since version 1.10, of 2016.
+        self._file = h5py.File(path, "w", libver=("v110", "v110"), locking=False)
+        self._metadata = metadata
+        self._unfinished = self._file.create_group(_UNFINISHED)
+        self._finished: dict[str, tuple[str, Grid, dict[str, Any]]] = {}
+
+    def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> SeriesWriter:
+        """Begin a recording."""
+        return SeriesWriter(self._unfinished, path, grid, pipeline, self._finished)
+
+    def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
+        """Write NWB's structure, given the paths of recordings by their names."""
+        import pynwb
+        from hdmf.backends.hdf5 import H5DataIO
+
+        from n1store.stores.nwb_metadata import Series, make_nwbfile
+
+        series, kept, hashes = [], {}, []
+        for name, path in recordings.items():
+            dataset, grid, attributes = self._finished[path]
+            sources = attributes["sources"]
+            one = Series(
+                name=path.rpartition("/")[2],
+                shape=grid.shape,
+                sampling_frequency=attributes["sampling_frequency"],
+                channel_ids=tuple(attributes["channel_ids"]),
+                description=f"from {', '.join(source['file'] for source in sources)}",
+                data=H5DataIO(self._unfinished[dataset], link_data=True),
+            )
+            series.append(one)
+            kept[name] = {"path": path, **attributes}
+            hashes += [source["sha256"] for source in sources]
+        # The same files give the same identifier, and others another.
+        identifier = str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(hashes)))
+        nwbfile = make_nwbfile(series, self._metadata, identifier)
+        summary = {
+            "version": n1store.__version__,
+            "layout": layout,
+            "codec": codec,
+            "recordings": kept,
+        }
+        content = np.frombuffer(json.dumps(summary, separators=(",", ":")).encode(), "u1")
+        nwbfile.add_scratch(
+            pynwb.core.ScratchData(
+                name=_SUMMARY,
+                data=H5DataIO(content, compression="gzip", compression_opts=9),
+                description="JSON (UTF-8): what n1store restores and verifies WAV files with",
+            )
+        )
+        # Closing the NWBHDF5IO would close the file; its manager keeps it from reading the file.
+        # As all types are NWB's own, its definition, which any reader has, need not be in it.
+        io = pynwb.NWBHDF5IO(file=self._file, mode="a", manager=pynwb.get_manager())
+        io.write(nwbfile, cache_spec=False, expandable=())
+        for one in series:
+            self._put_in_place(nwbfile.acquisition[one.name], one.data.data)
+        del self._file[_UNFINISHED]
+
+    def _put_in_place(self, series: Any, dataset: h5py.Dataset) -> None:
+        """Bring a dataset to where pynwb made a link to it, with the attributes it then has."""
+        place = f"{NwbTarget.group}/{series.name}/data"
+        del self._file[place]
+        self._file.move(dataset.name, place)
+        dataset.attrs["unit"] = series.unit
+        for name, default in (("conversion", 1.0), ("offset", 0.0)):
+            if getattr(series, name) != default:
+                dataset.attrs[name] = getattr(series, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class SeriesWriter:
+    """Writes the chunks of one recording, which come in C order."""
+
+    def __init__(
+        self,
+        group: h5py.Group,
+        path: str,
+        grid: Grid,
+        pipeline: Pipeline,
+        finished: dict[str, tuple[str, Grid, dict[str, Any]]],
+    ):
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_chunk(grid.chunk_shape)
+        properties.set_obj_track_times(False)
+        for number, values in pipeline.hdf5(grid.chunk_shape):
+            # As h5py does it: what cannot be encoded by others is stored as it is.
+            properties.set_filter(number, h5py.h5z.FLAG_OPTIONAL, values)
+        # A chunk may be longer than what there is only if there may be more.
+        most = max(grid.shape[0], grid.chunk_shape[0]), grid.shape[1]
+        space = h5py.h5s.create_simple(grid.shape, most)
+        name = f"{len(group)}"
+        self._dataset = h5py.h5d.create(
+            group.id, name.encode(), h5py.h5t.STD_I16LE, space, properties
+        )
+        self._group = group
+        self._name = name
+        self._path = path
+        self._grid = grid
+        self._indices = grid.indices()
+        self._finished = finished
+
+    def write(self, payload: bytes) -> None:
+        """Store the next chunk, encoded."""
+        offset = [
+            position * length
+            for position, length in zip(next(self._indices), self._grid.chunk_shape, strict=True)
+        ]
+        self._dataset.write_direct_chunk(offset, payload)
+
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Declare the recording complete."""
+        if next(self._indices, None) is not None:
+            raise RuntimeError(f"chunks of {self._path} are missing")
+        self._finished[self._path] = self._name, self._grid, attributes
+
+    def discard(self) -> None:
+        """Give the recording up."""
+        del self._group[self._name]
+
+
+class NwbStore(Store):
+    """An NWB file, whether n1store wrote it or not: its series of int16.
+
+    Attributes
+    ----------
+    left_out : list of str
+        A line for each ElectricalSeries that is not one of int16 samples of channels.
+    """
+
+    library = "h5py"
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.left_out: list[str] = []
+        self._file = path.open("rb", buffering=0)
+        try:
+            self._hdf5 = h5py.File(path, "r")
+        except BlockingIOError:
+            self._file.close()
+            raise N1StoreError(f"{path}: another process has it open for writing") from None
+        except OSError as error:
+            self._file.close()
+            raise N1StoreError(
+                f"{path}: is not an HDF5 file, or is cut off: {one_line(error)}"
+            ) from error
+        try:
+            if "nwb_version" not in self._hdf5.attrs:
+                raise N1StoreError(f"{path}: is an HDF5 file, but not an NWB file")
+            self._kept = self._read_summary()
+            self.attributes |= {"recordings": self._find_series()}
+        except N1StoreError:
+            self.close()
+            raise
+        except Exception as error:  # whatever HDF5 makes of a damaged file
+            self.close()
+            raise N1StoreError(f"{path}: is damaged: {one_line(error)}") from error
+
+    def array(self, name: str) -> SeriesArray:
+        path = self.attributes["recordings"][name]
+        try:
+            return SeriesArray(self._hdf5[path], self._kept.get(path), self._file)
+        except N1StoreError:
+            raise
+        except Exception as error:
+            raise N1StoreError(
+                f"series {path}: its metadata are missing or damaged: {one_line(error)}"
+            ) from error
+
+    def total_bytes(self) -> int:
+        return self.path.stat().st_size
+
+    def close(self) -> None:
+        self._hdf5.close()
+        self._file.close()
+
+    def _open_array(self, path: str) -> Any:
+        # Without HDF5's cache of decoded chunks, as n1store has none either.
+        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+        access.set_chunk_cache(0, 0, 0)
+        opened = h5py.h5d.open(self._hdf5.id, f"{path}/data".encode(), access)
+        dataset = h5py.Dataset(opened)
+        return dataset if dataset.ndim == 2 else _Column(dataset)
+
+    def _read_summary(self) -> dict[str, dict[str, Any]]:
+        """Return what n1store kept of its recordings, by path; nothing in files of others."""
+        self.attributes = {}
+        if f"scratch/{_SUMMARY}" not in self._hdf5:
+            return {}
+        summary = json.loads(self._hdf5[f"scratch/{_SUMMARY}"][:].tobytes())
+        recordings = summary.pop("recordings")
+        self.attributes = {key: summary[key] for key in ("version", "layout", "codec")}
+        require(all(isinstance(value, str) for value in self.attributes.values()), "not n1store's")
+        return {kept.pop("path"): {"name": name, **kept} for name, kept in recordings.items()}
+
+    def _find_series(self) -> dict[str, str]:
+        """Return the paths of all series of int16 by name, those that n1store wrote first."""
+        found: list[str] = []
+
+        def look(path: str, item: h5py.Group | h5py.Dataset) -> None:
+            if item.attrs.get("neurodata_type") != "ElectricalSeries" or path in self._kept:
+                return
+            data = item.get("data")
+            if not isinstance(data, h5py.Dataset) or data.ndim not in (1, 2) or not data.size:
+                self.left_out.append(f"{path}: has no samples of channels")
+            elif data.dtype != DTYPE:
+                self.left_out.append(f"{path}: its samples are {data.dtype}, not int16")
+            else:
+                found.append(path)
+
+        self._hdf5.visititems(look)
+        if found:
+            filters = [each.name for each in filters_of(self._hdf5[f"{found[0]}/data"])]
+            self.attributes.setdefault("codec", "+".join(filters) or "none")
+        self.attributes.setdefault("codec", "none")
+        recordings = {kept["name"]: path for path, kept in self._kept.items()}
+        for path in found:
+            name = path.rpartition("/")[2]
+            unique = sum(other.rpartition("/")[2] == name for other in found) == 1
+            recordings[name if unique and name not in recordings else path] = path
+        return recordings
+
+
+class SeriesArray(StoredArray):
+    """An ElectricalSeries as it is stored.
+
+    Parameters
+    ----------
+    series : h5py.Group
+    kept : dict, optional
+        What n1store kept of the recording when it wrote it.
+    file : binary file
+        The NWB file, to read chunks from.
+    """
+
+    def __init__(self, series: h5py.Group, kept: dict[str, Any] | None, file: BinaryIO):
+        self.path = series.name.strip("/")
+        self._dataset = series["data"]
+        codecs = pipeline_of(self._dataset) if self._dataset.chunks else None
+        self._chunks = None if codecs is None else HDF5Chunks(self._dataset, codecs, file)
+        self.grid = self._chunks.grid if self._chunks else _grid_of(self._dataset)
+        if kept is None:
+            self.attributes = _describe(series, self.grid.shape[1])
+        else:
+            self.attributes = kept
+            check(self.grid, self.attributes)
+
+    def stored_bytes(self) -> Iterator[int]:
+        if self._chunks:
+            yield from self._chunks.stored_bytes()
+        elif self._dataset.chunks:
+            for index in self.grid.indices():
+                yield self._dataset.id.get_chunk_info_by_coord(self._offset(index)).size or 0
+        else:
+            yield from (self.grid.raw_bytes(index) for index in self.grid.indices())
+
+    def traces(self) -> ChunkedTraces:
+        return ChunkedTraces(self.grid, self._read_chunk)
+
+    def _read_chunk(self, index: tuple[int, int]) -> np.ndarray:
+        if self._chunks is None:
+            return self._read_through_hdf5(index)
+        if index not in self._chunks.chunks and "chunk_crc32" in self.attributes:
+            raise N1StoreError(f"chunk {index[0]},{index[1]}: is missing")
+        return self._chunks.read_chunk(index)
+
+    def _read_through_hdf5(self, index: tuple[int, int]) -> np.ndarray:
+        chunk = np.zeros(self.grid.chunk_shape, DTYPE)
+        samples, channels = self.grid.region(index)
+        region = samples if self._dataset.ndim == 1 else (samples, channels)
+        try:
+            part = self._dataset[region]
+        except Exception as error:
+            missing = [
+                f"{each.filter_id} ({each.name})"
+                for each in filters_of(self._dataset)
+                if not h5py.h5z.filter_avail(each.filter_id)
+            ]
+            why = f"needs HDF5 filter {missing[0]}, which is not here" if missing else ""
+            raise N1StoreError(f"chunk {index[0]},{index[1]}: {why or one_line(error)}") from error
+        chunk[: len(part), : channels.stop - channels.start] = part.reshape(len(part), -1)
+        return chunk
+
+    def _offset(self, index: tuple[int, int]) -> tuple[int, ...]:
+        offset = tuple(
+            position * length for position, length in zip(index, self.grid.chunk_shape, strict=True)
+        )
+        return offset[: self._dataset.ndim]
+
+
+_CONTIGUOUS_CHUNK_BYTES = 1 << 20
+
+
+def _grid_of(dataset: h5py.Dataset) -> Grid:
+    """Return a dataset's chunks, or as what to read one without any."""
+    shape = (*dataset.shape, 1)[:2]
+    if dataset.chunks:
+        return Grid(shape, (*dataset.chunks, 1)[:2])
+    return Grid(shape, (max(1, _CONTIGUOUS_CHUNK_BYTES // (2 * shape[1])), shape[1]))
+
+
+def _describe(series: h5py.Group, num_channels: int) -> dict[str, Any]:
+    """Return what a series that n1store did not write says of itself."""
+    if "starting_time" in series:
+        rate = float(series["starting_time"].attrs["rate"])
+    else:
+        timestamps = series["timestamps"]
+        rate = (len(timestamps) - 1) / float(timestamps[-1] - timestamps[0])
+    require(0 < rate < math.inf, "its sampling rate is no positive number")
+    region = series["electrodes"]
+    table, rows = series.file[region.attrs["table"]], region[:]
+    ids = [str(number) for number in table["id"][:][rows]]
+    if "channel_name" in table:
+        names = [name.decode() for name in table["channel_name"][:][rows]]
+        ids = names if len(set(names)) == len(names) else ids
+    require(len(ids) == num_channels, "it has not one electrode for each channel")
+    return {"sampling_frequency": rate, "channel_ids": ids}
+
+
+class _Column:
+    """A dataset of one dimension as one channel."""
+
+    def __init__(self, dataset: h5py.Dataset):
+        self._dataset = dataset
+        self.shape = (len(dataset), 1)
+        self.chunks = (*(dataset.chunks or dataset.shape), 1)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        samples, channels = key
+        return self._dataset[samples][:, np.newaxis][:, channels]

@@ -1,0 +1,143 @@
+"""What every kind of store offers to those who read it."""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from n1store.errors import N1StoreError, one_line
+from n1store.recording import Recording
+from n1store.stores.grid import Grid
+from n1store.stores.traces import ChunkedTraces
+
+
+class StoredArray(ABC):
+    """A recording's array as it is stored, without decoding any chunk.
+
+    Attributes
+    ----------
+    path : str
+        Where it is in the store.
+    grid : Grid
+    attributes : dict
+        What is known of the recording; at least ``sampling_frequency`` and ``channel_ids``.
+    """
+
+    path: str
+    grid: Grid
+    attributes: dict[str, Any]
+
+    @abstractmethod
+    def stored_bytes(self) -> Iterator[int]:
+        """Yield the size of each chunk as stored, in C order; 0 for one that is missing."""
+
+    @abstractmethod
+    def traces(self) -> ChunkedTraces | None:
+        """Return the samples, read on all cores; None where only the library can read them."""
+
+
+class Store(Mapping[str, Recording]):
+    """A store as a mapping from names to `Recording`. Use as a context manager.
+
+    Attributes
+    ----------
+    path : Path
+    attributes : dict
+        What is kept of the store as a whole: ``codec``, ``recordings``, the paths of arrays by
+        name, and in a store that n1store wrote its ``version`` and the ``layout``.
+    library : str
+        What reads such stores without n1store.
+    """
+
+    path: Path
+    attributes: dict[str, Any]
+    library: str
+
+    @abstractmethod
+    def array(self, name: str) -> StoredArray:
+        """Return a recording's array; N1StoreError if it is damaged."""
+
+    @abstractmethod
+    def total_bytes(self) -> int:
+        """Return the bytes of all files of the store."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the store's files."""
+
+    @abstractmethod
+    def _open_array(self, path: str) -> Any:
+        """Return an array as the library opens it."""
+
+    def library_array(self, name: str) -> Any:
+        """Return a recording's samples as the library itself opens them."""
+        try:
+            return self._open_array(self.attributes["recordings"][name])
+        except N1StoreError:
+            raise
+        except Exception as error:  # whatever the library makes of damaged metadata
+            raise N1StoreError(
+                f"{self.path}: recording {name} cannot be opened: {one_line(error)}"
+            ) from error
+
+    def __getitem__(self, name: str) -> Recording:
+        array = self.array(name)
+        traces = array.traces()
+        return Recording(
+            name=name,
+            traces=self.library_array(name) if traces is None else traces,
+            sampling_frequency=array.attributes["sampling_frequency"],
+            channel_ids=tuple(array.attributes["channel_ids"]),
+            attributes=array.attributes,
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.attributes["recordings"])
+
+    def __len__(self) -> int:
+        return len(self.attributes["recordings"])
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path}: {len(self)} recordings>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def check(grid: Grid, attributes: dict[str, Any]) -> None:
+    """Raise ValueError if a grid or attributes were read that n1store does not write."""
+    lengths = (*grid.shape, *grid.chunk_shape)
+    require(
+        len(grid.shape) == len(grid.chunk_shape) == 2
+        and all(type(length) is int and length >= 0 for length in lengths)
+        and min(grid.chunk_shape) > 0,
+        "shape and chunks are not those of samples and channels",
+    )
+    rate, channel_ids = attributes["sampling_frequency"], attributes["channel_ids"]
+    require(
+        isinstance(rate, float | int) and 0 < rate < math.inf,
+        "sampling_frequency is not a positive number",
+    )
+    require(
+        len(channel_ids) == grid.shape[1] and all(isinstance(name, str) for name in channel_ids),
+        "channel_ids does not name the channels",
+    )
+    crcs = attributes["chunk_crc32"]
+    require(
+        len(crcs) == 8 * math.prod(grid.counts) and bool(re.fullmatch("[0-9a-f]*", crcs)),
+        "chunk_crc32 has not one checksum for each chunk",
+    )
+    require(isinstance(attributes["samples_sha256"], str), "samples_sha256 is no checksum")
+
+
+def require(condition: bool, otherwise: str) -> None:
+    """Raise ValueError with these words unless the condition holds."""
+    if not condition:
+        raise ValueError(otherwise)
