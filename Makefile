@@ -43,7 +43,7 @@ test-compat: setup .venv-compat/ready
 .venv-compat/ready: pyproject.toml CMakeLists.txt $(SOURCES) $(shell find n1store -name '*.py')
 	@$(call new_environment,.venv-compat)
 	@$(install_packages)
-	.venv-compat/bin/pip install --quiet '.[test]' 'zarr<3' 'spikeinterface>=0.105'
+	.venv-compat/bin/pip install --quiet '.[test]' 'zarr<3' 'spikeinterface>=0.105' 'neuroconv>=0.10'
 	@$(call install_wavpack,.venv-compat,)
 	@touch $@
 

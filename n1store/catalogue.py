@@ -307,6 +307,19 @@ _ENTRIES = (
         install="apt-get install wavpack libwavpack-dev && pip install wavpack-numcodecs",
     ),
     Entry(
+        "flac",
+        "audio",
+        "FLAC: linear prediction and Rice codes, made for audio",
+        "array-bytes",
+        "n1store.codecs.flac:Flac",
+        (Parameter("level", 5, 0, 8),),
+        zarr3=_zarr3_named,
+        hdf5=_hdf5_own("Flac"),
+        package="n1store and libFLAC (apt-get install libflac-dev)",
+        install="apt-get install libflac-dev",
+        checks=True,
+    ),
+    Entry(
         "zstd",
         "dictionary",
         "Zstandard: LZ77 with Huffman and FSE coding",
@@ -324,6 +337,8 @@ _ENTRIES = (
         "bytes-bytes",
         "numcodecs:LZ4",
         (Parameter("acceleration", 1, 1, 65537),),
+        hdf5=lambda configuration, chunk_shape: (32004, ()),
+        hdf5_home="n1store.codecs.hdf5_lz4:HDF5LZ4",
     ),
     Entry(
         "gzip",

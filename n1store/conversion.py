@@ -1,4 +1,4 @@
-"""The main job: WAV files in, a store out."""
+"""The main job: recordings in, from WAV files or stores, and a store out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,19 +20,14 @@ import numpy as np
 import n1store.stores
 from n1store.atomic import replacing
 from n1store.errors import N1StoreError, one_line
+from n1store.inputs import Input, StoredInput, find_inputs
 from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
 from n1store.plan import LAYOUTS, ArrayPlan, plan_arrays
 from n1store.sizes import StoreSizes, measure_sizes
-from n1store.sources import SourceFile
+from n1store.stores.grid import DTYPE
 from n1store.stores.zarr import ArrayWriter, ZarrTarget, ZarrWriter
 from n1store.stores.zarr_formats import FORMATS
-from n1store.wav import (
-    WavError,
-    WavFile,
-    find_wavs,
-    open_wav,
-)
 
 if TYPE_CHECKING:
     from n1store.stores.nwb import NwbTarget, NwbWriter, SeriesWriter
@@ -100,12 +96,13 @@ def convert(
     on_error: str = "stop",
     progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
-    """Convert WAV files to a compressed Zarr store or NWB file.
+    """Convert recordings to a compressed Zarr store or NWB file.
 
     Parameters
     ----------
     sources : path-like or iterable of path-like
-        WAV files, and folders to search for them.
+        WAV files, folders to search for them, and stores, whose encoded chunks are copied where
+        codec and chunks stay the same.
     destination : path-like
         Ends in ``.zarr`` (a folder), ``.zarr.zip`` or ``.nwb`` (a file).
     codec : str
@@ -113,8 +110,8 @@ def convert(
     adc : bool
         Whether to map samples to the converter's codes first. `n1` does that itself.
     chunk_seconds : float, optional
-        Length of a chunk; in samples, rounded up to a multiple of 8, at least 16. By default 1 s
-        in Zarr, and what takes 10 MB in NWB.
+        Length of a chunk; in samples, rounded up to a multiple of 8, at least 16. By default that
+        of a store which is converted; else 1 s in Zarr, and what takes 10 MB in NWB.
     layout : {'recordings', 'channels', 'spikeinterface'}
         An array for each file; one array whose channels are those of all files; or
         SpikeInterface's own layout with a segment for each file (Zarr only).
@@ -161,23 +158,27 @@ def convert(
         shard_seconds = 0
     else:
         target = _zarr_target(destination, layout, zarr_format, shard_seconds, nwb)
-        chunk_seconds = 1.0 if chunk_seconds is None else chunk_seconds
         shard_seconds = 0 if target.format.number == 2 else shard_seconds
     pipeline = target.prepare(_make_pipeline(codec, adc, target.checksum))
 
-    files = find_wavs([Path(source) for source in sources])
-    if not files:
-        raise N1StoreError("no sources are given")
-    _refuse_to_replace_sources(files, destination)
+    if on_error not in ("stop", "skip"):
+        raise N1StoreError(f"on_error is 'stop' or 'skip', not {on_error!r}")
     skipped: list[str] = []
-    wavs = list(_open_wavs(files, on_error, skipped))
-    plans = plan_arrays(wavs, layout, target.group, chunk_seconds, shard_seconds)
-
-    with (
-        replacing(destination, overwrite=overwrite, folder=target.is_folder) as temporary,
-        target.create(temporary) as store,
-        Workers(workers) as encoders,
-    ):
+    with ExitStack() as stack:
+        inputs = list(find_inputs([Path(source) for source in sources], on_error, skipped, stack))
+        if not inputs:
+            first = f"none of the sources can be read; the first: {skipped[0]}" if skipped else ""
+            raise N1StoreError(first or "no sources are given")
+        _refuse_to_replace_sources(inputs, destination)
+        plans = plan_arrays(
+            inputs, layout, target.group, chunk_seconds, target.chunk_seconds, shard_seconds
+        )
+        temporary = stack.enter_context(
+            replacing(destination, overwrite=overwrite, folder=target.is_folder)
+        )
+        store = target.create(temporary)
+        stack.enter_context(store)
+        encoders = stack.enter_context(Workers(workers))
         written = _write_arrays(store, plans, pipeline, encoders, on_error, skipped, progress)
         store.finish(layout, {plan.name: plan.path for plan in written}, pipeline.spec)
     with n1store.stores.open(destination) as result:
@@ -192,8 +193,8 @@ class _Step:
 
     plan: ArrayPlan
     samples: np.ndarray | None = None
-    checksums: dict[str, Any] | None = None
-    error: WavError | None = None
+    attributes: dict[str, Any] | None = None
+    error: N1StoreError | None = None
 
 
 def _nwb_target(
@@ -254,32 +255,12 @@ def _make_pipeline(codec: str, adc: bool, checksum: str) -> Pipeline:
     return Pipeline.parse(spec)
 
 
-def _refuse_to_replace_sources(files: list[tuple[Path, str]], destination: Path) -> None:
+def _refuse_to_replace_sources(inputs: list[Input], destination: Path) -> None:
     target = Path(os.path.realpath(destination))
-    for path, _ in files:
+    for path in dict.fromkeys(each.path for each in inputs):
         # Both where a link stands and where it leads to.
         if any(target in (place, *place.parents) for place in (path, Path(os.path.realpath(path)))):
             raise N1StoreError(f"{destination}: holds the source {path}; choose another name")
-
-
-def _open_wavs(
-    files: list[tuple[Path, str]], on_error: str, skipped: list[str]
-) -> Iterator[tuple[WavFile, str]]:
-    if on_error not in ("stop", "skip"):
-        raise N1StoreError(f"on_error is 'stop' or 'skip', not {on_error!r}")
-    opened = 0
-    for path, label in files:
-        try:
-            wav = open_wav(path)
-        except WavError as error:
-            if on_error == "stop":
-                raise
-            skipped.append(str(error))
-            continue
-        opened += 1
-        yield wav, label
-    if not opened:
-        raise N1StoreError(f"none of the sources can be read; the first: {skipped[0]}")
 
 
 def _write_arrays(
@@ -301,13 +282,14 @@ def _write_arrays(
         if array is None:
             array, crcs = store.create_array(plan.path, plan.grid, pipeline), []
         if step.error is not None:
-            if on_error == "stop" or len(plan.wavs) > 1:
+            if on_error == "stop" or len(plan.inputs) > 1:
                 raise step.error
             skipped.append(str(step.error))
             array.discard()
             array = None
-        elif step.checksums is not None:
-            array.finish(_attributes(plan, step.checksums, crcs))
+        elif step.attributes is not None:
+            crc32 = "".join(f"{crc:08x}" for crc in crcs)
+            array.finish(step.attributes | {"chunk_crc32": crc32})
             written.append(plan)
             array = None
         else:
@@ -330,54 +312,75 @@ def _encoded(
 
     def calls() -> Iterator[tuple[_Step, Callable | None]]:
         for plan in plans:
-            for step in _read(plan):
+            for step, copies in _read(plan, pipeline):
                 if step.samples is None:
                     yield step, None
                 else:
                     shape = plan.grid.chunk_shape
-                    yield step, partial(_encode_block, pipeline, shape, step.samples)
+                    yield step, partial(_encode_block, pipeline, shape, step.samples, copies)
 
     return workers.in_order(calls())
 
 
-def _read(plan: ArrayPlan) -> Iterator[_Step]:
-    """Read an array in blocks of whole chunks, then give the checksums of what was read."""
+def _read(plan: ArrayPlan, pipeline: Pipeline) -> Iterator[tuple[_Step, list[bytes | None]]]:
+    """Read an array in blocks of whole chunks, each with copies of chunks that need no encoding.
+
+    The last step has what was learned of the samples.
+    """
     chunk_samples = plan.grid.chunk_shape[0]
-    frame_bytes = sum(wav.frame_bytes for wav in plan.wavs)
+    frame_bytes = DTYPE.itemsize * plan.grid.shape[1]
     block_samples = chunk_samples * max(1, _BLOCK_BYTES // (chunk_samples * frame_bytes))
-    file_hashes = [hashlib.sha256(wav.header) for wav in plan.wavs]
+    first = plan.inputs[0]
+    stored = first if len(plan.inputs) == 1 and isinstance(first, StoredInput) else None
+    if stored and not stored.can_copy(pipeline, plan.grid.chunk_shape):
+        stored = None
+    digests = [each.digest() for each in plan.inputs]
     samples_hash = hashlib.sha256()
-    for start in range(0, plan.grid.shape[0], block_samples):
-        stop = min(start + block_samples, plan.grid.shape[0])
-        try:
-            parts = [wav.read(start, stop) for wav in plan.wavs]
-        except WavError as error:
-            yield _Step(plan, error=error)
-            return
-        for file_hash, part in zip(file_hashes, parts, strict=True):
-            file_hash.update(part.data)
-        samples = parts[0] if len(parts) == 1 else np.hstack(parts)
-        samples_hash.update(samples.data)
-        yield _Step(plan, samples=samples)
-    for file_hash, wav in zip(file_hashes, plan.wavs, strict=True):
-        file_hash.update(wav.trailer)
-    yield _Step(
-        plan,
-        checksums={
-            "samples_sha256": samples_hash.hexdigest(),
-            "file_sha256": [file_hash.hexdigest() for file_hash in file_hashes],
-        },
-    )
+    try:
+        for start in range(0, plan.grid.shape[0], block_samples):
+            stop = min(start + block_samples, plan.grid.shape[0])
+            parts = [each.read(start, stop) for each in plan.inputs]
+            for digest, part in zip(digests, parts, strict=True):
+                digest.update(part)
+            samples = parts[0] if len(parts) == 1 else np.hstack(parts)
+            samples_hash.update(samples.data)
+            rows = range(start // chunk_samples, -(-stop // chunk_samples))
+            yield (
+                _Step(plan, samples=samples),
+                [
+                    stored.copy((row, group), pipeline) if stored else None
+                    for row in rows
+                    for group in range(plan.grid.counts[1])
+                ],
+            )
+        sources = [source for digest in digests for source in digest.sources()]
+    except N1StoreError as error:
+        yield _Step(plan, error=error), []
+        return
+    attributes = {
+        "sampling_frequency": plan.sampling_frequency,
+        "channel_ids": list(plan.channel_ids),
+        "samples_sha256": samples_hash.hexdigest(),
+        "sources": sources,
+    }
+    yield _Step(plan, attributes=attributes), []
 
 
 def _encode_block(
-    pipeline: Pipeline, chunk_shape: tuple[int, int], samples: np.ndarray
+    pipeline: Pipeline,
+    chunk_shape: tuple[int, int],
+    samples: np.ndarray,
+    copies: list[bytes | None],
 ) -> list[tuple[bytes, int]]:
-    """Encode a block of whole chunks; return payload and CRC-32 of the samples of each."""
+    """Encode a block of whole chunks but for those that are copied.
+
+    Returns the payload of each chunk and the CRC-32 of its samples.
+    """
+    chunks = _chunks_of(samples, chunk_shape)
     try:
         return [
-            (pipeline.encode(_padded(chunk, chunk_shape)), zlib.crc32(chunk.data))
-            for chunk in _chunks_of(samples, chunk_shape)
+            (copy or pipeline.encode(_padded(chunk, chunk_shape)), zlib.crc32(chunk.data))
+            for chunk, copy in zip(chunks, copies, strict=True)
         ]
     except (ValueError, RuntimeError, OverflowError) as error:
         size = " x ".join(map(str, chunk_shape))
@@ -400,17 +403,3 @@ def _padded(chunk: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         return chunk
     missing = [(0, full - length) for full, length in zip(shape, chunk.shape, strict=True)]
     return np.pad(chunk, missing, mode="edge")
-
-
-def _attributes(plan: ArrayPlan, checksums: dict[str, Any], crcs: list[int]) -> dict[str, Any]:
-    files = zip(plan.wavs, plan.labels, checksums["file_sha256"], strict=True)
-    return {
-        "sampling_frequency": float(plan.sampling_frequency),
-        "channel_ids": list(plan.channel_ids),
-        "samples_sha256": checksums["samples_sha256"],
-        "chunk_crc32": "".join(f"{crc:08x}" for crc in crcs),
-        "sources": [
-            SourceFile.of(wav, label, sha256).to_attributes(wav.num_samples, wav.sampling_frequency)
-            for wav, label, sha256 in files
-        ],
-    }

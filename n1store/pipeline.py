@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes, ensure_ndarray
 
-from n1store.catalogue import Entry, Hdf5Filter, find
+from n1store.catalogue import CATALOGUE, Entry, Hdf5Filter, find
 from n1store.errors import N1StoreError
 
 
@@ -127,3 +128,12 @@ class Pipeline:
                     "use --zarr-format 2"
                 )
         return [metadata for _, metadata in codecs]
+
+
+def split_checksum(codecs: Sequence[Codec]) -> tuple[list[Codec], Codec | None]:
+    """Return codecs in the order in which they encode without the checksum at their end, and it."""
+    *others, last = codecs or [None]
+    entry = CATALOGUE.get(last.codec_id) if last is not None else None
+    if entry is not None and entry.group == "checksum":
+        return others, last
+    return list(codecs), None

@@ -1,4 +1,4 @@
-"""Which arrays a conversion makes of which files: their names, places and chunks."""
+"""Which arrays a conversion makes of what: their names, places and chunks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from n1store.errors import N1StoreError
+from n1store.inputs import Input
 from n1store.stores.grid import DTYPE, Grid
-from n1store.wav import WavError, WavFile, default_channel_ids
 
 LAYOUTS = ("recordings", "channels", "spikeinterface")
 
@@ -21,103 +21,104 @@ _CHUNKS_PER_SHARD = 64  # in time; a file for each chunk costs more than encodin
 
 @dataclass(frozen=True, eq=False)
 class ArrayPlan:
-    """An array to write: its name, place and grid, and the files it is read from."""
+    """An array to write: its name, place and grid, and what it is read from."""
 
     name: str
     path: str
-    wavs: tuple[WavFile, ...]
-    labels: tuple[str, ...]
+    inputs: tuple[Input, ...]
     channel_ids: tuple[str, ...]
     grid: Grid
 
     @property
-    def sampling_frequency(self) -> int:
-        return self.wavs[0].sampling_frequency
+    def sampling_frequency(self) -> float:
+        return self.inputs[0].sampling_frequency
 
     @property
     def raw_bytes(self) -> int:
-        return sum(wav.num_samples * wav.frame_bytes for wav in self.wavs)
+        return DTYPE.itemsize * self.grid.shape[0] * self.grid.shape[1]
 
 
 def plan_arrays(
-    wavs: list[tuple[WavFile, str]],
+    inputs: list[Input],
     layout: str,
     group: str,
     chunk_seconds: float | None,
+    default_seconds: float | None,
     shard_seconds: float | None,
 ) -> list[ArrayPlan]:
-    """Decide which arrays to write, in which order, of which files.
+    """Decide which arrays to write, in which order, of which inputs.
 
     Parameters
     ----------
-    wavs : list of (WavFile, str)
-        Files, at least one, and the relative paths that tell them from each other.
+    inputs : list of Input
+        At least one.
     layout : {'recordings', 'channels', 'spikeinterface'}
     group : str
         What the arrays are in, but for SpikeInterface's.
     chunk_seconds : float, optional
-        Length of a chunk; by default what takes 10 MB, as in NWB files.
+        Length of a chunk; by default an array has the chunks of the one it is made from.
+    default_seconds : float, optional
+        Where that has none; None for what takes 10 MB, as in NWB files.
     shard_seconds : float, optional
         How much one file holds; 0 if each chunk has its own, None for 64 chunks.
 
     Raises
     ------
-    WavError
-        If the layout wants files to agree that do not.
+    N1StoreError
+        If the layout wants inputs to agree that do not.
     """
-    names = _names([label for _, label in wavs])
+    names = _names([each.name for each in inputs])
 
-    def plan(name: str, path: str, members: Sequence[int], channel_ids: Sequence[str]) -> ArrayPlan:
-        first = wavs[members[0]][0]
+    def plan(
+        name: str, path: str, members: Sequence[Input], channel_ids: Sequence[str]
+    ) -> ArrayPlan:
+        first = members[0]
         shape = first.num_samples, len(channel_ids)
-        return ArrayPlan(
-            name,
-            path,
-            tuple(wavs[member][0] for member in members),
-            tuple(wavs[member][1] for member in members),
-            tuple(channel_ids),
-            _grid(shape, first.sampling_frequency, chunk_seconds, shard_seconds),
-        )
+        rate = first.sampling_frequency
+        seconds = default_seconds if chunk_seconds is None else chunk_seconds
+        chunk_shape = first.chunk_shape if len(members) == 1 and chunk_seconds is None else None
+        chunk_shape = chunk_shape or _chunk_shape(shape, rate, seconds)
+        per_shard = _chunks_per_shard(shape, chunk_shape, rate, shard_seconds)
+        grid = Grid(shape, chunk_shape, per_shard)
+        return ArrayPlan(name, path, tuple(members), tuple(channel_ids), grid)
 
     if layout == "channels":
-        _require_alike(wavs, "num_samples", "samples")
-        _require_alike(wavs, "sampling_frequency", "Hz")
+        _require_alike(inputs, "num_samples", "samples")
+        _require_alike(inputs, "sampling_frequency", "Hz")
         channel_ids = [
-            name if wav.num_channels == 1 else f"{name}-{channel}"
-            for name, (wav, _) in zip(names, wavs, strict=True)
-            for channel in range(wav.num_channels)
+            name if each.num_channels == 1 else f"{name}-{channel}"
+            for name, each in zip(names, inputs, strict=True)
+            for channel in each.channel_ids
         ]
-        return [plan("traces", f"{group}/traces", range(len(wavs)), channel_ids)]
+        return [plan("traces", f"{group}/traces", inputs, channel_ids)]
     if layout == "spikeinterface":
-        _require_alike(wavs, "num_channels", "channels")
-        _require_alike(wavs, "sampling_frequency", "Hz")
-        paths = [f"traces_seg{segment}" for segment in range(len(wavs))]
+        _require_alike(inputs, "num_channels", "channels")
+        _require_alike(inputs, "sampling_frequency", "Hz")
+        paths = [f"traces_seg{segment}" for segment in range(len(inputs))]
     else:
         paths = [f"{group}/{name}" for name in names]
     return [
-        plan(name, path, [member], default_channel_ids(wavs[member][0].num_channels))
-        for member, (name, path) in enumerate(zip(names, paths, strict=True))
+        plan(name, path, [each], each.channel_ids)
+        for name, path, each in zip(names, paths, inputs, strict=True)
     ]
 
 
-def _require_alike(wavs: list[tuple[WavFile, str]], attribute: str, unit: str) -> None:
-    first, expected = wavs[0][0], getattr(wavs[0][0], attribute)
-    for wav, _ in wavs:
-        if getattr(wav, attribute) != expected:
-            raise WavError(
-                wav.path,
-                f"has {getattr(wav, attribute)} {unit}, {first.path.name} has {expected}; "
-                "this layout takes files that agree, --layout recordings takes any",
+def _require_alike(inputs: list[Input], attribute: str, unit: str) -> None:
+    first, expected = inputs[0], getattr(inputs[0], attribute)
+    for each in inputs:
+        if getattr(each, attribute) != expected:
+            raise N1StoreError(
+                f"{each.label}: has {getattr(each, attribute)} {unit}, {first.label} has "
+                f"{expected}; this layout takes recordings that agree, --layout recordings any"
             )
 
 
-def _names(labels: list[str]) -> list[str]:
+def _names(parts: list[tuple[str, ...]]) -> list[str]:
     """Name recordings by file stem, with the folders in front where stems are not unique."""
-    paths = [Path(label).with_suffix("") for label in labels]
-    counts = Counter(path.name for path in paths)
+    counts = Counter(each[-1] for each in parts)
     names: dict[str, None] = {}
-    for path in paths:
-        name = path.name if counts[path.name] == 1 else "_".join(path.parts)
+    for each in parts:
+        name = each[-1] if counts[each[-1]] == 1 else "_".join(each)
         # What Zarr or NWB does not allow in a name, and what is no text.
         name = re.sub(r"[/:\\\x00-\x1f\x7f\ud800-\udfff]", "_", name)
         name = name.replace("zarr.json", "zarr_json")
@@ -130,26 +131,32 @@ def _names(labels: list[str]) -> list[str]:
     return list(names)
 
 
-def _grid(
-    shape: tuple[int, int],
-    sampling_frequency: int,
-    chunk_seconds: float | None,
-    shard_seconds: float | None,
-) -> Grid:
+def _chunk_shape(
+    shape: tuple[int, int], sampling_frequency: float, seconds: float | None
+) -> tuple[int, int]:
     num_samples, num_channels = shape
     groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
     chunk_channels = -(-num_channels // groups)
     wanted = _CHUNK_BYTES / (DTYPE.itemsize * chunk_channels)
-    if chunk_seconds is not None:
-        wanted = chunk_seconds * sampling_frequency
+    if seconds is not None:
+        wanted = seconds * sampling_frequency
     # Blosc shuffles bits in groups of eight samples, and else silently leaves them as they are;
     # WavPack takes no fewer than 16.
     # Rounded up, so that whole seconds of a recording leave no chunk of a few samples.
     chunk_samples = 8 * max(2, math.ceil(min(wanted / 8, -(-num_samples // 8)) - 1e-6))
-    chunks_in_time = -(-num_samples // chunk_samples)
+    return chunk_samples, chunk_channels
+
+
+def _chunks_per_shard(
+    shape: tuple[int, int],
+    chunk_shape: tuple[int, int],
+    sampling_frequency: float,
+    seconds: float | None,
+) -> int:
+    chunks_in_time, groups = Grid(shape, chunk_shape).counts
+    if seconds == 0 or chunks_in_time * groups <= 1:
+        return 0
     per_shard = _CHUNKS_PER_SHARD
-    if shard_seconds is not None:
-        per_shard = round(min(shard_seconds * sampling_frequency / chunk_samples, chunks_in_time))
-    per_shard = max(1, min(per_shard, chunks_in_time))
-    sharded = shard_seconds != 0 and chunks_in_time * groups > 1
-    return Grid(shape, (chunk_samples, chunk_channels), per_shard if sharded else 0)
+    if seconds is not None:
+        per_shard = round(min(seconds * sampling_frequency / chunk_shape[0], chunks_in_time))
+    return max(1, min(per_shard, chunks_in_time))

@@ -46,8 +46,11 @@ class SourceFile:
         Raises
         ------
         N1StoreError
-            If what is kept of them is damaged.
+            If there are none, or what is kept of them is damaged.
         """
+        has_checksums = "chunk_crc32" in recording.attributes
+        if recording.attributes.get("sources") == [] or not has_checksums:
+            raise N1StoreError(f"recording {recording.name} was not made from WAV files")
         num_samples, rate = recording.num_samples, int(recording.sampling_frequency)
         try:
             sources = [

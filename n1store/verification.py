@@ -150,7 +150,10 @@ def _verify_recording(
     result: Verification,
 ) -> None:
     grid = array.grid
-    sources = SourceFile.all_of(recording)
+    if "chunk_crc32" not in recording.attributes:
+        raise N1StoreError("holds no checksums of n1store to verify it with")
+    has_sources = recording.attributes.get("sources") != []
+    sources = SourceFile.all_of(recording) if has_sources else []
     samples_hash = hashlib.sha256()
     file_hashes = [hashlib.sha256(source.header) for source in sources]
     columns = _columns(sources)

@@ -82,8 +82,15 @@ def test_examples_that_write_nwb(example, tmp_path):
     if "neuroconv" in example:
         pytest.importorskip("neuroconv")
     assert "identical" in run_example(example, tmp_path / "out.nwb")
-    for reader in NWB_READERS:
-        assert "traces: " in run_example(reader, tmp_path / "out.nwb")
+    assert "traces: " in run_example("nwb_with_h5py", tmp_path / "out.nwb")
+
+
+def test_only_a_window_is_fetched_over_http(tmp_path):
+    # Chunks of a second, of which the first is asked for.
+    run_example("nwb_custom_filter", tmp_path / "out.nwb", "2", "9")
+    output = run_example("nwb_over_http", tmp_path / "out.nwb", "0.5")
+    ((fetched, size),) = re.findall(r"(\d+) of (\d+) bytes fetched", output)
+    assert 0 < int(fetched) < int(size) / 5
 
 
 def test_demo(recordings, environment, tmp_path):

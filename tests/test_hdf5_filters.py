@@ -388,7 +388,7 @@ def forged_head(dtype_bits, *shape):
         *(forged_head(4, length, 2) for length in (99, 101, 2**20, 2**40, 2**62)),
         *(forged_head(4, 100, channels) for channels in (1, 3, 10, 2**20, 2**62)),
         *(forged_head(4, 2**32, 2**32), forged_head(4, 0, 2), forged_head(4, 100, 0)),
-        *(forged_head(bits, 100, 2) for bits in (6, 7, 0x0C, 0x14)),
+        *(forged_head(bits, 100, 2) for bits in (6, 7, 0x0C, 0x24)),
         *(forged_head(bits, 100) for bits in (0, 8)),
         *(b"FL\x24\x64\x02" + bytes(4), b"FL\x14" + b"\xff" * 30, b"N1\x14", b"FL", b""),
     ],
@@ -398,14 +398,12 @@ def test_flac_payload_whose_head_is_not_true(head):
     _, payload = small_payload("flac")
     true_head = forged_head(4, 100, 2)
     assert payload.startswith(true_head)
+    assert Filter("flac")(Filter.REVERSE, (), head) is None
     forged = head + payload[len(true_head) :]
-    for each in (forged, head):
-        assert Filter("flac")(Filter.REVERSE, (), each) is None
-        with pytest.raises(N1StoreError) as error:
-            Flac().decode(each)
-            if head in (forged_head(4, 0, 2), forged_head(4, 100, 0)) and each == head:
-                raise N1StoreError("no samples: valid, but nothing that HDF5 has")
-        assert_one_line(error)
+    assert Filter("flac")(Filter.REVERSE, (), forged) is None
+    with pytest.raises(N1StoreError) as error:
+        Flac().decode(forged)
+    assert_one_line(error)
 
 
 def forged_block(block, fields):
@@ -426,7 +424,7 @@ TOTAL_SAMPLES, BLOCK_INDEX, BLOCK_SAMPLES, FLAGS, CRC = 12, 16, 20, 24, 28
 @needs("wavpack")
 def test_wavpack_stream_whose_headers_are_not_true():
     call = Filter("wavpack")
-    samples, stream = small_payload("wavpack")
+    _, stream = small_payload("wavpack")
     assert forged_block(stream, {}) == stream
     flags = int.from_bytes(stream[FLAGS : FLAGS + 4], "little")
     forgeries = [

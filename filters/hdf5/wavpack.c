@@ -156,12 +156,14 @@ static int unpack(WavpackContext *context, const n1_info *chunk, uint8_t *sample
     if (WavpackGetNumSamples64(context) != (int64_t)chunk->num_samples) return 0;
     const size_t frames = slice_frames(channels);
     int32_t *slice = malloc(frames * channels * sizeof(int32_t));
+    const int32_t limit = 1 << (8 * item - 1);
     int done = slice != NULL;
     for (size_t left = (size_t)chunk->num_samples; done && left > 0;) {
         const size_t now = left < frames ? left : frames;
         done = WavpackUnpackSamples(context, slice, (uint32_t)now) == now &&
                WavpackGetNumErrors(context) == 0;
         for (size_t i = 0; done && i < now * channels; i++, samples += item) {
+            done = slice[i] >= -limit && slice[i] < limit;
             if (item == 1) *samples = (uint8_t)slice[i];
             else store_u16(samples, (uint16_t)slice[i]);
         }

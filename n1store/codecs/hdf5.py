@@ -80,6 +80,10 @@ class _ChunkFilter(_Filter):
     dtypes: tuple[str, ...] = ("<i2", "<u2", "i1", "u1")
 
     def __init__(self, level: int, num_channels: int | None, dtype: Any, *more: int, **config: Any):
+        if level not in self.levels:
+            raise N1StoreError(
+                f"{self.name} has levels {self.levels[0]} to {self.levels[-1]}, not {level!r}"
+            )
         dtype = np.dtype(dtype)
         if dtype not in map(np.dtype, self.dtypes):
             raise N1StoreError(
@@ -89,8 +93,8 @@ class _ChunkFilter(_Filter):
         if num_channels is not None and not 0 < num_channels < 2**31:
             raise N1StoreError(f"a chunk has at least one channel, not {num_channels}")
         super().__init__(
-            *(level, _DTYPES.index(dtype), num_channels or 0, *more),
-            **({"num_channels": num_channels, "dtype": dtype.name, "level": level} | config),
+            *(int(level), _DTYPES.index(dtype), num_channels or 0, *more),
+            **({"num_channels": num_channels, "dtype": dtype.name, "level": int(level)} | config),
         )
 
 
@@ -123,6 +127,7 @@ class N1(_ChunkFilter):
 
     name = "n1"
     filter_id = 52785
+    levels = n1.LEVELS
 
     def __init__(
         self,
@@ -189,12 +194,11 @@ class WavPack(_ChunkFilter):
     name = "wavpack"
     package = "libwavpack-dev"
     filter_id = 52787
+    levels = range(1, 5)
     dtypes = ("<i2", "i1")
 
     def __init__(self, num_channels: int | None, dtype: Any = "int16", level: int = 2):
-        if level not in range(1, 5):
-            raise N1StoreError(f"wavpack has levels 1 to 4, not {level!r}")
-        super().__init__(int(level), num_channels, dtype)
+        super().__init__(level, num_channels, dtype)
 
 
 class Flac(_ChunkFilter):
@@ -221,6 +225,7 @@ class Flac(_ChunkFilter):
     name = "flac"
     package = "libflac-dev"
     filter_id = 52788
+    levels = flac.LEVELS
 
     def __init__(self, num_channels: int | None, dtype: Any = "int16", level: int = 5):
-        super().__init__(flac.Flac(level).level, num_channels, dtype)
+        super().__init__(level, num_channels, dtype)

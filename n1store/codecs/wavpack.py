@@ -3,12 +3,15 @@
 wavpack-numcodecs keeps Python's lock while it encodes, and gives WavPack no more room than
 the chunk itself takes, so that noise and very short chunks fail. Calling the library through
 ctypes has neither limit, and writes the same bytes.
+
+It also decodes damaged streams, to other samples. Here they are checked before.
 """
 
 import ctypes
+import struct
 
 import numpy as np
-from numcodecs.compat import ensure_ndarray
+from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray
 
 # Importing it has loaded the libwavpack that it was built with, which is then the one found.
 from wavpack_numcodecs.wavpack import WavPack as _WavPack
@@ -33,6 +36,18 @@ class WavPack(_WavPack):
         if len(samples) < _MIN_SAMPLES:
             raise N1StoreError(f"WavPack takes {_MIN_SAMPLES} samples or more, not {len(samples)}")
         return _encode(samples.astype(np.int32, order="C"), _FLAGS[self.level])
+
+    def decode(self, buf, out=None):
+        """Return the samples of a stream, as bytes, or in `out`.
+
+        Raises
+        ------
+        N1StoreError
+            If the stream is damaged.
+        """
+        if not _is_whole(ensure_contiguous_ndarray(buf).view("u1")):
+            raise N1StoreError("the WavPack stream is damaged or cut off")
+        return super().decode(buf, out)
 
 
 _MIN_SAMPLES = 16
@@ -79,6 +94,7 @@ def _load() -> ctypes.CDLL:
     library.WavpackPackSamples.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32]
     library.WavpackFlushSamples.argtypes = [ctypes.c_void_p]
     library.WavpackCloseFile.argtypes = [ctypes.c_void_p]
+    library.WavpackVerifySingleBlock.argtypes = [ctypes.c_void_p, ctypes.c_int]
     return library
 
 
@@ -121,3 +137,37 @@ def _encode(samples: np.ndarray, flags: int) -> bytes:
     if not done:
         raise N1StoreError(f"WavPack cannot encode a chunk of {num_channels} channels")
     return b"".join(blocks)
+
+
+# A block's header: magic, size of the rest, 4 bytes, the samples of the whole stream, the first of
+# the block and their number, flags, CRC of the samples.
+_HEADER = struct.Struct("<4sI4xIIIII")
+_MONO, _FIRST, _LAST, _HAS_CHECKSUM = 0x4, 0x800, 0x1000, 0x10000000
+
+
+def _is_whole(stream: np.ndarray) -> bool:
+    """Whether a stream of bytes is all of its blocks, each with the right checksum.
+
+    Blocks follow each other in time and have, at each time, those of all channels in order.
+    """
+    position = index = channels = num_channels = total = 0
+    while position < stream.size:
+        if stream.size - position < _HEADER.size:
+            return False
+        header = _HEADER.unpack_from(stream.data, position)
+        magic, size, num_samples, block_index, block_samples, flags, _ = header
+        if magic != b"wvpk" or not _HEADER.size <= size + 8 <= stream.size - position:
+            return False
+        block = stream.ctypes.data + position
+        if not flags & _HAS_CHECKSUM or not _library.WavpackVerifySingleBlock(block, True):
+            return False
+        total = total or num_samples
+        if block_index != index or bool(flags & _FIRST) != (channels == 0):
+            return False
+        channels += 1 if flags & _MONO else 2
+        if flags & _LAST:
+            if channels != (num_channels or channels):
+                return False
+            index, num_channels, channels = index + block_samples, channels, 0
+        position += size + 8
+    return channels == 0 and index == total > 0

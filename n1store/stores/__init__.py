@@ -7,6 +7,11 @@ from n1store.errors import N1StoreError
 from n1store.stores.store import Store
 
 
+def is_store(path: Path) -> bool:
+    """Return whether a path is named as a store is."""
+    return path.suffix in (".zarr", ".nwb") or path.name.endswith(".zarr.zip")
+
+
 def open(path: str | os.PathLike) -> Store:
     """Open a Zarr store that n1store wrote, or any NWB file.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import h5py
 import numpy as np
+from numcodecs.abc import Codec
 
 import n1store
 from n1store.errors import N1StoreError, one_line
@@ -39,6 +40,7 @@ class NwbTarget:
 
     metadata: NwbMetadata
     group = "acquisition"
+    chunk_seconds = None  # NWB's habit: 10 MB
     checksum = "fletcher32"
     is_folder = False
 
@@ -76,15 +78,16 @@ class NwbWriter:
 
         series, kept, hashes = [], {}, []
         for name, path in recordings.items():
-            dataset, grid, attributes = self._finished[path]
+            _, grid, attributes = self._finished[path]
             sources = attributes["sources"]
             one = Series(
                 name=path.rpartition("/")[2],
                 shape=grid.shape,
                 sampling_frequency=attributes["sampling_frequency"],
                 channel_ids=tuple(attributes["channel_ids"]),
-                description=f"from {', '.join(source['file'] for source in sources)}",
-                data=H5DataIO(self._unfinished[dataset], link_data=True),
+                description=_origin([source["file"] for source in sources]),
+                # pynwb reads of what it links to, which need not be the samples themselves.
+                data=H5DataIO(self._stand_in(grid.shape[1]), link_data=True),
             )
             series.append(one)
             kept[name] = {"path": path, **attributes}
@@ -110,15 +113,21 @@ class NwbWriter:
         # As all types are NWB's own, its definition, which any reader has, need not be in it.
         io = pynwb.NWBHDF5IO(file=self._file, mode="a", manager=pynwb.get_manager())
         io.write(nwbfile, cache_spec=False, expandable=())
-        for one in series:
-            self._put_in_place(nwbfile.acquisition[one.name], one.data.data)
+        for path in recordings.values():
+            self._put_in_place(path, nwbfile.acquisition[path.rpartition("/")[2]])
         del self._file[_UNFINISHED]
 
-    def _put_in_place(self, series: Any, dataset: h5py.Dataset) -> None:
-        """Bring a dataset to where pynwb made a link to it, with the attributes it then has."""
-        place = f"{NwbTarget.group}/{series.name}/data"
+    def _stand_in(self, num_channels: int) -> h5py.Dataset:
+        return self._unfinished.require_dataset(
+            f"{num_channels} channels", (1, num_channels), DTYPE, exact=True
+        )
+
+    def _put_in_place(self, path: str, series: Any) -> None:
+        """Bring samples to where pynwb made a link, with the attributes they then have."""
+        place = f"{path}/data"
         del self._file[place]
-        self._file.move(dataset.name, place)
+        self._file.move(f"{_UNFINISHED}/{self._finished[path][0]}", place)
+        dataset = self._file[place]
         dataset.attrs["unit"] = series.unit
         for name, default in (("conversion", 1.0), ("offset", 0.0)):
             if getattr(series, name) != default:
@@ -129,6 +138,12 @@ class NwbWriter:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+def _origin(files: list[str]) -> str:
+    if len(files) > 3:
+        files = [files[0], f"{len(files) - 2} others", files[-1]]
+    return f"from {', '.join(files)}" if files else "from a file that was no WAV file"
 
 
 class SeriesWriter:
@@ -149,7 +164,7 @@ class SeriesWriter:
             # As h5py does it: what cannot be encoded by others is stored as it is.
             properties.set_filter(number, h5py.h5z.FLAG_OPTIONAL, values)
         # A chunk may be longer than what there is only if there may be more.
-        most = max(grid.shape[0], grid.chunk_shape[0]), grid.shape[1]
+        most = tuple(map(max, grid.shape, grid.chunk_shape))
         space = h5py.h5s.create_simple(grid.shape, most)
         name = f"{len(group)}"
         self._dataset = h5py.h5d.create(
@@ -197,7 +212,8 @@ class NwbStore(Store):
         self.left_out: list[str] = []
         self._file = path.open("rb", buffering=0)
         try:
-            self._hdf5 = h5py.File(path, "r")
+            # Without HDF5's cache of decoded chunks, so that both ways of reading decode alike.
+            self._hdf5 = h5py.File(path, "r", rdcc_nbytes=0)
         except BlockingIOError:
             self._file.close()
             raise N1StoreError(f"{path}: another process has it open for writing") from None
@@ -237,11 +253,7 @@ class NwbStore(Store):
         self._file.close()
 
     def _open_array(self, path: str) -> Any:
-        # Without HDF5's cache of decoded chunks, as n1store has none either.
-        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-        access.set_chunk_cache(0, 0, 0)
-        opened = h5py.h5d.open(self._hdf5.id, f"{path}/data".encode(), access)
-        dataset = h5py.Dataset(opened)
+        dataset = self._hdf5[f"{path}/data"]
         return dataset if dataset.ndim == 2 else _Column(dataset)
 
     def _read_summary(self) -> dict[str, dict[str, Any]]:
@@ -306,6 +318,15 @@ class SeriesArray(StoredArray):
         else:
             self.attributes = kept
             check(self.grid, self.attributes)
+
+    @property
+    def codecs(self) -> list[Codec] | None:
+        return self._chunks.codecs if self._chunks else None
+
+    def payload(self, index: tuple[int, int]) -> bytes | None:
+        if self._chunks is None or self._chunks.chunks[index].filter_mask:
+            return None
+        return self._chunks.payload(index)
 
     def stored_bytes(self) -> Iterator[int]:
         if self._chunks:

@@ -52,7 +52,7 @@ class Series:
     Attributes
     ----------
     name : str
-        Valid and unique in NWB; see `object_names`.
+        Of an object in NWB: unique, and without slashes and colons.
     shape : tuple of int
         Samples and channels.
     sampling_frequency : float
@@ -88,6 +88,11 @@ class NwbMetadata:
         Microvolts are ``sample * gain_to_uv + offset_to_uv``.
     more : mapping
         What `load_metadata` returned; it yields to the attributes above.
+
+    Raises
+    ------
+    N1StoreError
+        If an NWB file cannot keep it.
     """
 
     session_start_time: datetime | None = None
@@ -97,6 +102,24 @@ class NwbMetadata:
     gain_to_uv: float | None = None
     offset_to_uv: float | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sections()  # which is better refused before a conversion than after it
+
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """Return the values of all `FIELDS` that are known."""
+        options = {
+            "session_start_time": self.session_start_time,
+            "identifier": self.identifier,
+            "session_description": self.session_description,
+        }
+        known = {name: dict(self.more.get(name, {})) for name in FIELDS}
+        known["NWBFile"] |= _parse_section("options", "NWBFile", options)
+        known["Subject"] |= _parse_section("options", "Subject", self.subject)
+        known["ElectricalSeries"] |= _scale(
+            known["ElectricalSeries"], self.gain_to_uv, self.offset_to_uv
+        )
+        return known
 
 
 def parse_time(text: str) -> datetime:
@@ -130,8 +153,8 @@ def _texts(value: Any) -> list[str]:
 
 
 def _name(value: Any) -> str:
-    if object_names([_text(value)]) != [value]:
-        raise ValueError(f"has characters that no name in NWB has, such as / and :, {value!r}")
+    if _text(value) == "." or re.search(r"[/\\:]", value):
+        raise ValueError(f"is no name that NWB allows, without slashes and colons: {value!r}")
     return value
 
 
@@ -171,14 +194,18 @@ FIELDS: dict[str, dict[str, _Parser]] = {
         **_parsers(_text, "stimulus_notes data_collection"),
     },
     "Subject": {
-        **_parsers(_text, "subject_id species sex age age__reference description genotype"),
-        **_parsers(_text, "strain weight"),
+        **_parsers(_text, "subject_id species sex age description genotype strain weight"),
+        **_parsers(_age_reference, "age__reference"),
         **_parsers(_time, "date_of_birth"),
     },
-    "Device": _parsers(
-        _text, "name description manufacturer model_name model_number serial_number"
-    ),
-    "ElectrodeGroup": _parsers(_text, "name description location device"),
+    "Device": {
+        **_parsers(_name, "name model_name"),
+        **_parsers(_text, "description manufacturer model_number serial_number"),
+    },
+    "ElectrodeGroup": {
+        **_parsers(_name, "name"),
+        **_parsers(_text, "description location device"),
+    },
     "ElectricalSeries": {
         **_parsers(_text, "description comments filtering"),
         **_parsers(_number, "conversion offset"),
@@ -187,6 +214,7 @@ FIELDS: dict[str, dict[str, _Parser]] = {
 """The fields of each section of the metadata, and what turns what was written into a value."""
 
 _ECEPHYS = ("Device", "ElectrodeGroup", "ElectricalSeries")
+_DEVICE = "device"
 
 
 def load_metadata(path: Path) -> dict[str, Any]:
@@ -215,11 +243,16 @@ def load_metadata(path: Path) -> dict[str, Any]:
                 )
             section = section[0]
         sections[name] = section
-    return {
+    known = {
         name: _parse_section(path, name, section)
         for name, section in sections.items()
         if section is not None
     }
+    device = known.get("Device", {}).get("name", _DEVICE)
+    group = known.get("ElectrodeGroup", {})
+    if group.pop("device", device) != device:
+        raise N1StoreError(f"{path}: ElectrodeGroup: device is not {device!r}, the only one")
+    return known
 
 
 def _read_yaml(path: Path) -> Any:
@@ -267,25 +300,36 @@ def _parse_section(source: Any, name: str, content: Any) -> dict[str, Any]:
     return values
 
 
-def object_names(names: Iterable[str]) -> list[str]:
-    """Return names of NWB objects for recordings of these names: valid, and all different."""
-    found: dict[str, None] = {}
-    for name in names:
-        valid = re.sub(r"[/\\:\x00-\x1f\x7f\ud800-\udfff]", "_", name)
-        # HDF5 takes a dot for the group itself.
-        valid = unique = valid if valid.strip(" .") else "recording"
-        number = 2
-        while unique in found:
-            unique = f"{valid}_{number}"
-            number += 1
-        found[unique] = None
-    return list(found)
+def _scale(
+    given: dict[str, Any], gain_to_uv: float | None, offset_to_uv: float | None
+) -> dict[str, Any]:
+    """Return conversion, offset and comments of each series: volts, as far as they are known."""
+    conversion, offset = given.get("conversion"), given.get("offset")
+    try:
+        if gain_to_uv is not None:
+            conversion = _number(gain_to_uv) / 1e6
+        if offset_to_uv is not None:
+            offset = _number(offset_to_uv) / 1e6
+    except ValueError as error:
+        raise N1StoreError(f"gain or offset {error}") from None
+    if conversion == 0:
+        raise N1StoreError("a gain of 0 leaves nothing of the samples; leave it out if unknown")
+    if conversion is not None:
+        return {"conversion": conversion, "offset": offset or 0.0}
+    if offset is not None:
+        raise N1StoreError("an offset without a gain says nothing; give the gain too")
+    # NWB has no word for an unknown unit. 1 is what it takes where nothing is said, and what
+    # readers multiply by without a change; NaN would make them lose the samples, and any small
+    # factor would look like volts.
+    note = "gain unknown: samples as in the WAV file"
+    comments = f"{given['comments']} {note}" if "comments" in given else note
+    return {"conversion": 1.0, "offset": 0.0, "comments": comments}
 
 
 def make_nwbfile(
     series: Sequence[Series], metadata: NwbMetadata, default_identifier: str
 ) -> NWBFile:
-    """Return an NWBFile of these series, whose data are datasets still to be filled.
+    """Return an NWBFile of these series.
 
     Each series is in ``acquisition``, and each of its channels is a row of the electrodes table:
     whether channels of two series were the same electrode is not known.
@@ -296,24 +340,11 @@ def make_nwbfile(
     metadata : NwbMetadata
     default_identifier : str
         To be used if `metadata` has none.
-
-    Raises
-    ------
-    N1StoreError
-        If the metadata cannot be kept in an NWB file.
     """
     from pynwb import NWBFile
     from pynwb.file import Subject
 
-    known = {name: dict(metadata.more.get(name, {})) for name in FIELDS}
-    options = {
-        "session_start_time": metadata.session_start_time,
-        "identifier": metadata.identifier,
-        "session_description": metadata.session_description,
-    }
-    known["NWBFile"] |= _parse_section("options", "NWBFile", options)
-    known["Subject"] |= _parse_section("options", "Subject", metadata.subject)
-    known["ElectricalSeries"] |= _conversion(known["ElectricalSeries"], metadata)
+    known = metadata.sections()
     nwbfile = NWBFile(**_session(known["NWBFile"], default_identifier))
     nwbfile.subject = Subject(**_subject(known["Subject"]))
     device = _add_device(nwbfile, known["Device"])
@@ -358,7 +389,7 @@ def _add_device(nwbfile: NWBFile, given: dict[str, Any]) -> Device:
         if key in given
     }
     unknown = {
-        "name": "device",
+        "name": _DEVICE,
         "description": f"The device that recorded; nothing {'else ' if given or model else ''}"
         "is known of it.",
     }
@@ -367,13 +398,12 @@ def _add_device(nwbfile: NWBFile, given: dict[str, Any]) -> Device:
             name=model.get("model_name", "device model"),
             manufacturer=model.get("manufacturer", "unknown"),
             model_number=model.get("model_number"),
+            description="The model of the device.",
         )
     return nwbfile.create_device(**unknown | given)
 
 
 def _add_group(nwbfile: NWBFile, device: Device, given: dict[str, Any]) -> ElectrodeGroup:
-    if given.pop("device", device.name) != device.name:
-        raise N1StoreError(f"ElectrodeGroup: its device is not {device.name!r}, the only one")
     unknown = {
         "name": "electrodes",
         "description": "All electrodes of the file; how they are grouped is unknown.",
@@ -383,7 +413,7 @@ def _add_group(nwbfile: NWBFile, device: Device, given: dict[str, Any]) -> Elect
 
 
 def _add_electrodes(nwbfile: NWBFile, group: ElectrodeGroup, series: Sequence[Series]) -> None:
-    # By columns: add_electrode takes a second for a thousand.
+    # By columns: add_electrode takes time with the square of the rows, 51 s for 10,000.
     from hdmf.common import VectorData
     from pynwb.ecephys import ElectrodesTable
 
@@ -414,10 +444,13 @@ def _electrical_series(
     # File names need not be text.
     source = series.description.encode(errors="replace").decode()
     description = f"{given['description']} {source}" if "description" in given else source
+    data = series.data
+    if data is None:
+        data = H5DataIO(shape=series.shape, dtype=DTYPE)
     return ElectricalSeries(
         **given | {"description": description},
         name=series.name,
-        data=series.data or H5DataIO(shape=series.shape, dtype=DTYPE, chunks=True),
+        data=data,
         electrodes=DynamicTableRegion(
             name="electrodes",
             description="the channels' electrodes",
@@ -427,27 +460,3 @@ def _electrical_series(
         starting_time=0.0,
         rate=float(series.sampling_frequency),
     )
-
-
-def _conversion(given: dict[str, Any], metadata: NwbMetadata) -> dict[str, Any]:
-    """Return conversion, offset and comments of each series: volts, as far as they are known."""
-    conversion, offset = given.get("conversion"), given.get("offset")
-    try:
-        if metadata.gain_to_uv is not None:
-            conversion = _number(metadata.gain_to_uv) / 1e6
-        if metadata.offset_to_uv is not None:
-            offset = _number(metadata.offset_to_uv) / 1e6
-    except ValueError as error:
-        raise N1StoreError(f"gain or offset {error}") from None
-    if conversion == 0:
-        raise N1StoreError("a gain of 0 leaves nothing of the samples; leave it out if unknown")
-    if conversion is not None:
-        return {"conversion": conversion, "offset": offset or 0.0}
-    if offset is not None:
-        raise N1StoreError("an offset without a gain says nothing; give the gain too")
-    # NWB has no word for an unknown unit. 1 is what it takes where nothing is said, and what
-    # readers multiply by without a change; NaN would make them lose the samples, and any small
-    # factor would look like volts.
-    note = "gain unknown: samples as in the WAV file"
-    comments = f"{given['comments']} {note}" if "comments" in given else note
-    return {"conversion": 1.0, "offset": 0.0, "comments": comments}

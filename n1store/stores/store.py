@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from numcodecs.abc import Codec
+
 from n1store.errors import N1StoreError, one_line
 from n1store.recording import Recording
 from n1store.stores.grid import Grid
@@ -31,6 +33,15 @@ class StoredArray(ABC):
     grid: Grid
     attributes: dict[str, Any]
 
+    @property
+    @abstractmethod
+    def codecs(self) -> list[Codec] | None:
+        """The codecs of a chunk, in the order in which they encode; None if they are unknown."""
+
+    @abstractmethod
+    def payload(self, index: tuple[int, int]) -> bytes | None:
+        """Return a chunk as stored; None if its codecs are others, KeyError if it is missing."""
+
     @abstractmethod
     def stored_bytes(self) -> Iterator[int]:
         """Yield the size of each chunk as stored, in C order; 0 for one that is missing."""
@@ -49,12 +60,15 @@ class Store(Mapping[str, Recording]):
     attributes : dict
         What is kept of the store as a whole: ``codec``, ``recordings``, the paths of arrays by
         name, and in a store that n1store wrote its ``version`` and the ``layout``.
+    left_out : list of str
+        A line for each recording in it that n1store does not read.
     library : str
         What reads such stores without n1store.
     """
 
     path: Path
     attributes: dict[str, Any]
+    left_out: list[str]
     library: str
 
     @abstractmethod

@@ -38,6 +38,7 @@ class ZarrTarget:
     format: ZarrFormat
     is_folder: bool
     group = "recordings"
+    chunk_seconds = 1.0
 
     @property
     def checksum(self) -> str:
@@ -242,14 +243,26 @@ class ZarrArray(StoredArray):
                 yield 0
 
     def payload(self, index: tuple[int, int]) -> bytes:
-        """Return a chunk as stored; KeyError if it is missing."""
         return self._files.read(*self._place(index))
 
-    def traces(self) -> ChunkedTraces | None:
+    @cached_property
+    def _pipeline(self) -> Pipeline | None:
+        """The codecs, if the array is as n1store writes it."""
         pipeline = Pipeline.parse(self._codec, read_files=False)
         expected = self._format.array(self.grid, pipeline, self.attributes)
         if any(self._read_json(name) != content for name, content in expected.items()):
-            return None  # not as n1store writes it
+            return None
+        return pipeline
+
+    @property
+    def codecs(self) -> list[Codec] | None:
+        pipeline = self._pipeline
+        return [codec for _, codec in pipeline.stages] if pipeline else None
+
+    def traces(self) -> ChunkedTraces | None:
+        pipeline = self._pipeline
+        if pipeline is None:
+            return None
 
         def read_chunk(index: tuple[int, int]) -> np.ndarray:
             try:
@@ -294,6 +307,7 @@ class ZarrStore(Store):
 
     def __init__(self, path: Path):
         self.path = path
+        self.left_out = []
         self._files = open_files(path)
         for self._format in FORMATS.values():
             try:
