@@ -250,7 +250,7 @@ def _hdf5_blosc(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> 
 
 
 def _widths_as_text(path: str) -> str:
-    from n1store.training import load_widths
+    from n1store.widths import load_widths
 
     return base64.urlsafe_b64encode(load_widths(path)).decode()
 

@@ -20,6 +20,7 @@ import click
 from n1store import __version__
 
 if TYPE_CHECKING:
+    from n1store.codec_info import CodecInfo
     from n1store.evaluation import Evaluation
     from n1store.n1file import N1Info
     from n1store.sizes import StoreSizes
@@ -514,6 +515,27 @@ def synth(folder: Path, **options: Any) -> None:
     click.echo(f"{folder}: {len(files)} WAV files")
 
 
+@cli.command()
+@click.argument("name", metavar="[NAME]", required=False)
+@_json_option
+def codecs(name: str | None, as_json: bool) -> None:
+    """List the codecs and what they take, or explain one.
+
+    HDF5 is the number of its filter, for NWB files. What is missing here is named, and how to
+    install it.
+    """
+    from n1store.codec_info import all_codecs, codec_info
+
+    infos = all_codecs() if name is None else [codec_info(name)]
+    if as_json:
+        content = [info.to_dict() for info in infos]
+        _print_json(content if name is None else content[0])
+    elif name is None:
+        _print_codecs(infos)
+    else:
+        _print_codec(infos[0])
+
+
 @cli.command("plugin-path")
 @_json_option
 def plugin_path(as_json: bool) -> None:
@@ -628,18 +650,73 @@ def _print_worst(sizes: StoreSizes) -> None:
 
 
 def _print_requirements(codec: str, store: Path) -> None:
+    from n1store.codec_info import hdf5_readers_need, zarr_readers_need
     from n1store.pipeline import Pipeline
 
     pipeline = Pipeline.parse(codec)
     if "adc" in pipeline.names:
         click.echo("  adc               on: samples are stored as the converter's 10-bit codes")
     if store.suffix == ".nwb":
-        filters = [number for number, _ in pipeline.hdf5((1, 1))]
-        packages = ["h5py or pynwb", *(["n1store"] if max(filters) >= 52785 else [])]
-        packages += ["hdf5plugin"] if any(255 < number < 52785 for number in filters) else []
+        packages = hdf5_readers_need(number for number, _ in pipeline.hdf5((1, 1)))
     else:
-        packages = ["zarr", *(entry.package for entry, _ in pipeline.stages if entry.package)]
-    click.echo(f"  readers need      {', '.join(dict.fromkeys(packages))}")
+        packages = zarr_readers_need(entry for entry, _ in pipeline.stages)
+    click.echo(f"  readers need      {', '.join(packages)}")
+
+
+def _print_codecs(infos: list[CodecInfo]) -> None:
+    from n1store.codec_info import shortcomings
+
+    _print_table(
+        ["codec", "group", "Zarr 2", "Zarr 3", "HDF5", "installed", "parameters", "how it works"],
+        [
+            [
+                info.entry.name,
+                info.entry.group,
+                *("no" if each.why_not else "yes" for each in (info.zarr2, info.zarr3)),
+                str(info.hdf5.written["filter_id"] or "none"),
+                info.installed,
+                info.parameters,
+                info.entry.summary,
+            ]
+            for info in infos
+        ],
+    )
+    for line in shortcomings(infos):
+        click.echo(line)
+
+
+def _print_codec(info: CodecInfo) -> None:
+    from n1store.codec_info import values_of
+
+    click.echo(f"{info.entry.name} ({info.entry.group}): {info.entry.summary}")
+    width = max((len(each.name) for each in info.entry.parameters), default=0)
+    parameters = [
+        f"{each.name:<{width}}  {values_of(each)}  "
+        f"[default: {'none' if each.default is None else each.default}]"
+        for each in info.entry.parameters
+    ]
+    _print_lines("parameters", parameters or ["none"])
+    _print_lines("installed", [info.why_missing or "yes"])
+    for label, zarr in (("Zarr 2", info.zarr2), ("Zarr 3", info.zarr3)):
+        metadata = [json.dumps(codec) for codec in zarr.written["codecs"] or ()]
+        _print_lines(label, [*metadata, *([zarr.why_not] if zarr.why_not else [])])
+        _print_lines("  readers need", [", ".join(zarr.readers_need)])
+    hdf5 = info.hdf5.written
+    lines = [f"filter {hdf5['filter_id']}"] if hdf5["filter_id"] else []
+    if hdf5["cd_values"] is not None:
+        rows, columns = hdf5["chunk_shape"]
+        values = ", ".join(map(str, hdf5["cd_values"])) or "none"
+        lines.append(f"cd_values for chunks of {rows:,} x {columns}: {values}")
+    _print_lines("HDF5", [*lines, *([info.hdf5.why_not] if info.hdf5.why_not else [])])
+    if info.hdf5.readers_need:
+        _print_lines("  readers need", [", ".join(info.hdf5.readers_need)])
+    _print_lines("notes", info.notes)
+    _print_lines("examples", info.examples)
+
+
+def _print_lines(label: str, lines: list[str]) -> None:
+    for number, line in enumerate(lines):
+        click.echo(f"  {'' if number else label:<18}{line}")
 
 
 def _short(codec: str) -> str:
@@ -650,7 +727,7 @@ def _short(codec: str) -> str:
 def _load_widths(path: Path | None) -> bytes | None:
     if path is None:
         return None
-    from n1store.training import load_widths
+    from n1store.widths import load_widths
 
     return load_widths(path)
 

@@ -13,7 +13,7 @@ much electrodes share and what artefacts look like is assumed. What is modelled:
 - **Artefacts**, in some recordings: jolts that saturate all electrodes and then decay.
 - **The converter.** The implant's code widths are very unequal: some codes hardly ever occur.
   A successive-approximation converter with two flaws would explain it, see
-  `_conversion_table`.
+  `conversion_table`.
 
 Voltages are in nominal steps of the converter, 0 being the middle of its range.
 """
@@ -175,7 +175,7 @@ def _blocks(
     shared: np.random.Generator,
     artefacts: bool,
 ) -> Iterator[np.ndarray]:
-    table = _conversion_table()
+    table = conversion_table()
     densities = _spectral_densities(sampling_frequency)
     for start in range(0, num_samples, _STEP):
         common = _white_spectrum(shared) * np.sqrt(densities[0])
@@ -267,7 +267,7 @@ def _jolt(rng: np.random.Generator, sampling_frequency: float) -> np.ndarray:
     return size * decay * (time >= 0)
 
 
-def _conversion_table() -> np.ndarray:
+def conversion_table() -> np.ndarray:
     """Return the int16 value of every voltage, `_POSITIONS_PER_STEP` entries to a step.
 
     The converter finds a code from the highest bit down: it sets the bit, compares the voltage

@@ -32,8 +32,9 @@ from n1store.atomic import replacing
 from n1store.core import NUM_CODES, adc_encode
 from n1store.errors import N1StoreError
 from n1store.parallel import Workers
-from n1store.synth import _conversion_table
+from n1store.synth import conversion_table
 from n1store.wav import WavFile, find_wavs, open_wav
+from n1store.widths import FORMAT, VERSION
 
 ORDER = 32
 """Order of linear prediction."""
@@ -44,8 +45,6 @@ WIDTH_UNITS = 32
 REFLECTION_UNITS = 1024
 """Units of reflection coefficients to a radian of their arc sine."""
 
-_FORMAT, _VERSION = "n1store-widths", 1
-_MAX_FILE_BYTES = 1 << 20
 
 _ROUNDS = 3
 # Added to what is counted and expected: codes that hardly occur keep their width.
@@ -101,8 +100,8 @@ class Training:
     def to_dict(self) -> dict[str, Any]:
         """Return what a file of widths holds."""
         return {
-            "format": _FORMAT,
-            "version": _VERSION,
+            "format": FORMAT,
+            "version": VERSION,
             "num_recordings": self.num_recordings,
             "num_samples": self.num_samples,
             "samples_sha256": self.samples_sha256,
@@ -211,43 +210,6 @@ def train_to_file(
         is_header = destination.suffix == ".h"
         temporary.write_text(training.to_header() if is_header else training.to_json())
     return training
-
-
-def load_widths(path: str | os.PathLike) -> bytes:
-    """Read a table of 1024 code widths, a byte each, from a file that `train_to_file` wrote.
-
-    Raises
-    ------
-    N1StoreError
-        If it is no such file or holds no valid table.
-    """
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise N1StoreError(f"{path}: cannot be read: {reason}") from error
-    try:
-        if len(text) > _MAX_FILE_BYTES:
-            raise ValueError("it is too large")
-        content = json.loads(text)
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise ValueError(f'it does not say "format": "{_FORMAT}"')
-    except (ValueError, RecursionError) as error:
-        raise N1StoreError(
-            f"{path}: is not a file of code widths, which `n1store train` makes: {error}"
-        ) from error
-    if content.get("version") != _VERSION:
-        raise N1StoreError(
-            f"{path}: is of version {content.get('version')!r}, and this n1store reads version "
-            f"{_VERSION}; update n1store or train anew"
-        )
-    widths = content.get("widths")
-    if not isinstance(widths, list) or len(widths) != NUM_CODES:
-        raise N1StoreError(f"{path}: holds no list of {NUM_CODES} widths; train anew")
-    if not all(type(width) is int and 0 <= width <= 255 for width in widths) or not any(widths):
-        raise N1StoreError(f"{path}: widths must be integers from 0 to 255, not all 0; train anew")
-    return bytes(widths)
 
 
 def train(
@@ -525,7 +487,7 @@ def _normal_cdf(values: np.ndarray) -> np.ndarray:
 
 def _initial_edges() -> np.ndarray:
     """Return the edges of the synthesizer's converter, a model fitted to the implant's."""
-    counts = np.bincount((_conversion_table() >> 6) + NUM_CODES // 2, minlength=NUM_CODES)
+    counts = np.bincount((conversion_table() >> 6) + NUM_CODES // 2, minlength=NUM_CODES)
     return _edges(counts + 0.03)  # Codes that it does not know may be learned.
 
 

@@ -39,7 +39,7 @@ def test_commands_and_snippets_of_the_readme(environment, tmp_path):
     for path in (tmp_path / "data").iterdir():
         assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes()
     snippets = blocks("python")
-    assert len(snippets) == 2
+    assert len(snippets) == 3
     for snippet in snippets:
         subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True)
 

@@ -11,14 +11,15 @@ from conftest import REAL_RECORDINGS, ROOT, write_wav
 
 from n1store import N1StoreError, synth, training
 from n1store.core import adc_decode
-from n1store.training import load_widths, train, train_to_file
+from n1store.training import train, train_to_file
+from n1store.widths import load_widths
 
 HEADER = ROOT / "filters/core/n1_widths.h"
 
 
 def true_widths():
     """Return the synthesizer's code widths in an unknown unit."""
-    return np.bincount((synth._conversion_table() >> 6) + 512, minlength=1024)
+    return np.bincount((synth.conversion_table() >> 6) + 512, minlength=1024)
 
 
 def relative(widths, codes):

@@ -1,0 +1,192 @@
+"""NWB files read and written past HDF5's pipeline and through it, by h5py and pynwb.
+
+python benchmarks/nwb.py [SECONDS]
+
+The recording is synthetic, of 64 channels and 60 s. Both ways are timed in turn, each time with
+the file opened anew, and what they give is compared. Times are medians of wall times; a ratio is
+that of the medians, and in brackets the lowest and the highest of the rounds.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import hdf5plugin  # noqa: F401  so that h5py reads Blosc and Zstandard
+import numpy as np
+
+import n1store
+from n1store.parallel import available_cores
+
+CHANNELS, RATE = 64, 20_000
+CODECS = ("n1", "wavpack", "flac", "blosc", "zstd", "gzip:level=4")  # 4 is h5py's default
+ROUNDS = 5
+WINDOWS = 20
+N1STORE = str(Path(sys.executable).with_name("n1store"))
+
+# What both import first is left out of the time that they print.
+CONVERT = """
+import sys
+import pynwb
+import n1store
+wav, nwb, codec = sys.argv[1:]
+print(n1store.convert(wav, nwb, codec=codec, adc=False, overwrite=True).seconds)
+"""
+
+PYNWB = """
+import json, sys, time
+from datetime import UTC, datetime
+import hdf5plugin
+import numpy as np
+from pynwb import NWBHDF5IO, H5DataIO, NWBFile
+from pynwb.ecephys import ElectricalSeries
+wav, nwb, channels, rate, settings = sys.argv[1:]
+started = time.perf_counter()
+traces = np.fromfile(wav, "<i2", offset=44).reshape(-1, int(channels))
+file = NWBFile("a benchmark", "benchmark", datetime(2026, 1, 1, tzinfo=UTC))
+device = file.create_device("implant")
+group = file.create_electrode_group("group", "all", "unknown", device=device)
+for _ in range(int(channels)):
+    file.add_electrode(group=group, location="unknown")
+electrodes = file.create_electrode_table_region(list(range(int(channels))), "all")
+data = H5DataIO(traces, allow_plugin_filters=True, **json.loads(settings))
+series = ElectricalSeries("traces", data, electrodes, rate=float(rate))
+file.add_acquisition(series)
+with NWBHDF5IO(nwb, "w") as io:
+    io.write(file)
+print(time.perf_counter() - started)
+"""
+
+
+def main(seconds: str = "60") -> None:
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        (wav,) = n1store.synthesize(
+            folder, 1, float(seconds), num_channels=CHANNELS, sampling_frequency=RATE
+        )
+        samples = np.fromfile(wav, "<i2", offset=44).reshape(-1, CHANNELS)
+        print(
+            f"{CHANNELS} channels, {float(seconds):g} s, {samples.nbytes / 1e6:.0f} MB; "
+            f"{available_cores()} cores, load {os.getloadavg()[0]:.1f} at the start\n"
+        )
+        print("Read, as n1store writes it       h5py s  n1store s  ratio")
+        for codec in CODECS:
+            nwb = Path(folder) / "read.nwb"
+            n1store.convert(wav, nwb, codec=codec, overwrite=True)
+            compare_reading(codec, nwb, samples)
+        print("\nWritten, with the codec alone   pynwb s  n1store s  ratio")
+        for codec in CODECS:
+            compare_writing(codec, wav, Path(folder), samples)
+        print(f"\nload {os.getloadavg()[0]:.1f} at the end")
+
+
+def compare_reading(codec: str, nwb: Path, samples: np.ndarray) -> None:
+    """Time reading of everything, and of windows of 1 s at random."""
+    with n1store.open(nwb) as store:
+        ((name, path),) = store.attributes["recordings"].items()
+    length = min(RATE, len(samples))
+    starts = np.random.default_rng(0).integers(len(samples) - length + 1, size=WINDOWS)
+    everything = [slice(None)]
+    windows = [slice(start, start + length) for start in starts]
+
+    def through_hdf5(parts: list[slice]) -> list[np.ndarray]:
+        with h5py.File(nwb) as file:
+            dataset = file[f"{path}/data"]
+            return [dataset[part] for part in parts]
+
+    def past_hdf5(parts: list[slice]) -> list[np.ndarray]:
+        with n1store.open(nwb) as store:
+            traces = store[name].traces
+            return [traces[part] for part in parts]
+
+    for what, parts in (("everything", everything), (f"{WINDOWS} windows of 1 s", windows)):
+        times = []
+        for turn in range(1 + ROUNDS):
+            seconds = []
+            for read in (through_hdf5, past_hdf5):
+                elapsed, result = timed(read, parts)
+                for part, window in zip(parts, result, strict=True):
+                    assert np.array_equal(window, samples[part]), (codec, read, part)
+                del result, window
+                seconds.append(elapsed)
+            if turn:  # the first round loads plugins and starts threads
+                times.append(seconds)
+        report(f"{codec:<13}{what:<18}", times)
+
+
+def compare_writing(codec: str, wav: Path, folder: Path, samples: np.ndarray) -> None:
+    """Time the writing alone, in programs that have imported pynwb, and whole commands."""
+    own, theirs = folder / "n1store.nwb", folder / "pynwb.nwb"
+    convert = [sys.executable, "-c", CONVERT, str(wav), str(own), codec]
+    subprocess.run(convert, check=True, stdout=subprocess.DEVNULL)
+    filters, chunks, stored = contents(own, "acquisition/synth-000/data", samples)
+    (number, values), *checksum = filters
+    settings = {
+        "chunks": chunks,
+        "compression": "gzip" if number == 1 else number,
+        "compression_opts": values[0] if number == 1 else values,
+        "fletcher32": checksum == [(3, ())],
+    }
+    pynwb = [sys.executable, "-W", "ignore", "-c", PYNWB, str(wav), str(theirs)]
+    pynwb += [str(CHANNELS), str(RATE), json.dumps(settings)]
+    command = [N1STORE, "convert", str(wav), str(own), "--codec", codec, "--no-adc", "--overwrite"]
+    writing, whole = [], []
+    for _ in range(ROUNDS):
+        theirs.unlink(missing_ok=True)
+        whole_pynwb, printed_pynwb = timed(run, pynwb)
+        _, printed = timed(run, convert)
+        whole_n1store, _ = timed(run, command)
+        writing.append([float(printed_pynwb), float(printed)])
+        whole.append([whole_pynwb, whole_n1store])
+    assert contents(own, "acquisition/synth-000/data", samples) == (filters, chunks, stored)
+    their_filters, their_chunks, their_stored = contents(
+        theirs, "acquisition/traces/data", samples
+    )
+    assert (their_filters, their_chunks) == (filters, chunks), (their_filters, filters)
+    assert abs(their_stored / stored - 1) < 0.01, (codec, their_stored, stored)
+    report(f"{codec:<13}{'writing alone':<18}", writing)
+    report(f"{codec:<13}{'whole programs':<18}", whole)
+
+
+def contents(nwb: Path, path: str, samples: np.ndarray) -> tuple[list, tuple[int, ...], int]:
+    """Return filters, chunks and stored bytes of a dataset that must hold these samples."""
+    with h5py.File(nwb) as file:
+        dataset = file[path]
+        assert np.array_equal(dataset[:], samples), nwb
+        properties = dataset.id.get_create_plist()
+        filters = [properties.get_filter(index) for index in range(properties.get_nfilters())]
+        return (
+            [(number, values) for number, _, values, _ in filters],
+            dataset.chunks,
+            dataset.id.get_storage_size(),
+        )
+
+
+def run(command: list[str]) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def timed(function: Callable, argument: list) -> tuple[float, object]:
+    started = time.perf_counter()
+    result = function(argument)
+    return time.perf_counter() - started, result
+
+
+def report(what: str, times: list[list[float]]) -> None:
+    """Print medians of seconds, theirs and n1store's, and how many times as fast that is."""
+    theirs, own = (statistics.median(column) for column in zip(*times, strict=True))
+    ratios = [slow / fast for slow, fast in times]
+    print(
+        f"{what}{theirs:>8.2f}{own:>11.2f}{theirs / own:>7.2f}"
+        f"  ({min(ratios):.2f} to {max(ratios):.2f})",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,264 @@
+"""What each codec of the catalogue is to users: in Zarr, in HDF5, and on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from n1store.catalogue import CATALOGUE, Entry, Parameter, find
+from n1store.errors import N1StoreError, one_line
+from n1store.pipeline import Pipeline
+
+EXAMPLE_CHUNK = (20_000, 64)
+"""Shape of the chunk that cd_values are given for."""
+
+# Filters of HDF5 itself have numbers below these, those of hdf5plugin are between them.
+_FIRST_REGISTERED = 256
+_FIRST_OWN = 52785
+
+
+@dataclass(frozen=True)
+class InFormat:
+    """A codec in a format of files.
+
+    Attributes
+    ----------
+    written : dict of str
+        What a file says of it, as far as that is known here: `codecs`, the metadata of a Zarr
+        array; or `filter_id`, `cd_values` and `chunk_shape`, for which these are, in HDF5.
+    readers_need : list of str
+        Packages for those who read such a file.
+    why_not : str, optional
+        Why the format cannot have it, or not here, and what to do about that.
+    """
+
+    written: dict[str, Any]
+    readers_need: list[str]
+    why_not: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it, for JSON."""
+        return {**self.written, "readers_need": self.readers_need, "why_not": self.why_not}
+
+
+@dataclass(frozen=True)
+class CodecInfo:
+    """A codec of the catalogue, as it is here.
+
+    Attributes
+    ----------
+    entry : Entry
+    why_missing : str, optional
+        Why it cannot be used here, and how to install it.
+    zarr2, zarr3, hdf5 : InFormat
+    notes : list of str
+        What `convert` does about it, in whole sentences.
+    """
+
+    entry: Entry
+    why_missing: str | None
+    zarr2: InFormat
+    zarr3: InFormat
+    hdf5: InFormat
+    notes: list[str]
+
+    @property
+    def parameters(self) -> str:
+        """Its parameters with their defaults, as they are written in a pipeline."""
+        return ",".join(
+            f"[{each.name}=FILE]" if each.default is None else f"{each.name}={each.default}"
+            for each in self.entry.parameters
+        )
+
+    @property
+    def installed(self) -> str:
+        """Whether it can be used here, in a word or two."""
+        if self.why_missing:
+            return "no"
+        return "not in HDF5" if self.entry.hdf5 and self.hdf5.why_not else "yes"
+
+    @property
+    def examples(self) -> list[str]:
+        """A command for each kind of store that it can be in."""
+        defaults = [each for each in self.entry.parameters if each.default is not None]
+        settings = ",".join(f"{each.name}={each.default}" for each in defaults)
+        codec = f"{self.entry.name}:{settings}" if settings else self.entry.name
+        if self.entry.kind == "array-array":
+            codec = f"{codec}+zstd"
+        elif self.entry.group == "checksum":
+            codec = f"zstd+{codec}"
+        endings = ["zarr", "nwb"] if self.entry.hdf5 else ["zarr"]
+        return [f"n1store convert data/ out.{ending} --codec {codec}" for ending in endings]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it, for JSON."""
+        return {
+            "name": self.entry.name,
+            "group": self.entry.group,
+            "kind": self.entry.kind,
+            "summary": self.entry.summary,
+            "parameters": [_to_dict(each) for each in self.entry.parameters],
+            "installed": self.why_missing is None,
+            "why_missing": self.why_missing,
+            "zarr2": self.zarr2.to_dict(),
+            "zarr3": self.zarr3.to_dict(),
+            "hdf5": self.hdf5.to_dict(),
+            "maps": self.entry.maps,
+            "checks": self.entry.checks,
+            "notes": self.notes,
+            "examples": self.examples,
+        }
+
+
+def all_codecs() -> list[CodecInfo]:
+    """Return all codecs, in the catalogue's order."""
+    return [_describe(entry) for entry in CATALOGUE.values()]
+
+
+def codec_info(name: str) -> CodecInfo:
+    """Return one codec; N1StoreError with the nearest names if there is none."""
+    return _describe(find(name))
+
+
+def shortcomings(codecs: Iterable[CodecInfo]) -> list[str]:
+    """Return a line for each reason why something cannot be used here that could be."""
+    names: dict[str, list[str]] = {}
+    for info in codecs:
+        reasons = [info.why_missing, info.zarr3.why_not, info.entry.hdf5 and info.hdf5.why_not]
+        for reason in dict.fromkeys(filter(None, reasons)):
+            names.setdefault(str(reason), []).append(info.entry.name)
+    return [
+        f"{'all' if len(those) == len(CATALOGUE) else ', '.join(those)}: {reason}"
+        for reason, those in names.items()
+    ]
+
+
+def values_of(parameter: Parameter) -> str:
+    """Return the values that a parameter takes, in words."""
+    if parameter.content:
+        return "a file"
+    return ", ".join(parameter.choices) or f"{parameter.low} to {parameter.high}"
+
+
+def zarr_readers_need(entries: Iterable[Entry]) -> list[str]:
+    """Return the packages for those who read a Zarr array of these codecs."""
+    return list(dict.fromkeys(["zarr", *(entry.package for entry in entries if entry.package)]))
+
+
+def hdf5_readers_need(filter_ids: Iterable[int]) -> list[str]:
+    """Return the packages for those who read an HDF5 dataset of these filters."""
+    packages = ["h5py or pynwb"]
+    for number in filter_ids:
+        if number >= _FIRST_OWN:
+            packages.append("n1store")
+        elif number >= _FIRST_REGISTERED:
+            packages.append("hdf5plugin")
+    return list(dict.fromkeys(packages))
+
+
+def _describe(entry: Entry) -> CodecInfo:
+    pipeline, why_missing = None, None
+    try:
+        pipeline = Pipeline.parse(entry.name)
+    except N1StoreError as error:
+        why_missing = one_line(error)
+    packages = zarr_readers_need([entry])
+    return CodecInfo(
+        entry,
+        why_missing,
+        InFormat({"codecs": pipeline.zarr2() if pipeline else None}, packages),
+        InFormat({"codecs": pipeline.zarr3() if pipeline else None}, packages, _why_no_zarr3()),
+        _in_hdf5(entry, pipeline),
+        _notes(entry, pipeline),
+    )
+
+
+def _why_no_zarr3() -> str | None:
+    # Asked for rather than imported, which takes longer than all the rest.
+    installed = version("zarr")
+    if int(installed.split(".")[0]) >= 3:
+        return None
+    return f"zarr {installed} cannot read Zarr format 3; to read it: pip install 'zarr>=3'"
+
+
+def _in_hdf5(entry: Entry, pipeline: Pipeline | None) -> InFormat:
+    number, cd_values, why_not = None, None, None
+    if entry.hdf5 is None:
+        why_not = "HDF5 has no filter for it"
+    elif pipeline is None:
+        number = _own_filter_id(entry.name)
+    else:
+        try:
+            ((number, cd_values),) = pipeline.for_hdf5().hdf5(EXAMPLE_CHUNK)
+            why_not = _why_no_filter(number)
+        except (N1StoreError, ImportError) as error:
+            number, why_not = _own_filter_id(entry.name), one_line(error)
+    written = {"filter_id": number, "cd_values": cd_values, "chunk_shape": EXAMPLE_CHUNK}
+    return InFormat(written, [] if number is None else hdf5_readers_need([number]), why_not)
+
+
+def _own_filter_id(name: str) -> int | None:
+    """Return the number of one of n1store's filters, also where its plugin is missing."""
+    try:
+        from n1store.codecs import hdf5
+    except ImportError:
+        return None
+    filters = (each for each in vars(hdf5).values() if getattr(each, "filter_id", None))
+    return next((each.filter_id for each in filters if each.name == name), None)
+
+
+def _why_no_filter(number: int) -> str | None:
+    """Return why HDF5 cannot use a filter here, and what to do about that."""
+    import h5py
+
+    remedy = "install another h5py"
+    if number >= _FIRST_OWN:
+        # It tells HDF5 where the plugins are.
+        import n1store.codecs.hdf5  # noqa: F401
+
+        remedy = "install n1store again"
+    elif number >= _FIRST_REGISTERED:
+        remedy = "pip install --upgrade hdf5plugin"
+        try:
+            import hdf5plugin  # noqa: F401
+        except (ImportError, OSError) as error:
+            return f"HDF5 reads it with hdf5plugin only ({one_line(error)}): {remedy}"
+    return None if h5py.h5z.filter_avail(number) else f"HDF5 finds no filter {number}: {remedy}"
+
+
+def _notes(entry: Entry, pipeline: Pipeline | None) -> list[str]:
+    from n1store.stores.nwb import NwbTarget
+    from n1store.stores.zarr_formats import FORMATS
+
+    checksums = f"{FORMATS[2].checksum} in Zarr 2, {FORMATS[3].checksum} in Zarr 3, "
+    checksums += f"{NwbTarget.checksum} in NWB"
+    notes = []
+    if entry.kind == "array-array":
+        notes.append("It stands in front of another codec.")
+    if entry.group == "checksum":
+        notes.append(f"It stands behind another codec. convert adds one itself: {checksums}.")
+    elif entry.checks:
+        notes.append("Any changed bit is an error; convert puts no checksum behind it.")
+    elif entry.kind != "array-array":
+        notes.append(f"convert puts a checksum behind it: {checksums}.")
+    if entry.name == "adc":
+        notes.append("convert puts it in front by itself; --no-adc leaves it out.")
+    elif entry.maps:
+        notes.append("It maps samples to the converter's codes itself; convert adds no adc.")
+    elif entry.group != "checksum":
+        notes.append("convert puts adc in front of it; --no-adc leaves that out.")
+    if entry.hdf5_home and pipeline:
+        other = pipeline.for_hdf5().zarr2()[0]["id"]
+        notes.append(f"In HDF5 its chunks have other bytes than in Zarr, those of {other}.")
+    return notes
+
+
+def _to_dict(parameter: Parameter) -> dict[str, Any]:
+    content: dict[str, Any] = {"name": parameter.name, "default": parameter.default}
+    if parameter.content:
+        return content | {"type": "file"}
+    if parameter.choices:
+        return content | {"type": "choice", "choices": parameter.choices}
+    return content | {"type": "integer", "low": parameter.low, "high": parameter.high}
