@@ -229,14 +229,18 @@ def _hdf5(number: int, *names: str) -> Callable[..., Hdf5Filter]:
     return describe
 
 
-def _hdf5_own(name: str) -> Callable[..., Hdf5Filter]:
+def _hdf5_own(name: str, of_channels: bool = True) -> Callable[..., Hdf5Filter]:
     """Describe one of n1store's filters, by its class for h5py."""
 
     def describe(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> Hdf5Filter:
-        from n1store.codecs import hdf5
-
+        try:
+            from n1store.codecs import hdf5
+        except ImportError as error:
+            raise N1StoreError(str(error)) from error
         settings = {key: configuration[key] for key in ("level", "widths") if key in configuration}
-        own = getattr(hdf5, name)(num_channels=chunk_shape[1], **settings)
+        if of_channels:
+            settings["num_channels"] = chunk_shape[1]
+        own = getattr(hdf5, name)(**settings)
         return own.filter_id, own.filter_options
 
     return describe
@@ -263,7 +267,7 @@ _ENTRIES = (
         "array-array",
         "n1store.codecs.adc:ADC",
         zarr3=_zarr3_bare,
-        hdf5=_hdf5(52786),
+        hdf5=_hdf5_own("ADC", of_channels=False),
         package="n1store",
         maps=True,
     ),

@@ -246,6 +246,9 @@ def info(store: Path, chunks: bool, as_json: bool) -> None:
 
     with n1store.stores.open(store) as opened:
         sizes = measure_sizes(opened)
+        left_out = opened.left_out
+    for line in left_out:
+        click.echo(f"not read: {line}", err=True)
     if as_json:
         content = sizes.to_dict()
         content["recordings"] = sizes.recordings
@@ -673,7 +676,7 @@ def _print_codecs(infos: list[CodecInfo]) -> None:
                 info.entry.name,
                 info.entry.group,
                 *("no" if each.why_not else "yes" for each in (info.zarr2, info.zarr3)),
-                str(info.hdf5.written["filter_id"] or "none"),
+                str(info.hdf5.written["filter_id"] or ("unknown" if info.entry.hdf5 else "none")),
                 info.installed,
                 info.parameters,
                 info.entry.summary,
@@ -696,20 +699,11 @@ def _print_codec(info: CodecInfo) -> None:
         for each in info.entry.parameters
     ]
     _print_lines("parameters", parameters or ["none"])
-    _print_lines("installed", [info.why_missing or "yes"])
-    for label, zarr in (("Zarr 2", info.zarr2), ("Zarr 3", info.zarr3)):
-        metadata = [json.dumps(codec) for codec in zarr.written["codecs"] or ()]
-        _print_lines(label, [*metadata, *([zarr.why_not] if zarr.why_not else [])])
-        _print_lines("  readers need", [", ".join(zarr.readers_need)])
-    hdf5 = info.hdf5.written
-    lines = [f"filter {hdf5['filter_id']}"] if hdf5["filter_id"] else []
-    if hdf5["cd_values"] is not None:
-        rows, columns = hdf5["chunk_shape"]
-        values = ", ".join(map(str, hdf5["cd_values"])) or "none"
-        lines.append(f"cd_values for chunks of {rows:,} x {columns}: {values}")
-    _print_lines("HDF5", [*lines, *([info.hdf5.why_not] if info.hdf5.why_not else [])])
-    if info.hdf5.readers_need:
-        _print_lines("  readers need", [", ".join(info.hdf5.readers_need)])
+    _print_lines("installed", [info.why_missing or info.installed])
+    for label, where in (("Zarr 2", info.zarr2), ("Zarr 3", info.zarr3), ("HDF5", info.hdf5)):
+        _print_lines(label, where.lines())
+        if where.readers_need:
+            _print_lines("  readers need", [", ".join(where.readers_need)])
     _print_lines("notes", info.notes)
     _print_lines("examples", info.examples)
 

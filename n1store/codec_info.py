@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -37,6 +38,19 @@ class InFormat:
     written: dict[str, Any]
     readers_need: list[str]
     why_not: str | None = None
+
+    def lines(self) -> list[str]:
+        """Return what a file says, and why not, for people."""
+        lines = [json.dumps(codec) for codec in self.written.get("codecs") or ()]
+        if self.written.get("filter_id"):
+            lines.append(f"filter {self.written['filter_id']}")
+        if (cd_values := self.written.get("cd_values")) is not None:
+            length, channels = self.written["chunk_shape"]
+            values = ", ".join(map(str, cd_values)) or "none"
+            lines.append(f"cd_values {values} for chunks of {length} x {channels}")
+        if self.why_not:
+            lines.append(self.why_not)
+        return lines or ["yes, but not shown before it is installed"]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, for JSON."""
@@ -171,7 +185,7 @@ def _describe(entry: Entry) -> CodecInfo:
         InFormat({"codecs": pipeline.zarr2() if pipeline else None}, packages),
         InFormat({"codecs": pipeline.zarr3() if pipeline else None}, packages, _why_no_zarr3()),
         _in_hdf5(entry, pipeline),
-        _notes(entry, pipeline),
+        _notes(entry),
     )
 
 
@@ -194,7 +208,7 @@ def _in_hdf5(entry: Entry, pipeline: Pipeline | None) -> InFormat:
             ((number, cd_values),) = pipeline.for_hdf5().hdf5(EXAMPLE_CHUNK)
             why_not = _why_no_filter(number)
         except (N1StoreError, ImportError) as error:
-            number, why_not = _own_filter_id(entry.name), one_line(error)
+            number, why_not = number or _own_filter_id(entry.name), one_line(error)
     written = {"filter_id": number, "cd_values": cd_values, "chunk_shape": EXAMPLE_CHUNK}
     return InFormat(written, [] if number is None else hdf5_readers_need([number]), why_not)
 
@@ -228,30 +242,27 @@ def _why_no_filter(number: int) -> str | None:
     return None if h5py.h5z.filter_avail(number) else f"HDF5 finds no filter {number}: {remedy}"
 
 
-def _notes(entry: Entry, pipeline: Pipeline | None) -> list[str]:
-    from n1store.stores.nwb import NwbTarget
-    from n1store.stores.zarr_formats import FORMATS
-
-    checksums = f"{FORMATS[2].checksum} in Zarr 2, {FORMATS[3].checksum} in Zarr 3, "
-    checksums += f"{NwbTarget.checksum} in NWB"
+def _notes(entry: Entry) -> list[str]:
+    checksums = ", ".join(each.name for each in CATALOGUE.values() if each.group == "checksum")
     notes = []
     if entry.kind == "array-array":
         notes.append("It stands in front of another codec.")
     if entry.group == "checksum":
-        notes.append(f"It stands behind another codec. convert adds one itself: {checksums}.")
+        notes.append(
+            f"It stands behind another codec. convert adds that of the format: {checksums}."
+        )
     elif entry.checks:
         notes.append("Any changed bit is an error; convert puts no checksum behind it.")
     elif entry.kind != "array-array":
-        notes.append(f"convert puts a checksum behind it: {checksums}.")
+        notes.append(f"convert puts the format's checksum behind it: {checksums}.")
     if entry.name == "adc":
         notes.append("convert puts it in front by itself; --no-adc leaves it out.")
     elif entry.maps:
         notes.append("It maps samples to the converter's codes itself; convert adds no adc.")
     elif entry.group != "checksum":
-        notes.append("convert puts adc in front of it; --no-adc leaves that out.")
-    if entry.hdf5_home and pipeline:
-        other = pipeline.for_hdf5().zarr2()[0]["id"]
-        notes.append(f"In HDF5 its chunks have other bytes than in Zarr, those of {other}.")
+        notes.append("convert puts adc in front, so that readers need n1store; not with --no-adc.")
+    if entry.hdf5_home:
+        notes.append("Its chunks have other bytes in HDF5 than in Zarr, and are encoded anew.")
     return notes
 
 
