@@ -280,6 +280,15 @@ _ENTRIES = (
         arguments=lambda: {"dtype": "<i2"},
     ),
     Entry(
+        "shuffle",
+        "filter",
+        "the low bytes of all samples, then the high ones",
+        "bytes-bytes",
+        "numcodecs:Shuffle",
+        arguments=lambda: {"elementsize": 2},
+        hdf5=_hdf5(2, "elementsize"),
+    ),
+    Entry(
         "n1",
         "predictive",
         "n1store's own: linear prediction and rANS that knows how wide the converter's codes are",
