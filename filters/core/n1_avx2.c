@@ -237,6 +237,7 @@ VARIANT(decode_width_16_by_32, 2, KIND_WIDTH, 16)
 /* Lanes by order. */
 static int decode_rows_of_any(lane_decoder *d, int first, int count) {
     const int order = d->predictor.order, sixteen = num_lanes(d->b) == 16;
+    if (num_lanes(d->b) < 8) return n1_portable_kernels.decode_rows(d, first, count);
     if (d->b->kind == KIND_INTEGER) {
         if (order <= 8) return (sixteen ? decode_integer_16_by_8 : decode_integer_8_by_8)(d, first, count);
         return (sixteen ? decode_integer_16_by_32 : decode_integer_8_by_32)(d, first, count);

@@ -296,9 +296,9 @@ static int decode_row(workspace *w, int step, int row, int first, int end) {
     return 0;
 }
 
-/* Whether the vector path takes the block's steady steps. */
-static int is_for_vectors(const block *b) {
-    return b->num_classes == 1 && !b->classes[0].hold && b->log2_lanes >= 3;
+/* Whether decode_rows takes the block's steady steps. */
+static int is_for_kernel(const block *b) {
+    return b->num_classes == 1 && !b->classes[0].hold;
 }
 
 /* Put a strip's rows, lane by lane, where they belong. */
@@ -387,7 +387,7 @@ static int decode_lanes(workspace *w, bit_reader low_bits, const n1_kernels *ker
         if (first > 0) memmove(l->y, l->y + STRIP_ROWS, sizeof(l->y[0]) * MAX_ORDER);
         if (b->kind == KIND_INTEGER) read_low_bits(w, &low_bits, first, rows);
         for (int row = 0; row < rows; row++) {
-            if (kernels->decode_rows && is_for_vectors(b) && first + row >= b->order) {
+            if (is_for_kernel(b) && first + row >= b->order) {
                 const int whole = whole_steps - first < rows ? whole_steps - first : rows;
                 if (row < whole) row += kernels->decode_rows(l, row, whole - row);
                 if (row == rows) break;

@@ -20,9 +20,9 @@ typedef struct {
 
 typedef struct {
     /*
-     * Decode rows first .. first + count - 1 of the strip: 8 or 16 whole lanes at full order,
+     * Decode rows first .. first + count - 1 of the strip: all lanes, whole and at full order,
      * of one class that does not hold. Stops before a row with an escape, and when fewer words
-     * are left than a row may need. Returns the number of rows decoded. May be NULL.
+     * are left than a row may need. Returns the number of rows decoded.
      */
     int (*decode_rows)(lane_decoder *d, int first, int count);
 

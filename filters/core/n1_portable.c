@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "adc.h"
+#include "bytes.h"
 #include "n1_kernels.h"
 
 enum { TILE = 16 };
@@ -50,5 +51,77 @@ static void find_cells(const cell_symbols *cells, const int16_t *codes, const in
     }
 }
 
+/* Low bits, table, and whatever else makes a lane's next state and value from its prediction. */
+static inline uint32_t next_of_width(lane_decoder *d, int row, int lane, uint32_t x, int32_t mu) {
+    const class_tables *t = &d->tables[0];
+    const int precision = d->b->precision, last = t->reach < 32767 ? t->reach : 32767;
+    const uint32_t slot = x & ((1u << precision) - 1);
+    const int32_t p = clamp(mu + t->distance[slot], d->first_position, d->last_position);
+    const cell here = d->cells[p - d->first_position];
+    const uint32_t start = t->below[clamp(here.low - mu, -t->reach, last)];
+    const uint32_t end = t->below[clamp(here.high - mu, -t->reach, last)];
+    d->y[MAX_ORDER + row][lane] = here.y;
+    d->rows[row][lane] = (uint16_t)here.sample;
+    return (end - start) * (x >> precision) + slot - start;
+}
+
+static inline uint32_t next_of_integer(lane_decoder *d, int row, int lane, uint32_t x, int32_t mu) {
+    const int precision = d->b->precision, low_bits = d->b->classes[0].low_bits;
+    const uint32_t symbol = d->tables[0].symbols[x & ((1u << precision) - 1)];
+    const uint32_t residual = (symbol & 255) - 128;
+    const uint32_t difference = (residual << low_bits) + d->rows[row][lane] - (1u << low_bits >> 1);
+    const uint16_t code = (uint16_t)((uint32_t)mu + difference);
+    d->y[MAX_ORDER + row][lane] = (int16_t)code;
+    d->rows[row][lane] = code;
+    return (symbol >> 8 & 4095) * (x >> precision) + (symbol >> 20);
+}
+
+/* With the number of lanes known to the compiler. */
+static inline int decode_lanes(lane_decoder *d, int first, int count, int lanes, block_kind kind) {
+    const predictor *p = &d->predictor;
+    const int order = p->order;
+    const uint32_t last_slot = (1u << d->b->precision) - 1, escape = symbol_slots(d->b);
+    int row = first;
+    for (; row < first + count && d->words_end - d->words >= WORD_BYTES * lanes; row++) {
+        uint32_t escapes = 0, sums[MAX_LANES];
+        for (int i = 0; i < lanes; i++) escapes |= (d->state[i] & last_slot) >= escape;
+        if (escapes) break;
+        for (int i = 0; i < lanes; i++) sums[i] = (uint32_t)p->bias[order];
+        /* Oldest first: the newest values come last into the sum, as they come last at all. */
+        for (int j = order - 1; j >= 0; j--) {
+            const int16_t coefficient = p->coefficients[order][j];
+            const int16_t *before = d->y[MAX_ORDER + row - 1 - j];
+            for (int i = 0; i < lanes; i++) sums[i] += (uint32_t)(coefficient * before[i]);
+        }
+        for (int i = 0; i < lanes; i++) {
+            const int32_t mu =
+                clamp((int32_t)sums[i] >> p->shift[order], d->lowest_y, d->highest_y);
+            uint32_t x = kind == KIND_WIDTH ? next_of_width(d, row, i, d->state[i], mu)
+                                            : next_of_integer(d, row, i, d->state[i], mu);
+            if (!(x >> 16)) {
+                x = x << 16 | load_u16(d->words);
+                d->words += WORD_BYTES;
+            }
+            d->state[i] = x;
+        }
+    }
+    return row - first;
+}
+
+static int decode_rows(lane_decoder *d, int first, int count) {
+    const block_kind kind = d->b->kind;
+#define LANES(n) \
+    (kind == KIND_WIDTH ? decode_lanes(d, first, count, n, KIND_WIDTH) \
+                        : decode_lanes(d, first, count, n, KIND_INTEGER))
+    switch (num_lanes(d->b)) {
+        case 1: return LANES(1);
+        case 2: return LANES(2);
+        case 4: return LANES(4);
+        case 8: return LANES(8);
+        default: return LANES(16);
+    }
+#undef LANES
+}
+
 const n1_kernels n1_portable_kernels = {
-    NULL, n1_adc_encode, n1_adc_decode, transpose, correlate, predict_all, find_cells, NULL};
+    decode_rows, n1_adc_encode, n1_adc_decode, transpose, correlate, predict_all, find_cells, NULL};
