@@ -1,6 +1,6 @@
 """NWB files read and written past HDF5's pipeline and through it, by h5py and pynwb.
 
-python benchmarks/nwb.py [SECONDS]
+python benchmarks/nwb.py [SECONDS [CODEC...]]
 
 The recording is synthetic, of 64 channels and 60 s. Both ways are timed in turn, each time with
 the file opened anew, and what they give is compared. Times are medians of wall times; a ratio is
@@ -55,7 +55,9 @@ group = file.create_electrode_group("group", "all", "unknown", device=device)
 for _ in range(int(channels)):
     file.add_electrode(group=group, location="unknown")
 electrodes = file.create_electrode_table_region(list(range(int(channels))), "all")
-data = H5DataIO(traces, allow_plugin_filters=True, **json.loads(settings))
+settings = json.loads(settings)
+settings |= {key: tuple(settings[key]) for key in settings if isinstance(settings[key], list)}
+data = H5DataIO(traces, allow_plugin_filters=True, **settings)
 series = ElectricalSeries("traces", data, electrodes, rate=float(rate))
 file.add_acquisition(series)
 with NWBHDF5IO(nwb, "w") as io:
@@ -64,7 +66,8 @@ print(time.perf_counter() - started)
 """
 
 
-def main(seconds: str = "60") -> None:
+def main(seconds: str = "60", *codecs: str) -> None:
+    codecs = codecs or CODECS
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         (wav,) = n1store.synthesize(
             folder, 1, float(seconds), num_channels=CHANNELS, sampling_frequency=RATE
@@ -75,12 +78,12 @@ def main(seconds: str = "60") -> None:
             f"{available_cores()} cores, load {os.getloadavg()[0]:.1f} at the start\n"
         )
         print("Read, as n1store writes it       h5py s  n1store s  ratio")
-        for codec in CODECS:
+        for codec in codecs:
             nwb = Path(folder) / "read.nwb"
             n1store.convert(wav, nwb, codec=codec, overwrite=True)
             compare_reading(codec, nwb, samples)
         print("\nWritten, with the codec alone   pynwb s  n1store s  ratio")
-        for codec in CODECS:
+        for codec in codecs:
             compare_writing(codec, wav, Path(folder), samples)
         print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 
@@ -144,9 +147,7 @@ def compare_writing(codec: str, wav: Path, folder: Path, samples: np.ndarray) ->
         writing.append([float(printed_pynwb), float(printed)])
         whole.append([whole_pynwb, whole_n1store])
     assert contents(own, "acquisition/synth-000/data", samples) == (filters, chunks, stored)
-    their_filters, their_chunks, their_stored = contents(
-        theirs, "acquisition/traces/data", samples
-    )
+    their_filters, their_chunks, their_stored = contents(theirs, "acquisition/traces/data", samples)
     assert (their_filters, their_chunks) == (filters, chunks), (their_filters, filters)
     assert abs(their_stored / stored - 1) < 0.01, (codec, their_stored, stored)
     report(f"{codec:<13}{'writing alone':<18}", writing)

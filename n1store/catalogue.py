@@ -237,7 +237,9 @@ def _hdf5_own(name: str, of_channels: bool = True) -> Callable[..., Hdf5Filter]:
             from n1store.codecs import hdf5
         except ImportError as error:
             raise N1StoreError(str(error)) from error
-        settings = {key: configuration[key] for key in ("level", "widths") if key in configuration}
+        settings: dict[str, Any] = {
+            key: configuration[key] for key in ("level", "widths") if key in configuration
+        }
         if of_channels:
             settings["num_channels"] = chunk_shape[1]
         own = getattr(hdf5, name)(**settings)

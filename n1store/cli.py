@@ -199,7 +199,8 @@ def convert(
     """Convert WAV files and folders of them to a compressed Zarr store or NWB file.
 
     DST ends in .zarr for a folder, .zarr.zip or .nwb for a single file, and appears only when
-    it is complete. What an NWB file says of the session is unknown but for what is given here.
+    it is complete. What an NWB file says of the session is what the sources say of it, and what is
+    given here; the rest is unknown.
     """
     from n1store.conversion import convert
 
@@ -223,6 +224,8 @@ def convert(
         )
         _print_worst(result.sizes)
         _print_requirements(result.sizes.attributes["codec"], destination)
+    for line in result.lost:
+        click.echo(f"not kept: {line}", err=True)
     for line in result.skipped:
         click.echo(f"skipped: {line}", err=True)
     if result.skipped:
@@ -252,6 +255,7 @@ def info(store: Path, chunks: bool, as_json: bool) -> None:
     if as_json:
         content = sizes.to_dict()
         content["recordings"] = sizes.recordings
+        content["not_read"] = left_out
         if chunks:
             content["chunks"] = [chunk.to_dict() for chunk in sizes.chunks]
         _print_json(content)

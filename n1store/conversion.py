@@ -26,6 +26,7 @@ from n1store.pipeline import Pipeline
 from n1store.plan import LAYOUTS, ArrayPlan, plan_arrays
 from n1store.sizes import StoreSizes, measure_sizes
 from n1store.stores.grid import DTYPE
+from n1store.stores.session import Part, unite
 from n1store.stores.zarr import ArrayWriter, ZarrTarget, ZarrWriter
 from n1store.stores.zarr_formats import FORMATS
 
@@ -51,12 +52,15 @@ class Conversion:
         Wall time, from the first look at the sources to the finished store.
     skipped : list of str
         A line for each source that was left out.
+    lost : list of str
+        A line for each thing that sources say beside their samples and that was not kept.
     """
 
     destination: Path
     sizes: StoreSizes
     seconds: float
     skipped: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     @property
     def megabytes_per_second(self) -> float:
@@ -77,6 +81,7 @@ class Conversion:
             "encode_mb_per_s": self.megabytes_per_second,
             "encode_xrt": self.xrt,
             "skipped": self.skipped,
+            "lost": self.lost,
         }
 
 
@@ -164,8 +169,10 @@ def convert(
     if on_error not in ("stop", "skip"):
         raise N1StoreError(f"on_error is 'stop' or 'skip', not {on_error!r}")
     skipped: list[str] = []
+    lost: list[str] = []
     with ExitStack() as stack:
-        inputs = list(find_inputs([Path(source) for source in sources], on_error, skipped, stack))
+        paths = [Path(source) for source in sources]
+        inputs = list(find_inputs(paths, on_error, skipped, lost, stack))
         if not inputs:
             first = f"none of the sources can be read; the first: {skipped[0]}" if skipped else ""
             raise N1StoreError(first or "no sources are given")
@@ -173,17 +180,19 @@ def convert(
         plans = plan_arrays(
             inputs, layout, target.group, chunk_seconds, target.chunk_seconds, shard_seconds
         )
+        session, lines = unite({plan.name: _said(plan) for plan in plans})
+        lost += lines
         temporary = stack.enter_context(
             replacing(destination, overwrite=overwrite, folder=target.is_folder)
         )
-        store = target.create(temporary)
+        store = target.create(temporary, session)
         stack.enter_context(store)
         encoders = stack.enter_context(Workers(workers))
         written = _write_arrays(store, plans, pipeline, encoders, on_error, skipped, progress)
         store.finish(layout, {plan.name: plan.path for plan in written}, pipeline.spec)
     with n1store.stores.open(destination) as result:
         return Conversion(
-            destination, measure_sizes(result), time.perf_counter() - started, skipped
+            destination, measure_sizes(result), time.perf_counter() - started, skipped, lost
         )
 
 
@@ -261,6 +270,16 @@ def _refuse_to_replace_sources(inputs: list[Input], destination: Path) -> None:
         # Both where a link stands and where it leads to.
         if any(target in (place, *place.parents) for place in (path, Path(os.path.realpath(path)))):
             raise N1StoreError(f"{destination}: holds the source {path}; choose another name")
+
+
+def _said(plan: ArrayPlan) -> list[Part]:
+    """Return what the sources of an array say beside samples, and for which of its channels."""
+    parts, first = [], 0
+    for each in plan.inputs:
+        channel_ids = plan.channel_ids[first : first + each.num_channels]
+        parts.append(Part(str(each.path), each.session, each.name[-1], channel_ids))
+        first += each.num_channels
+    return parts
 
 
 def _write_arrays(

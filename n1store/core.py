@@ -246,16 +246,21 @@ def adc_encode(samples: np.ndarray) -> np.ndarray:
     return _map(_library.n1_adc_encode, samples)
 
 
-def adc_decode(codes: np.ndarray) -> np.ndarray:
-    """Inverse of `adc_encode`, with the same shapes and dtypes."""
-    return _map(_library.n1_adc_decode, codes)
+def adc_decode(codes: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Inverse of `adc_encode`, with the same shapes and dtypes.
+
+    With `out`, a writeable C-contiguous array of int16 and of the shape of `codes`, which may be
+    `codes` itself, the samples are put there.
+    """
+    return _map(_library.n1_adc_decode, codes, out)
 
 
-def _map(function, values: np.ndarray) -> np.ndarray:
+def _map(function, values: np.ndarray, result: np.ndarray | None = None) -> np.ndarray:
     if values.dtype != _INT16:
         raise TypeError(f"adc takes little-endian int16 samples, not {values.dtype}")
     if not (values.flags.aligned and (values.flags.c_contiguous or values.flags.f_contiguous)):
         values = np.require(values, requirements=["C", "A"])
-    result = np.empty_like(values, order="A")
+    if result is None:
+        result = np.empty_like(values, order="A")
     function(values.ctypes.data, result.ctypes.data, values.size)
     return result

@@ -16,6 +16,7 @@ import n1store.stores
 from n1store.errors import N1StoreError
 from n1store.pipeline import Pipeline, split_checksum
 from n1store.sources import SourceFile
+from n1store.stores.session import Session
 from n1store.stores.store import Store
 from n1store.wav import WavError, WavFile, default_channel_ids, find_wavs, open_wav
 
@@ -37,6 +38,8 @@ class Input(ABC):
     channel_ids : tuple of str
     chunk_shape : tuple of int, optional
         Of its chunks, (num_samples, num_channels), where it has any.
+    session : Session, optional
+        What NWB says of it, where it says anything.
     """
 
     path: Path
@@ -47,6 +50,7 @@ class Input(ABC):
     sampling_frequency: float
     channel_ids: tuple[str, ...]
     chunk_shape: tuple[int, int] | None = None
+    session: Session | None = None
 
     @abstractmethod
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -119,9 +123,9 @@ class _WavDigest(Digest):
 
 
 class StoredInput(Input):
-    """A recording of a store."""
+    """A recording of a store, of which the store's session says more."""
 
-    def __init__(self, store: Store, name: str):
+    def __init__(self, store: Store, name: str, session: Session | None):
         recording = store[name]
         self.path = store.path
         self.label = f"{store.path}: recording {name}"
@@ -132,6 +136,7 @@ class StoredInput(Input):
         self.channel_ids = recording.channel_ids
         self.array = store.array(name)
         self.chunk_shape = self.array.grid.chunk_shape
+        self.session = session
         self._recording = recording
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -153,7 +158,10 @@ class StoredInput(Input):
 
     def copy(self, index: tuple[int, int], pipeline: Pipeline) -> bytes | None:
         """Return a chunk as the pipeline would make it; None if it is stored otherwise."""
-        payload = self.array.payload(index)
+        try:
+            payload = self.array.payload(index)
+        except KeyError:
+            return None  # what is missing has been read as samples that are all the same
         if payload is None or self.array.codecs is None:
             return None
         _, checksum = split_checksum(self.array.codecs)
@@ -163,7 +171,7 @@ class StoredInput(Input):
 
 
 def find_inputs(
-    paths: list[Path], on_error: str, skipped: list[str], stack: ExitStack
+    paths: list[Path], on_error: str, skipped: list[str], lost: list[str], stack: ExitStack
 ) -> Iterator[Input]:
     """Open what is to be converted.
 
@@ -175,6 +183,8 @@ def find_inputs(
         What to do about a WAV file that cannot be read.
     skipped : list of str
         Gets a line for each that was left out.
+    lost : list of str
+        Gets a line for each thing that stores hold beside recordings and that is left out.
     stack : ExitStack
         Closes the stores.
     """
@@ -189,8 +199,10 @@ def find_inputs(
     for path in stores:
         store = stack.enter_context(n1store.stores.open(path))
         skipped += [f"{path}: {line}" for line in store.left_out]
+        session, lines = store.session()
+        lost += [f"{path}: {line}" for line in lines]
         for name in store:
-            yield StoredInput(store, name)
+            yield StoredInput(store, name, session)
 
 
 class _StoredDigest(Digest):

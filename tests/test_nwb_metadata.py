@@ -121,6 +121,9 @@ def test_what_is_unknown_is_said_to_be_unknown(write):
         assert nwbfile.subject.subject_id == "unknown" and nwbfile.subject.sex == "U"
         assert nwbfile.subject.species is None
         assert set(nwbfile.electrodes["location"].data[:]) == {"unknown"}
+        (group,) = nwbfile.electrode_groups.values()
+        assert nwbfile.electrodes["group"][0] is group
+        assert (group.location, group.device.name) == ("unknown", "device")
         for name, values in samples.items():
             series = nwbfile.acquisition[name]
             assert "unknown" in series.comments and name in series.description
@@ -232,6 +235,8 @@ def test_a_source_that_is_not_text(write):
         ("Ecephys: {Device: []}", ["Device", "0 entries"]),
         ("Ecephys: {Device: [a]}", ["Device", "holds no keys"]),
         ("Ecephys: {Device: {name: a/b}}", ["Device: name", "'a/b'"]),
+        ("Ecephys: {Device: {name: models}}", ["Device: name is what NWB calls", "'models'"]),
+        ("Ecephys: {ElectrodeGroup: {name: electrodes}}", ["name is what NWB calls"]),
         ("Ecephys: {Device: {name: .}}", ["Device: name is no name"]),
         ("Ecephys: {Device: {name: a}, ElectrodeGroup: {device: b}}", ["device is not 'a'"]),
         ("Ecephys: {ElectricalSeries: {offset: low}}", ["offset is not a number", "'low'"]),

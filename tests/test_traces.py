@@ -18,7 +18,7 @@ def cut(samples, chunk_shape):
     """Return lazy traces of an array, and the list of chunks that they read."""
     read = []
 
-    def read_chunk(index):
+    def read_chunk(index, out):
         read.append(index)
         rows, columns = (
             slice(position * length, (position + 1) * length)
@@ -104,7 +104,7 @@ def test_the_result_is_the_readers_own():
 
 
 def test_an_error_in_a_chunk_reaches_the_reader():
-    def read_chunk(index):
+    def read_chunk(index, out):
         raise ValueError(f"chunk {index}")
 
     traces = ChunkedTraces(Grid((100, 4), (10, 2)), read_chunk)

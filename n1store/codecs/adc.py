@@ -4,6 +4,7 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_ndarray, ndarray_copy
 
 from n1store import core
+from n1store.errors import N1StoreError
 
 
 class ADC(Codec):
@@ -24,4 +25,14 @@ class ADC(Codec):
         codes = ensure_ndarray(buf)
         if codes.dtype != "<i2":
             codes = codes.view("<i2")
+        if out is None:
+            return core.adc_decode(codes)
+        target = ensure_ndarray(out)
+        if target.nbytes != codes.nbytes:
+            raise N1StoreError(f"there are {codes.nbytes} bytes of codes, out has {target.nbytes}")
+        if codes.flags.c_contiguous and target.flags.c_contiguous:
+            samples = target.reshape(-1).view("<i2")
+            if samples.flags.aligned and samples.flags.writeable:
+                core.adc_decode(codes.reshape(-1), samples)
+                return out
         return ndarray_copy(core.adc_decode(codes), out)

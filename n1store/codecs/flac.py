@@ -68,7 +68,9 @@ class Flac(Codec):
             )
         chunk = fold(np.atleast_1d(chunk))
         samples = chunk[:, None] if chunk.ndim == 1 else chunk
-        signed = samples.view(f"<i{chunk.dtype.itemsize}") ^ _bias(chunk.dtype)
+        signed = samples.view(f"<i{chunk.dtype.itemsize}")
+        if chunk.dtype.kind == "u":
+            signed = signed ^ _bias(chunk.dtype)
         streams = [
             _encode(np.ascontiguousarray(signed[:, first : first + _MAX_CHANNELS]), self.level)
             for first in range(0, signed.shape[1] if len(signed) else 0, _MAX_CHANNELS)
@@ -104,7 +106,16 @@ class Flac(Codec):
         # A damaged payload can claim far more than it could hold.
         if math.prod(shape) > len(payload) * _MAX_SAMPLES_PER_BYTE:
             raise _damaged()
-        signed = np.empty((num_samples, num_channels), f"<i{dtype.itemsize}")
+        samples = None
+        if out is not None:
+            target, size = ensure_ndarray(out), dtype.itemsize * math.prod(shape)
+            if target.nbytes != size:
+                raise N1StoreError(f"the flac payload holds {size} bytes, out has {target.nbytes}")
+            if target.flags.c_contiguous and target.flags.writeable:
+                samples = target.reshape(-1).view(dtype).reshape(shape)
+        in_place = samples is not None
+        samples = np.empty(shape, dtype) if samples is None else samples
+        signed = samples.view(f"<i{dtype.itemsize}").reshape(num_samples, num_channels)
         for first in range(0, num_channels if num_samples else 0, _MAX_CHANNELS):
             size, position = _read_varint(payload, position)
             stream = payload[position : position + size]
@@ -114,14 +125,9 @@ class Flac(Codec):
             _decode(stream, signed[:, first : first + _MAX_CHANNELS])
         if position != len(payload):
             raise _damaged()
-        signed ^= _bias(dtype)
-        samples = signed.view(dtype).reshape(shape)
-        if out is None:
-            return samples
-        size = ensure_ndarray(out).nbytes
-        if size != samples.nbytes:
-            raise N1StoreError(f"the flac payload holds {samples.nbytes} bytes, out has {size}")
-        return ndarray_copy(samples, out)
+        if dtype.kind == "u":
+            signed ^= _bias(dtype)
+        return out if in_place else ndarray_copy(samples, out)
 
 
 # The payload

@@ -4,14 +4,16 @@ wavpack-numcodecs keeps Python's lock while it encodes, and gives WavPack no mor
 the chunk itself takes, so that noise and very short chunks fail. Calling the library through
 ctypes has neither limit, and writes the same bytes.
 
-It also decodes damaged streams, to other samples. Here they are checked before.
+It also decodes damaged streams, to other samples. Here they are checked before, and decoded in
+slices, not through an array of int32 as large as two chunks.
 """
 
 import ctypes
+import math
 import struct
 
 import numpy as np
-from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray
+from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
 
 # Importing it has loaded the libwavpack that it was built with, which is then the one found.
 from wavpack_numcodecs.wavpack import WavPack as _WavPack
@@ -20,7 +22,7 @@ from n1store.errors import N1StoreError
 
 
 class WavPack(_WavPack):
-    """The codec ``wavpack`` of wavpack-numcodecs, lossless, with another way to encode."""
+    """The codec ``wavpack`` of wavpack-numcodecs, lossless, with another way to do it."""
 
     def encode(self, buf):
         """Return the stream of `buf`, int16 of shape (num_samples, num_channels).
@@ -38,16 +40,29 @@ class WavPack(_WavPack):
         return _encode(samples.astype(np.int32, order="C"), _FLAGS[self.level])
 
     def decode(self, buf, out=None):
-        """Return the samples of a stream, as bytes, or in `out`.
+        """Return the samples of a stream, (num_samples, num_channels), or in `out`.
 
         Raises
         ------
         N1StoreError
-            If the stream is damaged.
+            If the stream is damaged, or `out` is of another size.
         """
-        if not _is_whole(ensure_contiguous_ndarray(buf).view("u1")):
-            raise N1StoreError("the WavPack stream is damaged or cut off")
-        return super().decode(buf, out)
+        stream = ensure_contiguous_ndarray(buf, self.max_buffer_size).view("u1")
+        layout = _check(stream)
+        if layout is None:
+            raise _damaged()
+        shape, dtype = layout
+        if out is None:
+            samples = np.empty(shape, dtype)
+            _decode(stream, samples)
+            return samples
+        target, size = ensure_ndarray(out), math.prod(shape) * dtype.itemsize
+        if target.nbytes != size:
+            raise N1StoreError(f"the WavPack stream holds {size} bytes, out has {target.nbytes}")
+        if not target.flags.c_contiguous:
+            return ndarray_copy(self.decode(buf), out)
+        _decode(stream, target.reshape(-1).view(dtype).reshape(shape))
+        return out
 
 
 _MIN_SAMPLES = 16
@@ -95,6 +110,14 @@ def _load() -> ctypes.CDLL:
     library.WavpackFlushSamples.argtypes = [ctypes.c_void_p]
     library.WavpackCloseFile.argtypes = [ctypes.c_void_p]
     library.WavpackVerifySingleBlock.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    library.WavpackOpenRawDecoder.restype = ctypes.c_void_p
+    library.WavpackOpenRawDecoder.argtypes = [
+        *(ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int16),
+        *(ctypes.c_char_p, ctypes.c_int, ctypes.c_int),
+    ]
+    library.WavpackUnpackSamples.restype = ctypes.c_uint32
+    library.WavpackUnpackSamples.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32]
+    library.WavpackGetNumErrors.argtypes = [ctypes.c_void_p]
     return library
 
 
@@ -142,32 +165,70 @@ def _encode(samples: np.ndarray, flags: int) -> bytes:
 # A block's header: magic, size of the rest, 4 bytes, the samples of the whole stream, the first of
 # the block and their number, flags, CRC of the samples.
 _HEADER = struct.Struct("<4sI4xIIIII")
-_MONO, _FIRST, _LAST, _HAS_CHECKSUM = 0x4, 0x800, 0x1000, 0x10000000
+_BYTES, _MONO, _FIRST, _LAST, _HAS_CHECKSUM = 0x3, 0x4, 0x800, 0x1000, 0x10000000
+_OPEN_NO_CHECKSUM = 0x800
 
 
-def _is_whole(stream: np.ndarray) -> bool:
-    """Whether a stream of bytes is all of its blocks, each with the right checksum.
+def _check(stream: np.ndarray) -> tuple[tuple[int, int], np.dtype] | None:
+    """Return shape and dtype of a stream that is all of its blocks with the right checksums.
 
     Blocks follow each other in time and have, at each time, those of all channels in order.
     """
-    position = index = channels = num_channels = total = 0
+    position = index = channels = num_channels = total = first_flags = 0
     while position < stream.size:
         if stream.size - position < _HEADER.size:
-            return False
+            return None
         header = _HEADER.unpack_from(stream.data, position)
         magic, size, num_samples, block_index, block_samples, flags, _ = header
         if magic != b"wvpk" or not _HEADER.size <= size + 8 <= stream.size - position:
-            return False
+            return None
         block = stream.ctypes.data + position
         if not flags & _HAS_CHECKSUM or not _library.WavpackVerifySingleBlock(block, True):
-            return False
-        total = total or num_samples
+            return None
+        total, first_flags = total or num_samples, first_flags or flags
+        if (flags ^ first_flags) & _BYTES or flags & _BYTES == 2:
+            return None
         if block_index != index or bool(flags & _FIRST) != (channels == 0):
-            return False
+            return None
         channels += 1 if flags & _MONO else 2
         if flags & _LAST:
             if channels != (num_channels or channels):
-                return False
+                return None
             index, num_channels, channels = index + block_samples, channels, 0
         position += size + 8
-    return channels == 0 and index == total > 0
+    if channels != 0 or not index == total > 0:
+        return None
+    # Of float32 WavPack gives the bits.
+    return (total, num_channels), np.dtype(f"<i{1 + (first_flags & _BYTES)}")
+
+
+# Values that pass through libwavpack's int32 at a time.
+_SLICE_VALUES = 1 << 16
+_MESSAGE_BYTES = 80
+
+
+def _decode(stream: np.ndarray, samples: np.ndarray) -> None:
+    """Decode a stream that `_check` found good into an array of the shape and dtype it gave."""
+    message = ctypes.create_string_buffer(_MESSAGE_BYTES)
+    # libwavpack need not look at the checksums a second time.
+    context = _library.WavpackOpenRawDecoder(
+        stream.ctypes.data, stream.size, None, 0, 0, message, _OPEN_NO_CHECKSUM, 0
+    )
+    if not context:
+        raise _damaged()
+    try:
+        num_samples, num_channels = samples.shape
+        wide = np.empty((max(1, _SLICE_VALUES // num_channels), num_channels), np.int32)
+        for start in range(0, num_samples, len(wide)):
+            count = min(len(wide), num_samples - start)
+            if _library.WavpackUnpackSamples(context, wide.ctypes.data, count) != count:
+                raise _damaged()
+            samples[start : start + count] = wide[:count]
+        if _library.WavpackGetNumErrors(context):
+            raise _damaged()
+    finally:
+        _library.WavpackCloseFile(context)
+
+
+def _damaged() -> N1StoreError:
+    return N1StoreError("the WavPack stream is damaged or cut off")

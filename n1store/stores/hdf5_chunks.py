@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
@@ -128,7 +128,12 @@ def read_payload(file: BinaryIO, chunk: Chunk) -> bytes:
 
 
 def decode_chunk(
-    payload: bytes, codecs: Sequence[Codec], filter_mask: int, shape: tuple[int, ...], dtype
+    payload: bytes,
+    codecs: Sequence[Codec],
+    filter_mask: int,
+    shape: tuple[int, ...],
+    dtype,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return a chunk's values.
 
@@ -141,17 +146,25 @@ def decode_chunk(
         Of the chunk; see `Chunk`.
     shape, dtype
         Of the chunk, as the dataset has them.
+    out : ndarray, optional
+        Of that shape and dtype and in C order, to decode into and return where the codecs can.
 
     Raises
     ------
     N1StoreError
         If anything is wrong with the bytes.
     """
-    values = payload
+    values: Any = payload
+    # The last to decode is the first here; adc, which can only be that, also works in place.
+    into_out = 2 if codecs and isinstance(codecs[0], ADC) else 1
     try:
         for number, codec in reversed(list(enumerate(codecs))):
-            if not filter_mask >> number & 1:
-                values = codec.decode(values)
+            if filter_mask >> number & 1:
+                continue
+            fills = out is not None and number < into_out and codec.codec_id in _FILL_OUT
+            values = codec.decode(values, out) if fills else codec.decode(values)
+        if values is out and out is not None:
+            return out
         content = np.ascontiguousarray(ensure_ndarray(values)).reshape(-1).view("u1")
     except Exception as error:  # whatever the codecs make of damaged bytes
         raise N1StoreError(one_line(error)) from error
@@ -159,6 +172,10 @@ def decode_chunk(
     if content.size != expected:
         raise N1StoreError(f"holds {content.size} bytes instead of {expected}")
     return content.view(dtype).reshape(shape)
+
+
+# These refuse an array to decode into that is not of the size of what they decode.
+_FILL_OUT = ("n1store.adc", "n1store.flac", "n1store.n1", "wavpack")
 
 
 class HDF5Chunks:
@@ -213,8 +230,15 @@ class HDF5Chunks:
         """Return a chunk as stored; KeyError if it is missing."""
         return read_payload(self._file, self.chunks[index])
 
-    def read_chunk(self, index: tuple[int, int]) -> np.ndarray:
+    def read_chunk(self, index: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
         """Return the samples of a chunk, in the grid's chunk shape; it may be read-only.
+
+        Parameters
+        ----------
+        index : tuple of int
+        out : ndarray, optional
+            Of that shape, of `dtype` and in C order, to decode into and return where the codecs
+            can.
 
         Raises
         ------
@@ -228,7 +252,12 @@ class HDF5Chunks:
         try:
             payload = read_payload(self._file, chunk)
             samples = decode_chunk(
-                payload, self.codecs, chunk.filter_mask, shape, self._stored_dtype
+                payload,
+                self.codecs,
+                chunk.filter_mask,
+                shape,
+                self._stored_dtype,
+                out if self._stored_dtype == self.dtype else None,
             )
         except N1StoreError as error:
             raise N1StoreError(f"chunk {index[0]},{index[1]}: {error}") from error

@@ -7,10 +7,12 @@ Reading needs neither: any NWB file's series are found by their types.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -21,9 +23,11 @@ from numcodecs.abc import Codec
 
 import n1store
 from n1store.errors import N1StoreError, one_line
+from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
 from n1store.stores.grid import DTYPE, Grid
 from n1store.stores.hdf5_chunks import HDF5Chunks, filters_of, pipeline_of
+from n1store.stores.session import Session
 from n1store.stores.store import Store, StoredArray, check, require
 from n1store.stores.traces import ChunkedTraces
 
@@ -49,21 +53,25 @@ class NwbTarget:
         pipeline.hdf5((1, 1))  # raises if it cannot be described
         return pipeline.for_hdf5()
 
-    def create(self, path: Path) -> NwbWriter:
-        """Begin to write the file."""
-        return NwbWriter(path, self.metadata)
+    def create(self, path: Path, session: Session | None) -> NwbWriter:
+        """Begin to write the file; N1StoreError if the metadata do not go with the session."""
+        self.metadata.over(session or Session())
+        return NwbWriter(path, self.metadata, session)
 
 
 class NwbWriter:
     """Writes recordings one after the other, then what makes the file NWB."""
 
-    def __init__(self, path: Path, metadata: NwbMetadata):
+    def __init__(self, path: Path, metadata: NwbMetadata, session: Session | None):
         # The lock is on the file already; see atomic.py. What HDF5 keeps of its objects takes half
         # the bytes since version 1.10, of 2016.
         self._file = h5py.File(path, "w", libver=("v110", "v110"), locking=False)
         self._metadata = metadata
+        self._session = session
         self._unfinished = self._file.create_group(_UNFINISHED)
         self._finished: dict[str, tuple[str, Grid, dict[str, Any]]] = {}
+        # It takes a second, in which chunks are encoded.
+        self._pynwb = Workers(1).submit(importlib.import_module, "pynwb")
 
     def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> SeriesWriter:
         """Begin a recording."""
@@ -71,7 +79,8 @@ class NwbWriter:
 
     def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
         """Write NWB's structure, given the paths of recordings by their names."""
-        import pynwb
+        pynwb = self._pynwb.result()
+
         from hdmf.backends.hdf5 import H5DataIO
 
         from n1store.stores.nwb_metadata import Series, make_nwbfile
@@ -91,10 +100,10 @@ class NwbWriter:
             )
             series.append(one)
             kept[name] = {"path": path, **attributes}
-            hashes += [source["sha256"] for source in sources]
+            hashes += [source["sha256"] for source in sources] or [attributes["samples_sha256"]]
         # The same files give the same identifier, and others another.
         identifier = str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(hashes)))
-        nwbfile = make_nwbfile(series, self._metadata, identifier)
+        nwbfile = make_nwbfile(series, self._metadata, identifier, self._session)
         summary = {
             "version": n1store.__version__,
             "layout": layout,
@@ -129,7 +138,7 @@ class NwbWriter:
         self._file.move(f"{_UNFINISHED}/{self._finished[path][0]}", place)
         dataset = self._file[place]
         dataset.attrs["unit"] = series.unit
-        for name, default in (("conversion", 1.0), ("offset", 0.0)):
+        for name, default in (("conversion", 1.0), ("offset", 0.0), ("resolution", -1.0)):
             if getattr(series, name) != default:
                 dataset.attrs[name] = getattr(series, name)
 
@@ -143,7 +152,7 @@ class NwbWriter:
 def _origin(files: list[str]) -> str:
     if len(files) > 3:
         files = [files[0], f"{len(files) - 2} others", files[-1]]
-    return f"from {', '.join(files)}" if files else "from a file that was no WAV file"
+    return f"from {', '.join(files)}" if files else ""
 
 
 class SeriesWriter:
@@ -210,7 +219,10 @@ class NwbStore(Store):
     def __init__(self, path: Path):
         self.path = path
         self.left_out: list[str] = []
-        self._file = path.open("rb", buffering=0)
+        try:
+            self._file = path.open("rb", buffering=0)
+        except OSError as error:
+            raise N1StoreError(f"{path}: {error.strerror}") from error
         try:
             # Without HDF5's cache of decoded chunks, so that both ways of reading decode alike.
             self._hdf5 = h5py.File(path, "r", rdcc_nbytes=0)
@@ -245,6 +257,22 @@ class NwbStore(Store):
                 f"series {path}: its metadata are missing or damaged: {one_line(error)}"
             ) from error
 
+    def session(self) -> tuple[Session, list[str]]:
+        from n1store.stores.nwb_session import read_session
+
+        try:
+            origins = {
+                path: _origin([source["file"] for source in kept["sources"]])
+                for path, kept in self._kept.items()
+            }
+            return read_session(
+                self._hdf5, self.attributes["recordings"], origins, f"scratch/{_SUMMARY}"
+            )
+        except Exception as error:  # whatever HDF5 makes of a damaged file
+            raise N1StoreError(
+                f"{self.path}: its metadata are missing or damaged: {one_line(error)}"
+            ) from error
+
     def total_bytes(self) -> int:
         return self.path.stat().st_size
 
@@ -253,8 +281,10 @@ class NwbStore(Store):
         self._file.close()
 
     def _open_array(self, path: str) -> Any:
+        _load_filters()
         dataset = self._hdf5[f"{path}/data"]
-        return dataset if dataset.ndim == 2 else _Column(dataset)
+        usual = dataset.ndim == 2 and dataset.chunks and dataset.dtype == DTYPE
+        return dataset if usual else _Samples(dataset)
 
     def _read_summary(self) -> dict[str, dict[str, Any]]:
         """Return what n1store kept of its recordings, by path; nothing in files of others."""
@@ -272,15 +302,20 @@ class NwbStore(Store):
         found: list[str] = []
 
         def look(path: str, item: h5py.Group | h5py.Dataset) -> None:
-            if item.attrs.get("neurodata_type") != "ElectricalSeries" or path in self._kept:
+            kind = item.attrs.get("neurodata_type")
+            if kind not in ("ElectricalSeries", b"ElectricalSeries") or path in self._kept:
                 return
             data = item.get("data")
             if not isinstance(data, h5py.Dataset) or data.ndim not in (1, 2) or not data.size:
                 self.left_out.append(f"{path}: has no samples of channels")
-            elif data.dtype != DTYPE:
+            elif data.dtype.newbyteorder("=") != DTYPE:
                 self.left_out.append(f"{path}: its samples are {data.dtype}, not int16")
             else:
-                found.append(path)
+                try:
+                    _describe(item, (*data.shape, 1)[1])
+                    found.append(path)
+                except Exception as error:  # whatever is missing, or wrong with it
+                    self.left_out.append(f"{path}: is not described in full: {one_line(error)}")
 
         self._hdf5.visititems(look)
         if found:
@@ -310,7 +345,9 @@ class SeriesArray(StoredArray):
     def __init__(self, series: h5py.Group, kept: dict[str, Any] | None, file: BinaryIO):
         self.path = series.name.strip("/")
         self._dataset = series["data"]
-        codecs = pipeline_of(self._dataset) if self._dataset.chunks else None
+        # What is linked to may be in another file.
+        here = self._dataset.chunks and self._dataset.file == series.file
+        codecs = pipeline_of(self._dataset) if here else None
         self._chunks = None if codecs is None else HDF5Chunks(self._dataset, codecs, file)
         self.grid = self._chunks.grid if self._chunks else _grid_of(self._dataset)
         if kept is None:
@@ -321,7 +358,8 @@ class SeriesArray(StoredArray):
 
     @property
     def codecs(self) -> list[Codec] | None:
-        return self._chunks.codecs if self._chunks else None
+        # Those of big-endian samples give other bytes than elsewhere.
+        return self._chunks.codecs if self._chunks and self._dataset.dtype == DTYPE else None
 
     def payload(self, index: tuple[int, int]) -> bytes | None:
         if self._chunks is None or self._chunks.chunks[index].filter_mask:
@@ -340,17 +378,18 @@ class SeriesArray(StoredArray):
     def traces(self) -> ChunkedTraces:
         return ChunkedTraces(self.grid, self._read_chunk)
 
-    def _read_chunk(self, index: tuple[int, int]) -> np.ndarray:
+    def _read_chunk(self, index: tuple[int, int], out: np.ndarray | None) -> np.ndarray:
         if self._chunks is None:
             return self._read_through_hdf5(index)
         if index not in self._chunks.chunks and "chunk_crc32" in self.attributes:
             raise N1StoreError(f"chunk {index[0]},{index[1]}: is missing")
-        return self._chunks.read_chunk(index)
+        return self._chunks.read_chunk(index, out)
 
     def _read_through_hdf5(self, index: tuple[int, int]) -> np.ndarray:
         chunk = np.zeros(self.grid.chunk_shape, DTYPE)
         samples, channels = self.grid.region(index)
         region = samples if self._dataset.ndim == 1 else (samples, channels)
+        _load_filters()
         try:
             part = self._dataset[region]
         except Exception as error:
@@ -371,6 +410,14 @@ class SeriesArray(StoredArray):
         return offset[: self._dataset.ndim]
 
 
+def _load_filters() -> None:
+    """Make HDF5 find hdf5plugin's filters, and n1store's if it does not yet."""
+    with suppress(ImportError):
+        import hdf5plugin  # noqa: F401
+
+        import n1store.codecs.hdf5  # noqa: F401
+
+
 _CONTIGUOUS_CHUNK_BYTES = 1 << 20
 
 
@@ -387,8 +434,7 @@ def _describe(series: h5py.Group, num_channels: int) -> dict[str, Any]:
     if "starting_time" in series:
         rate = float(series["starting_time"].attrs["rate"])
     else:
-        timestamps = series["timestamps"]
-        rate = (len(timestamps) - 1) / float(timestamps[-1] - timestamps[0])
+        rate = _rate_of(series["timestamps"])
     require(0 < rate < math.inf, "its sampling rate is no positive number")
     region = series["electrodes"]
     table, rows = series.file[region.attrs["table"]], region[:]
@@ -400,14 +446,31 @@ def _describe(series: h5py.Group, num_channels: int) -> dict[str, Any]:
     return {"sampling_frequency": rate, "channel_ids": ids}
 
 
-class _Column:
-    """A dataset of one dimension as one channel."""
+def _rate_of(timestamps: h5py.Dataset) -> float:
+    """Return the rate in Hz that timestamps have; ValueError if they are not regular."""
+    require(len(timestamps) > 1, "its sampling rate is unknown")
+    first, last, block = float(timestamps[0]), float(timestamps[-1]), 1 << 20
+    step = (last - first) / (len(timestamps) - 1)
+    for start in range(0, len(timestamps), block):
+        there = timestamps[start : start + block]
+        expected = first + step * np.arange(start, start + len(there))
+        require(
+            bool(np.all(np.abs(there - expected) <= step / 2)),
+            "its timestamps are not those of one rate, without gaps",
+        )
+    return 1 / step
+
+
+class _Samples:
+    """A dataset of another shape, byte order or storage as samples of channels in chunks."""
 
     def __init__(self, dataset: h5py.Dataset):
+        grid = _grid_of(dataset)
         self._dataset = dataset
-        self.shape = (len(dataset), 1)
-        self.chunks = (*(dataset.chunks or dataset.shape), 1)
+        self.shape, self.chunks = grid.shape, grid.chunk_shape
 
     def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
         samples, channels = key
-        return self._dataset[samples][:, np.newaxis][:, channels]
+        if self._dataset.ndim == 1:
+            return self._dataset[samples].astype(DTYPE)[:, np.newaxis][:, channels]
+        return self._dataset[samples, channels].astype(DTYPE)

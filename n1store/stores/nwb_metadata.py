@@ -25,7 +25,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,11 +38,16 @@ from n1store.stores.grid import DTYPE
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
-    from pynwb.device import Device
-    from pynwb.ecephys import ElectricalSeries, ElectrodeGroup
+    from pynwb.device import Device, DeviceModel
+    from pynwb.ecephys import ElectricalSeries
+
+    from n1store.stores.session import Session
 
 UNKNOWN_START = datetime(1970, 1, 1, tzinfo=UTC)
 """Start of a session of which it is unknown, because NWB wants one; `notes` then says so."""
+
+NO_TEXT = "[\0\ud800-\udfff]"
+"""Characters, as a regular expression, that HDF5 cannot keep."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Series:
     channel_ids : tuple of str
         One for each channel.
     description : str
-        What it was made from.
+        What it was made from; empty if that is not known.
     data : optional
         The samples as pynwb takes them; None for a dataset that is still to be filled.
     """
@@ -107,19 +112,69 @@ class NwbMetadata:
         self.sections()  # which is better refused before a conversion than after it
 
     def sections(self) -> dict[str, dict[str, Any]]:
-        """Return the values of all `FIELDS` that are known."""
+        """Return the values of all `FIELDS` that the user gave."""
         options = {
             "session_start_time": self.session_start_time,
             "identifier": self.identifier,
             "session_description": self.session_description,
         }
         known = {name: dict(self.more.get(name, {})) for name in FIELDS}
-        known["NWBFile"] |= _parse_section("options", "NWBFile", options)
-        known["Subject"] |= _parse_section("options", "Subject", self.subject)
+        known["NWBFile"] |= parse_section("options", "NWBFile", options)
+        known["Subject"] |= parse_section("options", "Subject", self.subject)
         known["ElectricalSeries"] |= _scale(
             known["ElectricalSeries"], self.gain_to_uv, self.offset_to_uv
         )
         return known
+
+    def over(self, session: Session) -> Session:
+        """Return what a session says, with what the user says in its place.
+
+        That holds for each device, group and series of the session.
+
+        Raises
+        ------
+        N1StoreError
+            If a name is given and there are several to which it could belong.
+        """
+        given = self.sections()
+        renamed: dict[str, dict[str, str]] = {}
+        for kind, known in (("Device", session.devices), ("ElectrodeGroup", session.groups)):
+            name = given[kind].pop("name", None)
+            if name and len(known) > 1:
+                raise N1StoreError(
+                    f"{kind}: name is {name!r}, but the sources have {len(known)}: "
+                    f"{', '.join(known)}; leave it out"
+                )
+            renamed[kind] = {old: name or old for old in known}
+        devices, groups = renamed["Device"], renamed["ElectrodeGroup"]
+        columns = dict(session.columns)
+        if "group" in columns:
+            columns["group"] = columns["group"].map(groups.__getitem__)
+        location = given["ElectrodeGroup"].get("location")
+        if location and "location" in columns:
+            columns["location"] = columns["location"].map(lambda _: location)
+        series = {
+            name: fields | given["ElectricalSeries"] for name, fields in session.series.items()
+        }
+        if "conversion" in given["ElectricalSeries"]:
+            for fields in series.values():
+                fields.pop("channel_conversion", None)  # the gain that is given is that of all
+        return replace(
+            session,
+            file=session.file | given["NWBFile"],
+            subject=session.subject | given["Subject"],
+            devices={
+                devices[name]: fields | given["Device"] for name, fields in session.devices.items()
+            },
+            groups={
+                groups[name]: fields
+                | given["ElectrodeGroup"]
+                | {"device": devices[fields["device"]]}
+                for name, fields in session.groups.items()
+            },
+            columns=columns,
+            series=series,
+        )
 
 
 def parse_time(text: str) -> datetime:
@@ -143,7 +198,7 @@ def _with_zone(time: datetime) -> datetime:
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("is not a text")
-    if re.search("[\0\ud800-\udfff]", value):
+    if re.search(NO_TEXT, value):
         raise ValueError("has characters that HDF5 cannot keep")
     return value
 
@@ -156,6 +211,20 @@ def _name(value: Any) -> str:
     if _text(value) == "." or re.search(r"[/\\:]", value):
         raise ValueError(f"is no name that NWB allows, without slashes and colons: {value!r}")
     return value
+
+
+def _device_name(value: Any) -> str:
+    return _name_but_for("models", value)
+
+
+def _group_name(value: Any) -> str:
+    return _name_but_for("electrodes", value)
+
+
+def _name_but_for(taken: str, value: Any) -> str:
+    if value == taken:
+        raise ValueError(f"is what NWB calls something else in the same place: {value!r}")
+    return _name(value)
 
 
 def _age_reference(value: Any) -> str:
@@ -176,6 +245,17 @@ def _number(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError(f"is not a number: {value!r}")
     return number
+
+
+def _numbers(value: Any) -> list[float]:
+    return [_number(one) for one in value]
+
+
+def _software(value: Any) -> list[list[str]]:
+    pairs = [_texts(list(pair)) for pair in value]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError("is not pairs of a software and its version")
+    return pairs
 
 
 _Parser = Callable[[Any], Any]
@@ -199,11 +279,12 @@ FIELDS: dict[str, dict[str, _Parser]] = {
         **_parsers(_time, "date_of_birth"),
     },
     "Device": {
-        **_parsers(_name, "name model_name"),
+        **_parsers(_device_name, "name"),
+        **_parsers(_name, "model_name"),
         **_parsers(_text, "description manufacturer model_number serial_number"),
     },
     "ElectrodeGroup": {
-        **_parsers(_name, "name"),
+        **_parsers(_group_name, "name"),
         **_parsers(_text, "description location device"),
     },
     "ElectricalSeries": {
@@ -212,6 +293,24 @@ FIELDS: dict[str, dict[str, _Parser]] = {
     },
 }
 """The fields of each section of the metadata, and what turns what was written into a value."""
+
+_MORE_FIELDS: dict[str, dict[str, _Parser]] = {
+    "NWBFile": {
+        **_parsers(_time, "timestamps_reference_time"),
+        **_parsers(_text, "source_script source_script_file_name"),
+        **_parsers(_software, "was_generated_by"),
+    },
+    "Device": _parsers(_text, "model_description"),
+    "ElectrodeGroup": _parsers(_numbers, "position"),
+    "ElectricalSeries": {
+        **_parsers(_number, "starting_time resolution"),
+        **_parsers(_numbers, "channel_conversion"),
+        **_parsers(_text, "electrodes_description"),
+    },
+}
+
+SESSION_FIELDS = {name: fields | _MORE_FIELDS.get(name, {}) for name, fields in FIELDS.items()}
+"""The same with what is only carried over from one NWB file to another."""
 
 _ECEPHYS = ("Device", "ElectrodeGroup", "ElectricalSeries")
 _DEVICE = "device"
@@ -244,7 +343,7 @@ def load_metadata(path: Path) -> dict[str, Any]:
             section = section[0]
         sections[name] = section
     known = {
-        name: _parse_section(path, name, section)
+        name: parse_section(path, name, section)
         for name, section in sections.items()
         if section is not None
     }
@@ -287,14 +386,23 @@ def _check_keys(source: Any, section: str, content: Any, known: Iterable[str]) -
             raise N1StoreError(f"{place}: has no key {str(key)!r}; {hint}")
 
 
-def _parse_section(source: Any, name: str, content: Any) -> dict[str, Any]:
-    _check_keys(source, name, content, FIELDS[name])
+def parse_section(
+    source: Any, name: str, content: Any, fields: Mapping[str, Mapping[str, _Parser]] = FIELDS
+) -> dict[str, Any]:
+    """Return the values of a section's fields.
+
+    Raises
+    ------
+    N1StoreError
+        If one is unknown or has a wrong value; the message begins with `source`.
+    """
+    _check_keys(source, name, content, fields[name])
     values = {}
     for key, value in content.items():
         if value is None:
             continue
         try:
-            values[key] = FIELDS[name][key](value)
+            values[key] = fields[name][key](value)
         except ValueError as error:
             raise N1StoreError(f"{source}: {name}: {key} {error}") from None
     return values
@@ -303,7 +411,7 @@ def _parse_section(source: Any, name: str, content: Any) -> dict[str, Any]:
 def _scale(
     given: dict[str, Any], gain_to_uv: float | None, offset_to_uv: float | None
 ) -> dict[str, Any]:
-    """Return conversion, offset and comments of each series: volts, as far as they are known."""
+    """Return conversion and offset of each series, to volts, as far as they are given."""
     conversion, offset = given.get("conversion"), given.get("offset")
     try:
         if gain_to_uv is not None:
@@ -314,149 +422,222 @@ def _scale(
         raise N1StoreError(f"gain or offset {error}") from None
     if conversion == 0:
         raise N1StoreError("a gain of 0 leaves nothing of the samples; leave it out if unknown")
-    if conversion is not None:
-        return {"conversion": conversion, "offset": offset or 0.0}
-    if offset is not None:
+    if offset is not None and conversion is None:
         raise N1StoreError("an offset without a gain says nothing; give the gain too")
-    # NWB has no word for an unknown unit. 1 is what it takes where nothing is said, and what
-    # readers multiply by without a change; NaN would make them lose the samples, and any small
-    # factor would look like volts.
-    note = "gain unknown: samples as in the WAV file"
-    comments = f"{given['comments']} {note}" if "comments" in given else note
-    return {"conversion": 1.0, "offset": 0.0, "comments": comments}
+    scale = {"conversion": conversion, "offset": offset}
+    return {key: value for key, value in scale.items() if value is not None}
+
+
+# What an NWB file says where something is not known, because NWB wants it to say something.
+_NO_START = "When the session started is unknown; session_start_time stands for no real time."
+_NO_GAIN = "gain unknown: samples as in the WAV file"
+_UNKNOWN = {
+    "NWBFile": {
+        "session_description": f"Recordings converted by n1store {__version__}; "
+        "no description of the session was given.",
+    },
+    # nwbinspector takes a file without a subject, or one without id, sex or age, for critically
+    # wrong; these are the values that say that they are unknown: U, and an age of 0 days or more.
+    "Subject": {
+        "subject_id": "unknown",
+        "sex": "U",
+        "age": "P0D/",
+        "description": "Nothing is known of the subject.",
+    },
+    "Device": {
+        "description": "The device that recorded; nothing is known of it.",
+        "model_name": "device model",
+        "manufacturer": "unknown",
+        "model_description": "The model of the device.",
+    },
+    "ElectrodeGroup": {
+        "description": "All electrodes of the file; how they are grouped is unknown.",
+        "location": "unknown",
+    },
+    "ElectricalSeries": {"description": "no description", "comments": "no comments"},
+}
+_WORDS_THAT_VARY = r"( from WAV files)?|n1store \S+;| else"
+
+
+def what_is_known(name: str, said: dict[str, Any]) -> dict[str, Any]:
+    """Return what a section of an NWB file says but for what only stands there for the unknown."""
+
+    def bare(value: Any) -> Any:
+        return re.sub(_WORDS_THAT_VARY, "", value) if isinstance(value, str) else value
+
+    unknown = _UNKNOWN[name]
+    known = {
+        key: value
+        for key, value in said.items()
+        if key not in unknown or bare(value) != bare(unknown[key])
+    }
+    if known.get("session_start_time") == UNKNOWN_START:
+        del known["session_start_time"]
+        _take_off(known, "notes", _NO_START)
+    if _take_off(known, "comments", _NO_GAIN):
+        known.pop("conversion", None)
+    return known
+
+
+def _take_off(known: dict[str, Any], key: str, note: str) -> bool:
+    """Take a note off the end of a text, if it is there."""
+    text = known.get(key, "")
+    if not text.endswith(note):
+        return False
+    known[key] = text.removesuffix(note).rstrip()
+    if not known[key]:
+        del known[key]
+    return True
+
+
+def _with_note(known: dict[str, Any], key: str, note: str) -> dict[str, Any]:
+    return known | {key: " ".join(filter(None, [known.get(key), note]))}
 
 
 def make_nwbfile(
-    series: Sequence[Series], metadata: NwbMetadata, default_identifier: str
+    series: Sequence[Series],
+    metadata: NwbMetadata,
+    default_identifier: str,
+    session: Session | None = None,
 ) -> NWBFile:
     """Return an NWBFile of these series.
 
-    Each series is in ``acquisition``, and each of its channels is a row of the electrodes table:
-    whether channels of two series were the same electrode is not known.
+    Each series is in ``acquisition``. Each channel of which the session does not know the
+    electrode is a row of its own in the electrodes table: whether channels of two series were
+    the same electrode is not known.
 
     Parameters
     ----------
     series : sequence of Series
     metadata : NwbMetadata
+        Wins over the session.
     default_identifier : str
-        To be used if `metadata` has none.
+        To be used if neither has one.
+    session : Session, optional
+        What the sources say.
     """
     from pynwb import NWBFile
     from pynwb.file import Subject
 
-    known = metadata.sections()
-    nwbfile = NWBFile(**_session(known["NWBFile"], default_identifier))
-    nwbfile.subject = Subject(**_subject(known["Subject"]))
-    device = _add_device(nwbfile, known["Device"])
-    group = _add_group(nwbfile, device, known["ElectrodeGroup"])
-    _add_electrodes(nwbfile, group, series)
-    start = 0
+    from n1store.stores.session import Session
+
+    session, _ = (session or Session()).complete({one.name: one.channel_ids for one in series})
+    session = metadata.over(session)
+    nwbfile = NWBFile(**_file(session.file, default_identifier))
+    nwbfile.subject = Subject(**_subject(session.subject))
+    for name, fields in session.devices.items():
+        _add_device(nwbfile, name, fields)
+    for name, fields in session.groups.items():
+        _add_group(nwbfile, name, fields)
+    _add_electrodes(nwbfile, session)
     for one in series:
-        rows = np.arange(start, start + one.shape[1])
-        start += one.shape[1]
-        made = _electrical_series(nwbfile, one, rows, known["ElectricalSeries"])
-        nwbfile.add_acquisition(made)
+        nwbfile.add_acquisition(_electrical_series(nwbfile, one, session.series[one.name]))
     return nwbfile
 
 
-def _session(given: dict[str, Any], default_identifier: str) -> dict[str, Any]:
-    unknown: dict[str, Any] = {
-        "identifier": default_identifier,
-        "session_description": f"Recordings converted from WAV files by n1store {__version__}; "
-        "no description of the session was given.",
-    }
-    if "session_start_time" not in given:
-        note = "When the session started is unknown; session_start_time stands for no real time."
+def _file(known: dict[str, Any], default_identifier: str) -> dict[str, Any]:
+    unknown: dict[str, Any] = {"identifier": default_identifier, **_UNKNOWN["NWBFile"]}
+    if "session_start_time" not in known:
         unknown["session_start_time"] = UNKNOWN_START
-        given = given | {"notes": f"{given['notes']} {note}" if "notes" in given else note}
-    return unknown | given | {"was_generated_by": [["n1store", __version__]]}
+        known = _with_note(known, "notes", _NO_START)
+    software = [*known.get("was_generated_by", []), ["n1store", __version__]]
+    unique = [list(pair) for pair in dict.fromkeys(map(tuple, software))]
+    return unknown | known | {"was_generated_by": unique}
 
 
-def _subject(given: dict[str, Any]) -> dict[str, Any]:
-    # nwbinspector takes a file without a subject, or one without id, sex or age, for critically
-    # wrong; these are the values that say that they are unknown: U, and an age of 0 days or more.
-    unknown = {"subject_id": "unknown", "sex": "U"}
-    if "date_of_birth" not in given:
-        unknown["age"] = "P0D/"
-    unknown["description"] = f"Nothing {'else ' if given else ''}is known of the subject."
-    return unknown | given
+def _subject(known: dict[str, Any]) -> dict[str, Any]:
+    unknown = dict(_UNKNOWN["Subject"])
+    if "date_of_birth" in known:
+        del unknown["age"]
+    if known:
+        unknown["description"] = "Nothing else is known of the subject."
+    return unknown | known
 
 
-def _add_device(nwbfile: NWBFile, given: dict[str, Any]) -> Device:
-    model = {
-        key: given.pop(key)
-        for key in ("manufacturer", "model_name", "model_number")
-        if key in given
-    }
-    unknown = {
-        "name": _DEVICE,
-        "description": f"The device that recorded; nothing {'else ' if given or model else ''}"
-        "is known of it.",
-    }
+def _add_device(nwbfile: NWBFile, name: str, known: dict[str, Any]) -> Device:
+    unknown = _UNKNOWN["Device"]
+    keys = "description", "serial_number"
+    device: dict[str, Any] = {key: known[key] for key in keys if key in known}
+    model = {key: value for key, value in known.items() if key not in device}
+    if "description" not in device:
+        words = unknown["description"]
+        device["description"] = words.replace("nothing", "nothing else") if known else words
     if model:
-        given["model"] = nwbfile.create_device_model(
-            name=model.get("model_name", "device model"),
-            manufacturer=model.get("manufacturer", "unknown"),
+        device["model"] = _device_model(
+            nwbfile,
+            name=model.get("model_name", unknown["model_name"]),
+            manufacturer=model.get("manufacturer", unknown["manufacturer"]),
             model_number=model.get("model_number"),
-            description="The model of the device.",
+            description=model.get("model_description", unknown["model_description"]),
         )
-    return nwbfile.create_device(**unknown | given)
+    return nwbfile.create_device(name=name, **device)
 
 
-def _add_group(nwbfile: NWBFile, device: Device, given: dict[str, Any]) -> ElectrodeGroup:
-    unknown = {
-        "name": "electrodes",
-        "description": "All electrodes of the file; how they are grouped is unknown.",
-        "location": "unknown",
-    }
-    return nwbfile.create_electrode_group(**unknown | given, device=device)
+def _device_model(nwbfile: NWBFile, **fields: Any) -> DeviceModel:
+    """Return the model of these fields, which devices share; one of a name that is taken, anew."""
+    name, number = fields["name"], 2
+    while fields["name"] in nwbfile.device_models:
+        model = nwbfile.device_models[fields["name"]]
+        if all(getattr(model, key) == value for key, value in fields.items()):
+            return model
+        fields["name"] = f"{name}_{number}"
+        number += 1
+    return nwbfile.create_device_model(**fields)
 
 
-def _add_electrodes(nwbfile: NWBFile, group: ElectrodeGroup, series: Sequence[Series]) -> None:
+def _add_group(nwbfile: NWBFile, name: str, known: dict[str, Any]) -> None:
+    fields = _UNKNOWN["ElectrodeGroup"] | known
+    fields["device"] = nwbfile.devices[fields["device"]]
+    nwbfile.create_electrode_group(name=name, **fields)
+
+
+def _add_electrodes(nwbfile: NWBFile, session: Session) -> None:
     # By columns: add_electrode takes time with the square of the rows, 51 s for 10,000.
     from hdmf.common import VectorData
     from pynwb.ecephys import ElectrodesTable
 
-    names = [name for one in series for name in one.channel_ids]
-    columns = {
-        "location": ("Location of the electrode.", [group.location] * len(names)),
-        "group": ("The group that the electrode is in.", [group] * len(names)),
-        "group_name": ("Name of that group.", [group.name] * len(names)),
-        "channel_name": ("Name of the channel in its series.", names),
-    }
+    columns = []
+    for name, column in session.columns.items():
+        data: Any = column.values
+        if name == "group":
+            data = [nwbfile.electrode_groups[group] for group in data]
+        columns.append(VectorData(name=name, description=column.description, data=data))
+        if name == "group":
+            words = "Name of that group."
+            columns.append(VectorData(name="group_name", description=words, data=column.values))
     nwbfile.electrodes = ElectrodesTable(
-        id=np.arange(len(names)),
-        columns=[
-            VectorData(name=name, description=description, data=data)
-            for name, (description, data) in columns.items()
-        ],
-        colnames=list(columns),
+        id=session.ids, columns=columns, colnames=[column.name for column in columns]
     )
 
 
-def _electrical_series(
-    nwbfile: NWBFile, series: Series, rows: np.ndarray, given: dict[str, Any]
-) -> ElectricalSeries:
+def _electrical_series(nwbfile: NWBFile, series: Series, known: dict[str, Any]) -> ElectricalSeries:
     from hdmf.backends.hdf5 import H5DataIO
     from hdmf.common import DynamicTableRegion
     from pynwb.ecephys import ElectricalSeries
 
     # File names need not be text.
     source = series.description.encode(errors="replace").decode()
-    description = f"{given['description']} {source}" if "description" in given else source
+    if source:
+        known = _with_note(known, "description", source)
+    # NWB has no word for an unknown unit. 1 is what it takes where nothing is said, and what
+    # readers multiply by without a change; NaN would make them lose the samples, and any small
+    # factor would look like volts.
+    if not known.keys() & {"conversion", "channel_conversion"}:
+        known = _with_note(known, "comments", _NO_GAIN)
+    fields = {"starting_time": 0.0, **known}
+    electrodes = DynamicTableRegion(
+        name="electrodes",
+        description=fields.pop("electrodes_description", "the channels' electrodes"),
+        data=np.array(fields.pop("electrodes"), int),
+        table=nwbfile.electrodes,
+    )
     data = series.data
     if data is None:
         data = H5DataIO(shape=series.shape, dtype=DTYPE)
     return ElectricalSeries(
-        **given | {"description": description},
+        **fields,
         name=series.name,
         data=data,
-        electrodes=DynamicTableRegion(
-            name="electrodes",
-            description="the channels' electrodes",
-            data=rows,
-            table=nwbfile.electrodes,
-        ),
-        starting_time=0.0,
+        electrodes=electrodes,
         rate=float(series.sampling_frequency),
     )

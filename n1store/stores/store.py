@@ -14,6 +14,7 @@ from numcodecs.abc import Codec
 from n1store.errors import N1StoreError, one_line
 from n1store.recording import Recording
 from n1store.stores.grid import Grid
+from n1store.stores.session import Session
 from n1store.stores.traces import ChunkedTraces
 
 
@@ -74,6 +75,16 @@ class Store(Mapping[str, Recording]):
     @abstractmethod
     def array(self, name: str) -> StoredArray:
         """Return a recording's array; N1StoreError if it is damaged."""
+
+    @abstractmethod
+    def session(self) -> tuple[Session | None, list[str]]:
+        """Return what NWB says of the recordings, and a line for each part that is left out.
+
+        Raises
+        ------
+        N1StoreError
+            If it is damaged.
+        """
 
     @abstractmethod
     def total_bytes(self) -> int:

@@ -19,13 +19,17 @@ class ChunkedTraces:
     ----------
     grid : Grid
     read_chunk : callable
-        From a chunk's index to its samples, of the grid's chunk shape; called in threads.
+        From a chunk's index to its samples, of the grid's chunk shape; called in threads. Its
+        second argument, if not None, is an array of that shape which it may decode into and
+        return.
     """
 
     dtype = DTYPE
     ndim = 2
 
-    def __init__(self, grid: Grid, read_chunk: Callable[[tuple[int, int]], np.ndarray]):
+    def __init__(
+        self, grid: Grid, read_chunk: Callable[[tuple[int, int], np.ndarray | None], np.ndarray]
+    ):
         self._grid = grid
         self._read_chunk = read_chunk
         self.shape = grid.shape
@@ -58,9 +62,11 @@ class ChunkedTraces:
             row, column = index[0] * rows, index[1] * columns
             top, bottom = max(first, row), min(last, row + rows)
             start, stop = max(left, column), min(right, column + columns)
-            window[top - first : bottom - first, start - left : stop - left] = self._read_chunk(
-                index
-            )[top - row : bottom - row, start - column : stop - column]
+            part = window[top - first : bottom - first, start - left : stop - left]
+            is_whole_chunk = part.shape == (rows, columns) and part.flags.c_contiguous
+            chunk = self._read_chunk(index, part if is_whole_chunk else None)
+            if chunk is not part:
+                part[:] = chunk[top - row : bottom - row, start - column : stop - column]
 
         indices = [
             (row, column)

@@ -24,6 +24,7 @@ from n1store.errors import N1StoreError, one_line
 from n1store.pipeline import Pipeline
 from n1store.stores.files import Files, create_files, open_files
 from n1store.stores.grid import Grid
+from n1store.stores.session import Session
 from n1store.stores.store import Store, StoredArray, check, require
 from n1store.stores.traces import ChunkedTraces
 from n1store.stores.zarr_formats import FORMATS, Format2, ZarrFormat
@@ -51,9 +52,9 @@ class ZarrTarget:
             pipeline.zarr3()  # raises if it cannot be described
         return pipeline
 
-    def create(self, path: Path) -> ZarrWriter:
+    def create(self, path: Path, session: Session | None) -> ZarrWriter:
         """Begin to write the store."""
-        return ZarrWriter(create_files(path, folder=self.is_folder), self.format)
+        return ZarrWriter(create_files(path, folder=self.is_folder), self.format, session)
 
 
 class ZarrWriter:
@@ -63,11 +64,14 @@ class ZarrWriter:
     ----------
     files : Files
     zarr_format : ZarrFormat
+    session : Session, optional
+        What NWB says of the recordings, to be kept as an attribute.
     """
 
-    def __init__(self, files: Files, zarr_format: ZarrFormat):
+    def __init__(self, files: Files, zarr_format: ZarrFormat, session: Session | None = None):
         self._files = files
         self._format = zarr_format
+        self._session = session
         self._metadata: dict[str, Any] = {}
         self._arrays: list[dict[str, Any]] = []
 
@@ -110,6 +114,8 @@ class ZarrWriter:
                 "recordings": recordings,
             }
         }
+        if self._session is not None:
+            root["nwb"] = self._session.to_json(recordings)
         if layout == "spikeinterface":
             # As SpikeInterface's ZarrRecordingExtractor reads it; it finds a class by these words.
             root |= {
@@ -264,7 +270,7 @@ class ZarrArray(StoredArray):
         if pipeline is None:
             return None
 
-        def read_chunk(index: tuple[int, int]) -> np.ndarray:
+        def read_chunk(index: tuple[int, int], out: np.ndarray | None) -> np.ndarray:
             try:
                 return pipeline.decode(self.payload(index), self.grid.chunk_shape)
             except Exception as error:  # whatever the codecs make of damaged bytes
@@ -312,7 +318,9 @@ class ZarrStore(Store):
         for self._format in FORMATS.values():
             try:
                 content = json.loads(self._files.read(self._format.root_file))
-                self.attributes = self._format.attributes(content)["n1store"]
+                root = self._format.attributes(content)
+                self._nwb = root.get("nwb")
+                self.attributes = root["n1store"]
                 recordings = self.attributes["recordings"]
                 strings = [self.attributes["codec"], *recordings.keys(), *recordings.values()]
                 require(all(isinstance(part, str) for part in strings), "not what n1store writes")
@@ -325,6 +333,9 @@ class ZarrStore(Store):
     def array(self, name: str) -> ZarrArray:
         path = self.attributes["recordings"][name]
         return ZarrArray(self._files, self._format, path, self.attributes["codec"])
+
+    def session(self) -> tuple[Session | None, list[str]]:
+        return None if self._nwb is None else Session.from_json(self.path, self._nwb), []
 
     def total_bytes(self) -> int:
         return self._files.total_size()

@@ -1,0 +1,453 @@
+"""What NWB says of recordings beside their samples, on its way from one store to another.
+
+It is read from NWB files, by whatever program they were made, kept in Zarr stores as JSON, and
+written by `make_nwbfile`. Of what has no place in it a line is kept: nothing is lost silently.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from n1store.errors import N1StoreError
+from n1store.stores.nwb_metadata import SESSION_FIELDS, parse_section
+
+DEVICE = "device"
+GROUP = "electrode_group"  # "electrodes" is the name of their table, which is beside it
+_CHANNEL_NAME = "Name of the channel in its series."
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of the electrodes table.
+
+    Attributes
+    ----------
+    description : str
+    values : list of str, or ndarray of bool, int or float, shape (num_electrodes,)
+    """
+
+    description: str
+    values: list[str] | np.ndarray
+
+    @property
+    def dtype(self) -> str:
+        """``text``, or NumPy's name of the type."""
+        return "text" if isinstance(self.values, list) else self.values.dtype.name
+
+    def map(self, change: Callable[[str], str]) -> Column:
+        """Return the column with each text changed."""
+        return Column(self.description, [change(text) for text in self.values])
+
+    def followed_by(self, other: Column) -> Column | None:
+        """Return both, one after the other; None if one has texts and the other numbers."""
+        if isinstance(self.values, list) and isinstance(other.values, list):
+            return Column(self.description, [*self.values, *other.values])
+        kinds = {self.dtype, other.dtype}
+        if "text" in kinds or ("bool" in kinds and len(kinds) > 1):
+            return None
+        return Column(self.description, np.concatenate([self.values, other.values]))
+
+    def unknown(self, count: int) -> Column | None:
+        """Return a column of as many unknown values; None if this kind has none."""
+        if isinstance(self.values, list):
+            return Column(self.description, [""] * count)
+        if self.values.dtype.kind == "f":
+            return Column(self.description, np.full(count, math.nan, self.values.dtype))
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """What NWB says of recordings; what is missing is unknown.
+
+    Attributes
+    ----------
+    file, subject : dict
+        Fields of `SESSION_FIELDS` under NWBFile and Subject.
+    devices, groups : dict of str to dict
+        Fields of Device and ElectrodeGroup by name; a group's ``device`` is a name.
+    ids : list of int
+        Of the electrodes.
+    columns : dict of str to Column
+        Of the electrodes; at least ``group``, the names of groups, and ``location``, if there are
+        any electrodes.
+    series : dict of str to dict
+        Fields of ElectricalSeries by the names of recordings; ``electrodes`` are the rows of its
+        channels, each None if it is unknown.
+    """
+
+    file: dict[str, Any] = field(default_factory=dict)
+    subject: dict[str, Any] = field(default_factory=dict)
+    devices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    groups: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ids: list[int] = field(default_factory=list)
+    columns: dict[str, Column] = field(default_factory=dict)
+    series: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def to_json(self, recordings: Iterable[str]) -> dict[str, Any]:
+        """Return what JSON can hold of it, which is all, of these recordings."""
+        return {
+            "NWBFile": _plain(self.file),
+            "Subject": _plain(self.subject),
+            "Device": [{"name": name, **fields} for name, fields in self.devices.items()],
+            "ElectrodeGroup": [{"name": name, **fields} for name, fields in self.groups.items()],
+            "electrodes": {
+                "id": self.ids,
+                "columns": [
+                    {
+                        "name": name,
+                        "description": column.description,
+                        "dtype": column.dtype,
+                        "values": _to_list(column),
+                    }
+                    for name, column in self.columns.items()
+                ],
+            },
+            "ElectricalSeries": {name: self.series.get(name, {}) for name in recordings},
+        }
+
+    @classmethod
+    def from_json(cls, source: Any, content: Any) -> Session:
+        """Return the session that `to_json` turned into `content`.
+
+        Raises
+        ------
+        N1StoreError
+            If it is damaged; the message begins with `source`.
+        """
+        try:
+            return cls._from_json(source, content)
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise N1StoreError(f"{source}: what it says for NWB is damaged") from error
+
+    @classmethod
+    def _from_json(cls, source: Any, content: Any) -> Session:
+        def parse(name: str, fields: Any) -> dict[str, Any]:
+            return parse_section(source, name, fields, SESSION_FIELDS)
+
+        def named(name: str) -> dict[str, dict[str, Any]]:
+            sections = [parse(name, fields) for fields in content[name]]
+            return {section.pop("name"): section for section in sections}
+
+        devices, groups = named("Device"), named("ElectrodeGroup")
+        ids = [_as(int, number) for number in content["electrodes"]["id"]]
+        columns = {
+            _as(str, column["name"]): Column(
+                _as(str, column["description"]), _from_list(column["dtype"], column["values"])
+            )
+            for column in content["electrodes"]["columns"]
+        }
+        series = {}
+        for name, fields in content["ElectricalSeries"].items():
+            fields = dict(fields)
+            rows = [_as(int, row) for row in fields.pop("electrodes")]
+            if not all(0 <= row < len(ids) for row in rows):
+                raise ValueError("there are no such electrodes")
+            series[name] = parse("ElectricalSeries", fields) | {"electrodes": rows}
+        if any(len(column.values) != len(ids) for column in columns.values()):
+            raise ValueError("columns are of different lengths")
+        if any(fields["device"] not in devices for fields in groups.values()):
+            raise ValueError("a group is of no device")
+        if columns["location"].dtype != "text" or not set(columns["group"].values) <= set(groups):
+            raise ValueError("an electrode is nowhere")
+        file, subject = parse("NWBFile", content["NWBFile"]), parse("Subject", content["Subject"])
+        return cls(file, subject, devices, groups, ids, columns, series)
+
+    def complete(self, channels: Mapping[str, Sequence[str]]) -> tuple[Session, list[str]]:
+        """Give each channel without an electrode one of which nothing is known.
+
+        Parameters
+        ----------
+        channels : mapping of str to sequence of str
+            Names of the channels of each recording.
+
+        Returns
+        -------
+        Session
+        lost : list of str
+            A line for each column of the table that cannot be kept.
+        """
+        series = {}
+        new: list[str] = []
+        for name, names in channels.items():
+            fields = self.series.get(name, {})
+            rows = list(fields.get("electrodes", [None] * len(names)))
+            for position, row in enumerate(rows):
+                if row is None:
+                    rows[position] = len(self.ids) + len(new)
+                    new.append(names[position])
+            series[name] = fields | {"electrodes": rows}
+        if not new:
+            return replace(self, series=series), []
+        named = self
+        if self.ids and "channel_name" not in self.columns:
+            names_by_row = {
+                row: channel
+                for name, names in channels.items()
+                for row, channel in zip(series[name]["electrodes"], names, strict=True)
+            }
+            texts = [names_by_row.get(row, str(number)) for row, number in enumerate(self.ids)]
+            column = Column(_CHANNEL_NAME, texts)
+            named = replace(self, columns=self.columns | {"channel_name": column})
+        first = max(self.ids, default=-1) + 1
+        added = Session(
+            devices={DEVICE: {}},
+            groups={GROUP: {"device": DEVICE}},
+            ids=list(range(first, first + len(new))),
+            columns={
+                "location": Column("Location of the electrode.", ["unknown"] * len(new)),
+                "group": Column("The group that the electrode is in.", [GROUP] * len(new)),
+                "channel_name": Column(_CHANNEL_NAME, new),
+            },
+        )
+        united, lost = named.with_electrodes_of(added)
+        return replace(united, series=series), lost
+
+    def with_electrodes_of(self, other: Session) -> tuple[Session, list[str]]:
+        """Return this with another's devices and groups, and its electrodes behind its own.
+
+        Returns
+        -------
+        Session
+        lost : list of str
+            A line for each name, column and id that cannot be kept.
+        """
+        devices, device_names = _united(self.devices, other.devices)
+        moved = {
+            name: fields | {"device": device_names[fields["device"]]}
+            for name, fields in other.groups.items()
+        }
+        groups, group_names = _united(self.groups, moved)
+        lost = [
+            f"{kind} {old}: is called {new} here, as there is another one"
+            for kind, names in (("device", device_names), ("electrode group", group_names))
+            for old, new in names.items()
+            if old != new
+        ]
+        theirs = dict(other.columns)
+        if "group" in theirs:
+            theirs["group"] = theirs["group"].map(group_names.__getitem__)
+        united = replace(self, devices=devices, groups=groups)
+        if not other.ids:
+            return united, lost
+        if not self.ids:
+            return replace(united, ids=other.ids, columns=theirs), lost
+        ids = [*self.ids, *other.ids]
+        if len(set(ids)) < len(ids):
+            lost.append("ids of electrodes: are numbered anew, as some were there already")
+            ids = list(range(len(ids)))
+        columns = {}
+        for name in dict.fromkeys([*self.columns, *theirs]):
+            column = _stacked(name, self.columns.get(name), self.ids, theirs.get(name), other.ids)
+            if column is None:
+                lost.append(f"column {name} of the electrodes: some have no value of its kind")
+            else:
+                columns[name] = column
+        return replace(united, ids=ids, columns=columns), lost
+
+
+class Part(NamedTuple):
+    """What goes into a new recording: one that a source has, and what is said there."""
+
+    source: str
+    session: Session | None
+    recording: str
+    channel_ids: Sequence[str]
+
+
+def unite(recordings: Mapping[str, Sequence[Part]]) -> tuple[Session | None, list[str]]:
+    """Return what the sources of new recordings say, as one session.
+
+    Parameters
+    ----------
+    recordings : mapping of str to sequence of Part
+        By the names of the new recordings; the channels of several are put side by side.
+
+    Returns
+    -------
+    Session or None
+        None if no source says anything.
+    lost : list of str
+        A line for what cannot be kept, because sources do not agree.
+    """
+    parts = [part for several in recordings.values() for part in several]
+    sources = {id(part.session): part for part in parts if part.session is not None}
+    if not sources:
+        return None, []
+    lost: list[str] = []
+    united = Session()
+    first_rows: dict[int, int] = {}
+    for key, (source, session, *_) in sources.items():
+        assert session is not None
+        first_rows[key] = len(united.ids)
+        united, lines = united.with_electrodes_of(session)
+        lost += [f"{source}: {line}" for line in lines]
+    series = {}
+    for name, several in recordings.items():
+        series[name], lines = _side_by_side(several, first_rows)
+        lost += [f"{name}: {line}" for line in lines]
+    sessions = {part.source: part.session for part in sources.values() if part.session}
+    united = replace(
+        united,
+        file=_agreed({source: session.file for source, session in sessions.items()}, lost),
+        subject=_only({source: session.subject for source, session in sessions.items()}, lost),
+        series=series,
+    )
+    channels = {
+        name: [channel for part in several for channel in part.channel_ids]
+        for name, several in recordings.items()
+    }
+    united, lines = united.complete(channels)
+    return united, lost + lines
+
+
+def _agreed(said: dict[str, dict[str, Any]], lost: list[str]) -> dict[str, Any]:
+    """Return the fields of files in which no two sources contradict each other."""
+    agreed: dict[str, Any] = {}
+    first: dict[str, str] = {}
+    differ: dict[tuple[str, str], list[str]] = {}
+    for source, fields in said.items():
+        for key, value in fields.items():
+            if key == "was_generated_by":
+                value = [*agreed.get(key, []), *value]
+                agreed[key] = [list(pair) for pair in dict.fromkeys(map(tuple, value))]
+            elif agreed.setdefault(key, value) != value:
+                differ.setdefault((first[key], source), []).append(key)
+            else:
+                first.setdefault(key, source)
+    for (one, other), keys in differ.items():
+        lost.append(f"{', '.join(keys)} of the file: {one} and {other} differ in this")
+    contradicted = {key for keys in differ.values() for key in keys}
+    if "source_script" in contradicted:
+        contradicted.add("source_script_file_name")  # which is nothing without it
+    return {key: value for key, value in agreed.items() if key not in contradicted}
+
+
+def _only(said: dict[str, dict[str, Any]], lost: list[str]) -> dict[str, Any]:
+    """Return the subject, if there is but one."""
+    known = {source: subject for source, subject in said.items() if subject}
+    for source, subject in known.items():
+        first = next(iter(known))
+        if subject != known[first]:
+            lost.append(f"subject: {first} and {source} have different ones")
+            return {}
+    return next(iter(known.values()), {})
+
+
+def _side_by_side(
+    parts: Sequence[Part], first_rows: dict[int, int]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what is said of a recording, and a line for each field that its parts differ in."""
+    rows: list[int | None] = []
+    said: list[dict[str, Any]] = []
+    factors: list[float] | None = []
+    for part in parts:
+        fields = dict(part.session.series.get(part.recording, {}) if part.session else {})
+        count = len(part.channel_ids)
+        unknown: list[int | None] = [None] * count
+        theirs = fields.pop("electrodes", unknown)
+        first = first_rows.get(id(part.session), 0)
+        rows += [None if row is None else first + row for row in theirs]
+        scales = fields.get("channel_conversion", [1.0] * count)
+        if not len(theirs) == len(scales) == count:
+            raise N1StoreError(
+                f"{part.source}: recording {part.recording}: what it says for NWB is of another "
+                "number of channels"
+            )
+        if "conversion" not in fields and "channel_conversion" not in fields:
+            factors = None
+        elif factors is not None:
+            factors += [fields.get("conversion", 1.0) * scale for scale in scales]
+        said.append(fields)
+    fields, lost = said[0], []
+    if len(parts) > 1:
+        if factors is not None:
+            same = len(set(factors)) == 1
+            scale = (
+                {"conversion": factors[0]}
+                if same
+                else {"conversion": 1.0, "channel_conversion": factors}
+            )
+            said = [each | scale for each in said]
+        keys = dict.fromkeys(key for each in said for key in each)
+        values = {key: [each.get(key) for each in said] for key in keys}
+        fields = {
+            key: several[0]
+            for key, several in values.items()
+            if several.count(several[0]) == len(said)
+        }
+        lost = [f"{key}: those of its channels differ" for key in keys if key not in fields]
+    return fields | {"electrodes": rows}, lost
+
+
+def _united(
+    ours: dict[str, dict[str, Any]], theirs: dict[str, dict[str, Any]]
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return both, and what each of theirs is called now; the same of the same name is one."""
+    united, names = dict(ours), {}
+    for name, fields in theirs.items():
+        new, number = name, 2
+        while united.get(new, fields) != fields:
+            new = f"{name}_{number}"
+            number += 1
+        united[new] = fields
+        names[name] = new
+    return united, names
+
+
+def _stacked(
+    name: str,
+    first: Column | None,
+    first_ids: list[int],
+    second: Column | None,
+    second_ids: list[int],
+) -> Column | None:
+    """Return the columns of two tables as one; None if something in it would be made up."""
+    if name == "channel_name":
+        # What channels are called that have no name.
+        first = first or Column(_CHANNEL_NAME, list(map(str, first_ids)))
+        second = second or Column(_CHANNEL_NAME, list(map(str, second_ids)))
+    first = first or (second.unknown(len(first_ids)) if second else None)
+    second = second or (first.unknown(len(second_ids)) if first else None)
+    return first.followed_by(second) if first and second else None
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: value.isoformat() if isinstance(value, datetime) else value
+        for key, value in fields.items()
+    }
+
+
+def _to_list(column: Column) -> list[Any]:
+    if isinstance(column.values, list):
+        return column.values
+    if column.values.dtype.kind != "f":
+        return column.values.tolist()
+    # As Zarr's fill values, which JSON has no numbers for either.
+    words = {math.inf: "Infinity", -math.inf: "-Infinity"}
+    return [
+        value if math.isfinite(value) else words.get(value, "NaN")
+        for value in column.values.tolist()
+    ]
+
+
+def _from_list(dtype: str, values: list[Any]) -> list[str] | np.ndarray:
+    if dtype == "text":
+        return [_as(str, value) for value in values]
+    column = np.array(values, dtype).reshape(len(values))
+    if column.dtype.kind not in "biuf":
+        raise TypeError(f"{dtype} is no number")
+    return column
+
+
+def _as(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
