@@ -161,7 +161,7 @@ def write_with_extras(path):
     module.add(lfp)
     region = nwbfile.create_electrode_table_region([0, 1], "two")
     times = np.cumsum(np.full(400, 0.01)) + 2
-    times[200:] += 0.5
+    times[1:-1] += 0.004
     lfp.create_electrical_series(
         name="lfp", data=samples((400, 2), 2), electrodes=region, timestamps=times
     )

@@ -29,8 +29,8 @@ from n1store.cli import main
 main()
 """
 COMMAND = [sys.executable, "-P", "-c", SCRIPT]
-SUFFIXES = [".zarr", ".zarr.zip"]
-SLOW = ["--codec", "lzma:preset=9", "--chunk-seconds", "0.2", "--workers", "1"]
+SUFFIXES = [".zarr", ".zarr.zip", ".nwb"]
+SLOW = ["--codec", "bz2", "--chunk-seconds", "0.2", "--workers", "1"]
 FAST = ["--codec", "zstd", "--chunk-seconds", "0.05", "--workers", "1"]
 
 both_kinds = pytest.mark.parametrize("suffix", SUFFIXES)

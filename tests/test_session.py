@@ -97,7 +97,7 @@ def test_what_is_not_carried_over_is_said(tmp_path, run, run_json):
         f"{path}: {line}"
         for line in (
             "processing/ecephys/LFP/lfp: is in acquisition now",
-            "processing/ecephys/LFP/lfp/timestamps: are now a start and a rate, up to 0.25 s away",
+            "processing/ecephys/LFP/lfp/timestamps: are now a start and a rate, up to 0.004 s away",
             "acquisition/wheel (TimeSeries)",
             "general/devices/models/spare (DeviceModel)",
             "general/extracellular_ephys/electrodes/neighbours (VectorData)",

@@ -213,15 +213,16 @@ _EncoderWrite = ctypes.CFUNCTYPE(
     ctypes.c_uint32,
     _Pointer,
 )
-_DecoderRead = ctypes.CFUNCTYPE(
-    ctypes.c_int, _Pointer, _Pointer, ctypes.POINTER(ctypes.c_size_t), _Pointer
-)
 # A frame begins with: number of samples, sampling frequency, channels, their assignment, bits.
 _DecoderWrite = ctypes.CFUNCTYPE(
     ctypes.c_int, _Pointer, ctypes.POINTER(ctypes.c_uint32), ctypes.POINTER(_Pointer), _Pointer
 )
 _DecoderError = ctypes.CFUNCTYPE(None, _Pointer, ctypes.c_int, _Pointer)
-_CONTINUE, _END_OF_STREAM, _ABORT = 0, 1, 1
+_CONTINUE, _ABORT = 0, 1
+
+_libc = ctypes.CDLL(None)
+_libc.fmemopen.restype = _Pointer
+_libc.fmemopen.argtypes = [_Pointer, ctypes.c_size_t, ctypes.c_char_p]
 
 
 @lru_cache
@@ -243,12 +244,9 @@ def _library() -> ctypes.CDLL:
         ("decoder_new", _Pointer, []),
         ("decoder_set_md5_checking", ctypes.c_int, [_Pointer, ctypes.c_int]),
         (
-            "decoder_init_stream",
+            "decoder_init_FILE",
             ctypes.c_int,
-            [
-                *[_Pointer, _DecoderRead, *4 * [_Pointer]],
-                *[_DecoderWrite, _Pointer, _DecoderError, _Pointer],
-            ],
+            [*2 * [_Pointer], _DecoderWrite, _Pointer, _DecoderError, _Pointer],
         ),
         ("decoder_process_until_end_of_stream", ctypes.c_int, [_Pointer]),
         ("decoder_finish", ctypes.c_int, [_Pointer]),
@@ -316,17 +314,8 @@ def _decode(stream: memoryview, samples: np.ndarray) -> None:
     # libFLAC would search for a beginning, and does not check an MD5 sum of zeros.
     if stream[: len(_STREAM_START)] != _STREAM_START or not any(stream[_MD5]):
         raise _damaged()
-    source = np.frombuffer(stream, np.uint8).ctypes.data
-    num_read = num_decoded = 0
+    num_decoded = 0
     is_damaged = False
-
-    @_DecoderRead
-    def read(_, buffer, room, __):
-        nonlocal num_read
-        room[0] = min(room[0], len(stream) - num_read)
-        ctypes.memmove(buffer, source + num_read, room[0])
-        num_read += room[0]
-        return _CONTINUE if room[0] else _END_OF_STREAM
 
     @_DecoderWrite
     def write(_, frame, channels, __):
@@ -346,15 +335,17 @@ def _decode(stream: memoryview, samples: np.ndarray) -> None:
         nonlocal is_damaged
         is_damaged = True
 
+    # A file in memory, which the decoder closes: a callback to read would take Python's lock for
+    # every few thousand bytes.
+    file = _libc.fmemopen(np.frombuffer(stream, np.uint8).ctypes.data, len(stream), b"rb")
+    if not file:
+        raise MemoryError("there is no memory to decode FLAC with")
     library = _library()
     decoder = library.FLAC__stream_decoder_new()
     try:
         library.FLAC__stream_decoder_set_md5_checking(decoder, True)
         done = (
-            library.FLAC__stream_decoder_init_stream(
-                decoder, read, *4 * [None], write, None, error, None
-            )
-            == 0
+            library.FLAC__stream_decoder_init_FILE(decoder, file, write, None, error, None) == 0
             and library.FLAC__stream_decoder_process_until_end_of_stream(decoder)
             and library.FLAC__stream_decoder_finish(decoder)  # says whether the MD5 sum is right
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -66,6 +67,7 @@ class NwbWriter:
         # The lock is on the file already; see atomic.py. What HDF5 keeps of its objects takes half
         # the bytes since version 1.10, of 2016.
         self._file = h5py.File(path, "w", libver=("v110", "v110"), locking=False)
+        self._path = path
         self._metadata = metadata
         self._session = session
         self._unfinished = self._file.create_group(_UNFINISHED)
@@ -145,8 +147,19 @@ class NwbWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        try:
+            self._file.close()
+        except (OSError, RuntimeError) as closing:  # again, if writing failed before
+            if error is None:
+                raise self._told(closing) from closing
+        if isinstance(error, OSError | RuntimeError):
+            raise self._told(error) from error
+
+    def _told(self, error: Exception) -> Exception:
+        """Return an error of HDF5's in few words, if it is that the disk is full or the like."""
+        why = re.search("error message = '(.*?)'", str(error))
+        return N1StoreError(f"{self._path}: {why[1]}") if why else error
 
 
 def _origin(files: list[str]) -> str:
