@@ -58,6 +58,7 @@ lint: setup
 bench: setup
 	.venv/bin/python benchmarks/conversion.py $(RECORDINGS)
 	.venv/bin/python benchmarks/memory.py
+	.venv/bin/python benchmarks/nwb.py
 
 bench-codec: .venv/ready-to-bench
 	.venv/bin/python benchmarks/codecs $(RECORDINGS) --arrays $(ARRAYS) --other-half \

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import math
 import os
 import re
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,11 +94,26 @@ def cli() -> None:
 def main() -> None:
     """Run the command line."""
     # A polite kill is as good a reason to clean up as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not in the background
+        signal.signal(signal.SIGINT, _interrupt)
     # Reading through zarr, a damaged chunk is an error of ours and a log message of asyncio's.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", "Numcodecs codecs are not in the Zarr version 3")
     cli()
+
+
+_PATIENCE = 3.0  # seconds
+_interrupted = -math.inf
+
+
+def _interrupt(*_: object) -> None:
+    """Stop the work; but not its being cleaned up, when Ctrl-C is pressed more than once."""
+    global _interrupted
+    now = time.monotonic()
+    if now - _interrupted > _PATIENCE:
+        _interrupted = now
+        raise KeyboardInterrupt
 
 
 _SUBJECT_FIELDS = ("subject_id", "species", "sex", "age", "description")

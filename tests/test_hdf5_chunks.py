@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import needs_wavpack
 from numcodecs import LZ4, Zlib, get_codec
+from numcodecs.compat import ensure_contiguous_ndarray
 
 from n1store.codecs import hdf5
 from n1store.codecs.hdf5_lz4 import HDF5LZ4
@@ -21,6 +22,7 @@ from n1store.errors import N1StoreError
 from n1store.stores.hdf5_chunks import (
     HDF5Chunks,
     chunk_map,
+    decode_chunk,
     filters_of,
     is_plain,
     pipeline_of,
@@ -320,6 +322,45 @@ def test_filters_that_were_left_out_for_a_chunk(tmp_path, mask):
         file["x"].id.write_direct_chunk((300, 0), bytes(payload), filter_mask=mask)
     places = check(path, expected)
     assert [place.filter_mask for place in places.values()] == [0, mask, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["n1store.n1"],
+        ["n1store.flac"],
+        ["n1store.adc", "n1store.flac", "fletcher32"],
+        ["n1store.adc", "zlib"],
+        ["n1store.adc", "zstd", "fletcher32"],
+        ["n1store.adc", "n1store.adc", "n1store.n1"],
+        pytest.param(["n1store.adc", "wavpack", "fletcher32"], marks=needs_wavpack),
+    ],
+    ids="+".join,
+)
+def test_decoding_into_an_array(names):
+    codecs = [_codec_of(name) for name in names]
+    for mask in range(1 << len(codecs)):
+        payload = TRACES
+        for number, codec in enumerate(codecs):
+            if not mask >> number & 1:
+                payload = codec.encode(payload)
+        payload = bytes(ensure_contiguous_ndarray(payload))
+        out = np.zeros_like(TRACES)
+        result = decode_chunk(payload, codecs, mask, TRACES.shape, "<i2", out)
+        np.testing.assert_array_equal(result, TRACES)
+        assert (result is out) or mask
+        for rows in (999, 1001):
+            out = np.zeros((rows, 5), "<i2")
+            with pytest.raises(N1StoreError):
+                decode_chunk(payload, codecs, mask, out.shape, "<i2", out)
+
+
+def _codec_of(name):
+    if name == "wavpack":
+        from n1store.codecs.wavpack import WavPack
+
+        return WavPack(2, num_decoding_threads=1)
+    return get_codec({"id": name})
 
 
 def test_filter_that_gave_up(tmp_path):

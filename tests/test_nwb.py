@@ -260,7 +260,8 @@ def test_channels_beyond_64_are_in_groups(stores):
 @pytest.mark.parametrize(
     "spec",
     [
-        *(name for name, entry in CATALOGUE.items() if not entry.hdf5),
+        # crc32c is not installed with every numcodecs
+        *(name for name, entry in CATALOGUE.items() if not entry.hdf5 and name != "crc32c"),
         *("delta+zstd", "n1+crc32"),
     ],
 )
@@ -1053,6 +1054,34 @@ def test_plugins_that_are_not_installed(run, wavs, tmp_path, monkeypatch):
     monkeypatch.delattr("n1store.codecs.hdf5", raising=False)
     fails(run, "convert", wavs, tmp_path / "x.nwb", words=["hdf5"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_on_the_disk(wavs, tmp_path):
+    """Wherever in the file it ends: that is one line, and nothing is left."""
+    script = """
+        import os, resource, sys, n1store
+        source, folder = sys.argv[1:]
+        path = f"{folder}/x.nwb"
+        n1store.convert(source, path)
+        size = os.path.getsize(path)
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        os.remove(path)
+        for missing in (1, 1000, 5000, 20_000, size // 2, size - 5000, size - 10, size):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size - missing, hard))
+            try:
+                n1store.convert(source, path)
+            except n1store.N1StoreError as error:
+                assert "File too large" in str(error) and chr(10) not in str(error), error
+            else:
+                sys.exit(f"{missing} bytes were not missed")
+            assert os.listdir(folder) == []
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        n1store.convert(source, path)
+        assert os.path.getsize(path) == size
+        assert n1store.verify(path, [source]).problems == []
+    """
+    (tmp_path / "out").mkdir()
+    run_alone(script, wavs, tmp_path / "out")
 
 
 # Files of others

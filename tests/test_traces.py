@@ -103,6 +103,30 @@ def test_the_result_is_the_readers_own():
     np.testing.assert_array_equal(traces[:10], SAMPLES[:10])
 
 
+def test_whole_chunks_may_be_decoded_to_where_they_are_wanted():
+    given = []
+
+    def read_chunk(index, out):
+        given.append(out is not None)
+        chunk = cut(SAMPLES, (10, 7))[0][10 * index[0] : 10 * index[0] + 10]
+        if out is None:
+            return np.pad(chunk, [(0, 10 - len(chunk)), (0, 0)])
+        assert (out.shape, out.dtype) == ((10, 7), "<i2")
+        assert out.flags.c_contiguous
+        out[:] = chunk
+        return out
+
+    traces = ChunkedTraces(Grid((53, 7), (10, 7)), read_chunk)
+    np.testing.assert_array_equal(traces[:], SAMPLES)
+    assert sorted(given) == [False, True, True, True, True, True]  # the last is not whole
+    given.clear()
+    np.testing.assert_array_equal(traces[5:30, ::-1], SAMPLES[5:30, ::-1])
+    assert sorted(given) == [False, True, True]
+    given.clear()
+    np.testing.assert_array_equal(traces[:, 1:], SAMPLES[:, 1:])
+    assert not any(given)
+
+
 def test_an_error_in_a_chunk_reaches_the_reader():
     def read_chunk(index, out):
         raise ValueError(f"chunk {index}")

@@ -4,13 +4,14 @@ wavpack-numcodecs keeps Python's lock while it encodes, and gives WavPack no mor
 the chunk itself takes, so that noise and very short chunks fail. Calling the library through
 ctypes has neither limit, and writes the same bytes.
 
-It also decodes damaged streams, to other samples. Here they are checked before, and decoded in
-slices, not through an array of int32 as large as two chunks.
+It also decodes damaged streams, to other samples. Here they are checked before. Samples pass
+through libwavpack's int32 in slices, not in an array as large as two chunks.
 """
 
 import ctypes
 import math
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
@@ -37,7 +38,7 @@ class WavPack(_WavPack):
             samples = samples.reshape(-1, 1)  # the stream does not keep the shape anyway
         if len(samples) < _MIN_SAMPLES:
             raise N1StoreError(f"WavPack takes {_MIN_SAMPLES} samples or more, not {len(samples)}")
-        return _encode(samples.astype(np.int32, order="C"), _FLAGS[self.level])
+        return _encode(samples, _FLAGS[self.level])
 
     def decode(self, buf, out=None):
         """Return the samples of a stream, (num_samples, num_channels), or in `out`.
@@ -125,7 +126,7 @@ _library = _load()
 
 
 def _encode(samples: np.ndarray, flags: int) -> bytes:
-    """Encode int32 samples, whose values are of 16 bits, of shape (num_samples, num_channels)."""
+    """Encode samples, whose values are of 16 bits, of shape (num_samples, num_channels)."""
     num_samples, num_channels = samples.shape
     blocks: list[bytes] = []
 
@@ -152,7 +153,10 @@ def _encode(samples: np.ndarray, flags: int) -> bytes:
         done = (
             _library.WavpackSetConfiguration(context, ctypes.byref(config), num_samples)
             and _library.WavpackPackInit(context)
-            and _library.WavpackPackSamples(context, samples.ctypes.data, num_samples)
+            and all(
+                _library.WavpackPackSamples(context, wide.ctypes.data, len(wide))
+                for wide in map(_as_int32, _slices(samples))
+            )
             and _library.WavpackFlushSamples(context)
         )
     finally:
@@ -160,6 +164,20 @@ def _encode(samples: np.ndarray, flags: int) -> bytes:
     if not done:
         raise N1StoreError(f"WavPack cannot encode a chunk of {num_channels} channels")
     return b"".join(blocks)
+
+
+# Values of a slice, which stay in the cache.
+_SLICE_VALUES = 1 << 14
+
+
+def _slices(samples: np.ndarray) -> Iterator[np.ndarray]:
+    num_samples, num_channels = samples.shape
+    length = max(1, _SLICE_VALUES // num_channels)
+    return (samples[start : start + length] for start in range(0, num_samples, length))
+
+
+def _as_int32(samples: np.ndarray) -> np.ndarray:
+    return samples.astype(np.int32, order="C")
 
 
 # A block's header: magic, size of the rest, 4 bytes, the samples of the whole stream, the first of
@@ -202,8 +220,6 @@ def _check(stream: np.ndarray) -> tuple[tuple[int, int], np.dtype] | None:
     return (total, num_channels), np.dtype(f"<i{1 + (first_flags & _BYTES)}")
 
 
-# Values that pass through libwavpack's int32 at a time.
-_SLICE_VALUES = 1 << 16
 _MESSAGE_BYTES = 80
 
 
@@ -217,13 +233,11 @@ def _decode(stream: np.ndarray, samples: np.ndarray) -> None:
     if not context:
         raise _damaged()
     try:
-        num_samples, num_channels = samples.shape
-        wide = np.empty((max(1, _SLICE_VALUES // num_channels), num_channels), np.int32)
-        for start in range(0, num_samples, len(wide)):
-            count = min(len(wide), num_samples - start)
-            if _library.WavpackUnpackSamples(context, wide.ctypes.data, count) != count:
+        for part in _slices(samples):
+            wide = np.empty(part.shape, np.int32)
+            if _library.WavpackUnpackSamples(context, wide.ctypes.data, len(wide)) != len(wide):
                 raise _damaged()
-            samples[start : start + count] = wide[:count]
+            part[:] = wide
         if _library.WavpackGetNumErrors(context):
             raise _damaged()
     finally:

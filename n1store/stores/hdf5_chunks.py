@@ -263,7 +263,7 @@ class HDF5Chunks:
                 chunk.filter_mask,
                 shape,
                 self._stored_dtype,
-                out if self._stored_dtype == self.dtype else None,
+                out if out is not None and out.dtype == self._stored_dtype else None,
             )
         except N1StoreError as error:
             raise N1StoreError(f"chunk {index[0]},{index[1]}: {error}") from error

@@ -10,10 +10,11 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 _UNFINISHED = "n1store_unfinished"  # a group for what has no place in NWB yet
 _SUMMARY = "n1store"  # in scratch
+
+# What NWB's structure takes is not known before: more than enough of it.
+_BYTES_OF_OBJECT = 4096  # a series or an electrode
+_BYTES_OF_STRUCTURE = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,10 @@ class NwbWriter:
     def __init__(self, path: Path, metadata: NwbMetadata, session: Session | None):
         # The lock is on the file already; see atomic.py. What HDF5 keeps of its objects takes half
         # the bytes since version 1.10, of 2016.
-        self._file = h5py.File(path, "w", libver=("v110", "v110"), locking=False)
+        try:
+            self._file = h5py.File(path, "w", libver=("v110", "v110"), locking=False)
+        except OSError as error:
+            raise _failed(path, error) from error
         self._path = path
         self._metadata = metadata
         self._session = session
@@ -123,10 +131,21 @@ class NwbWriter:
         # Closing the NWBHDF5IO would close the file; its manager keeps it from reading the file.
         # As all types are NWB's own, its definition, which any reader has, need not be in it.
         io = pynwb.NWBHDF5IO(file=self._file, mode="a", manager=pynwb.get_manager())
-        io.write(nwbfile, cache_spec=False, expandable=())
-        for path in recordings.values():
-            self._put_in_place(path, nwbfile.acquisition[path.rpartition("/")[2]])
-        del self._file[_UNFINISHED]
+        objects = len(series) + len(nwbfile.electrodes)
+        with self._room(len(content) + _BYTES_OF_OBJECT * objects + _BYTES_OF_STRUCTURE):
+            io.write(nwbfile, cache_spec=False, expandable=())
+            for path in recordings.values():
+                self._put_in_place(path, nwbfile.acquisition[path.rpartition("/")[2]])
+            del self._file[_UNFINISHED]
+
+    @contextmanager
+    def _room(self, num_bytes: int) -> Iterator[None]:
+        """Write what is kept back, with room on the disk: without, HDF5 may crash at the end."""
+        descriptor = self._file.id.get_vfd_handle()
+        os.posix_fallocate(descriptor, self._file.id.get_filesize(), num_bytes)
+        yield
+        self._file.flush()
+        os.ftruncate(descriptor, self._file.id.get_filesize())
 
     def _stand_in(self, num_channels: int) -> h5py.Dataset:
         return self._unfinished.require_dataset(
@@ -152,14 +171,16 @@ class NwbWriter:
             self._file.close()
         except (OSError, RuntimeError) as closing:  # again, if writing failed before
             if error is None:
-                raise self._told(closing) from closing
-        if isinstance(error, OSError | RuntimeError):
-            raise self._told(error) from error
+                raise _failed(self._path, closing) from closing
+        if isinstance(error, OSError) and error.filename is None:
+            raise _failed(self._path, error) from error
 
-    def _told(self, error: Exception) -> Exception:
-        """Return an error of HDF5's in few words, if it is that the disk is full or the like."""
-        why = re.search("error message = '(.*?)'", str(error))
-        return N1StoreError(f"{self._path}: {why[1]}") if why else error
+
+def _failed(path: Path, error: Exception) -> N1StoreError:
+    """Return what HDF5 says in many words of a full disk and the like in those of the system."""
+    why = re.search("error message = '(.*?)'", str(error))
+    words = why[1] if why else getattr(error, "strerror", None) or one_line(error)
+    return N1StoreError(f"{path}: {words}")
 
 
 def _origin(files: list[str]) -> str:
