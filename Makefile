@@ -37,7 +37,7 @@ test: setup
 	.venv/bin/pytest
 
 # An ordinary installation, so that what a wheel holds is tried too.
-TOUCHING_ZARR = $(filter-out tests/conftest.py,$(shell grep -lw zarr tests/*.py))
+TOUCHING_ZARR = $(filter-out tests/conftest.py,$(shell grep -lE "import zarr|ZARR_|needs_zarr3" tests/*.py))
 test-compat: setup .venv-compat/ready
 	.venv-compat/bin/pytest $(TOUCHING_ZARR) tests/test_transparency.py
 
