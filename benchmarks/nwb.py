@@ -151,7 +151,9 @@ def compare_writing(codec: str, wav: Path, folder: Path, samples: np.ndarray) ->
     assert contents(own, "acquisition/synth-000/data", samples) == (filters, chunks, stored)
     their_filters, their_chunks, their_stored = contents(theirs, "acquisition/traces/data", samples)
     assert (their_filters, their_chunks) == (filters, chunks), (their_filters, filters)
-    assert abs(their_stored / stored - 1) < 0.01, (codec, their_stored, stored)
+    # n1store's own filters give the same bytes; of others there may be several versions.
+    tolerance = 0 if number >= 52785 else 0.03
+    assert abs(their_stored / stored - 1) <= tolerance, (codec, their_stored, stored)
     report(codec, "the writing alone", writing)
     report(codec, "whole programs", whole)
 

@@ -52,10 +52,12 @@ def replacing(
     _remove_abandoned(destination, temporary)
     try:
         temporary.mkdir() if folder else temporary.touch(exist_ok=False)
+        lock, leftover = _lock(temporary, destination)
     except FileExistsError:
         raise _busy(destination) from None
-    lock = _lock(temporary, destination)
-    leftover = os.fstat(lock)
+    except KeyboardInterrupt:
+        _remove_abandoned(destination, temporary)
+        raise
     try:
         yield temporary
         # A name must not outlive a power cut that its content did not survive.
@@ -73,7 +75,7 @@ def replacing(
         os.close(lock)
 
 
-def _lock(temporary: Path, destination: Path) -> int:
+def _lock(temporary: Path, destination: Path) -> tuple[int, os.stat_result]:
     """Open and lock what was just made; N1StoreError if another writer took it for abandoned."""
     try:
         lock = os.open(temporary, os.O_RDONLY)
@@ -81,10 +83,14 @@ def _lock(temporary: Path, destination: Path) -> int:
         raise _busy(destination) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is(temporary, os.fstat(lock)):
-            return lock
+        status = os.fstat(lock)
+        if _is(temporary, status):
+            return lock, status
     except BlockingIOError:
         pass
+    except KeyboardInterrupt:
+        os.close(lock)
+        raise
     os.close(lock)
     raise _busy(destination)
 
