@@ -100,7 +100,15 @@ def main() -> None:
     # Reading through zarr, a damaged chunk is an error of ours and a log message of asyncio's.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", "Numcodecs codecs are not in the Zarr version 3")
-    cli()
+    try:
+        cli()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            # Python would wait for all threads, and for ever for one whose start was interrupted.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+        raise
 
 
 _PATIENCE = 3.0  # seconds
