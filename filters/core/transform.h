@@ -1,0 +1,44 @@
+/* The frames that a transform adds in front: how many channels there are, and its parameter. */
+#ifndef N1STORE_TRANSFORM_H
+#define N1STORE_TRANSFORM_H
+
+#include "bytes.h"
+#include "simple.h"
+
+enum { TRANSFORM_HEADER = 3 }; /* numbers: the low and high half of num_channels, the parameter */
+
+/* Whole frames that the numbers above take. */
+static inline size_t header_frames(uint32_t num_channels) {
+    return (TRANSFORM_HEADER + (size_t)num_channels - 1) / num_channels;
+}
+
+static inline size_t frame_bytes(uint32_t num_channels) { return 2 * (size_t)num_channels; }
+
+/* Returns the first byte after the header. */
+static inline uint8_t *store_header(uint8_t *payload, simple_settings settings) {
+    const size_t size = header_frames(settings.num_channels) * frame_bytes(settings.num_channels);
+    memset(payload, 0, size);
+    store_u16(payload, (uint16_t)settings.num_channels);
+    store_u16(payload + 2, (uint16_t)(settings.num_channels >> 16));
+    store_u16(payload + 4, (uint16_t)settings.parameter);
+    return payload + size;
+}
+
+/*
+ * Returns the size of the header, or a negative n1_error if it is none of this codec, or is not
+ * followed by whole frames.
+ */
+static inline int64_t load_header(const simple_codec *codec, const uint8_t *payload, size_t size,
+                                  simple_settings *settings) {
+    if (size < 2 * TRANSFORM_HEADER) return N1_ERROR_FORMAT;
+    settings->num_channels = load_u16(payload) | (uint32_t)load_u16(payload + 2) << 16;
+    settings->parameter = load_u16(payload + 4);
+    if (settings->num_channels == 0 || settings->parameter < codec->least ||
+        settings->parameter > codec->most)
+        return N1_ERROR_FORMAT;
+    const size_t frame = frame_bytes(settings->num_channels);
+    const size_t header = header_frames(settings->num_channels) * frame;
+    return size < header || size % frame != 0 ? N1_ERROR_CORRUPT : (int64_t)header;
+}
+
+#endif
