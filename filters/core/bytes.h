@@ -44,6 +44,11 @@ static inline void store_u32(uint8_t *p, uint32_t value) {
     memcpy(p, &value, sizeof(value));
 }
 
+static inline void store_u64(uint8_t *p, uint64_t value) {
+    value = N1_LITTLE_64(value);
+    memcpy(p, &value, sizeof(value));
+}
+
 /* LEB128: 7 bits a byte, least significant first. Returns the bytes written, 10 at most. */
 static inline size_t store_varint(uint8_t *p, uint64_t value) {
     size_t size = 0;

@@ -4,6 +4,8 @@
 
 static const simple_codec *const CODECS[] = {
     &SIMPLE_DELTA,
+    &SIMPLE_RLE,
+    &SIMPLE_PACKBITS10,
 };
 
 const simple_codec *simple_codec_named(const char *name) {
