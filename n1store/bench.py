@@ -24,6 +24,7 @@ from n1store.errors import N1StoreError
 from n1store.parallel import Workers, available_cores
 from n1store.recording import Recording
 from n1store.sizes import StoreSizes, measure_sizes
+from n1store.sources import SamplesHash
 from n1store.stores.grid import Grid
 from n1store.verification import read_chunks
 
@@ -141,23 +142,24 @@ def benchmark(
 def _time_scan(reader: str, recordings: list[Recording], hashes: dict[str, str]) -> Speed:
     """Read everything twice, the second time by the clock.
 
-    `hashes` are those of the readers before, for recordings that were stored without one.
+    `hashes` are those of the readers before.
     """
     seconds = 0.0
     for recording in recordings:
         chunk_samples, frame_bytes = recording.traces.chunks[0], 2 * recording.num_channels
         block = chunk_samples * max(1, _SCAN_BYTES // (chunk_samples * frame_bytes))
         for timed in (False, True):
-            samples_hash = hashlib.sha256()
+            samples_hash, stored_hash = hashlib.sha256(), SamplesHash(recording)
             for start in range(0, recording.num_samples, block):
                 started = time.perf_counter()
                 samples = recording.read(start, start + block)
                 if timed:
                     seconds += time.perf_counter() - started
-                samples_hash.update(np.ascontiguousarray(samples).data)
-        stored = recording.attributes.get("samples_sha256")
-        expected = stored or hashes.setdefault(recording.name, samples_hash.hexdigest())
-        if samples_hash.hexdigest() != expected:
+                samples = np.ascontiguousarray(samples)
+                samples_hash.update(samples.data)
+                stored_hash.update(samples)
+        expected = hashes.setdefault(recording.name, samples_hash.hexdigest())
+        if samples_hash.hexdigest() != expected or not stored_hash.is_expected():
             raise _differs(recording)
     duration = sum(each.duration for each in recordings)
     megabytes = sum(2 * each.num_samples * each.num_channels for each in recordings) / 1e6

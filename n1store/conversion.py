@@ -354,7 +354,8 @@ def _read(plan: ArrayPlan, pipeline: Pipeline) -> Iterator[tuple[_Step, list[byt
     if stored and not stored.can_copy(pipeline, plan.grid.chunk_shape):
         stored = None
     digests = [each.digest() for each in plan.inputs]
-    samples_hash = hashlib.sha256()
+    # Of a recording that is one whole file, that file's says as much.
+    samples_hash = hashlib.sha256() if sum(each.num_files for each in plan.inputs) != 1 else None
     try:
         for start in range(0, plan.grid.shape[0], block_samples):
             stop = min(start + block_samples, plan.grid.shape[0])
@@ -362,7 +363,8 @@ def _read(plan: ArrayPlan, pipeline: Pipeline) -> Iterator[tuple[_Step, list[byt
             for digest, part in zip(digests, parts, strict=True):
                 digest.update(part)
             samples = parts[0] if len(parts) == 1 else np.hstack(parts)
-            samples_hash.update(samples.data)
+            if samples_hash is not None:
+                samples_hash.update(samples.data)
             rows = range(start // chunk_samples, -(-stop // chunk_samples))
             yield (
                 _Step(plan, samples=samples),
@@ -379,9 +381,10 @@ def _read(plan: ArrayPlan, pipeline: Pipeline) -> Iterator[tuple[_Step, list[byt
     attributes = {
         "sampling_frequency": plan.sampling_frequency,
         "channel_ids": list(plan.channel_ids),
-        "samples_sha256": samples_hash.hexdigest(),
         "sources": sources,
     }
+    if samples_hash is not None:
+        attributes["samples_sha256"] = samples_hash.hexdigest()
     yield _Step(plan, attributes=attributes), []
 
 

@@ -15,7 +15,8 @@ from numcodecs.compat import ensure_bytes
 import n1store.stores
 from n1store.errors import N1StoreError
 from n1store.pipeline import Pipeline, split_checksum
-from n1store.sources import SourceFile
+from n1store.recording import Recording
+from n1store.sources import SamplesHash, SourceFile
 from n1store.stores.session import Session
 from n1store.stores.store import Store
 from n1store.wav import WavError, WavFile, default_channel_ids, find_wavs, open_wav
@@ -40,6 +41,8 @@ class Input(ABC):
         Of its chunks, (num_samples, num_channels), where it has any.
     session : Session, optional
         What NWB says of it, where it says anything.
+    num_files : int
+        WAV files that it came from.
     """
 
     path: Path
@@ -51,6 +54,7 @@ class Input(ABC):
     channel_ids: tuple[str, ...]
     chunk_shape: tuple[int, int] | None = None
     session: Session | None = None
+    num_files: int
 
     @abstractmethod
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -97,6 +101,7 @@ class WavInput(Input):
         self.num_channels = wav.num_channels
         self.sampling_frequency = float(wav.sampling_frequency)
         self.channel_ids = default_channel_ids(wav.num_channels)
+        self.num_files = 1
         self._wav = wav
         self._file = file
 
@@ -137,6 +142,7 @@ class StoredInput(Input):
         self.array = store.array(name)
         self.chunk_shape = self.array.grid.chunk_shape
         self.session = session
+        self.num_files = len(recording.attributes.get("sources", []))
         self._recording = recording
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -146,7 +152,7 @@ class StoredInput(Input):
             raise N1StoreError(f"{self.path}: {error}") from error
 
     def digest(self) -> _StoredDigest:
-        return _StoredDigest(self.path, self._recording.name, self.array.attributes)
+        return _StoredDigest(self.path, self._recording)
 
     def can_copy(self, pipeline: Pipeline, chunk_shape: tuple[int, int]) -> bool:
         """Return whether chunks are, but for a checksum, what the pipeline would make of them."""
@@ -206,19 +212,18 @@ def find_inputs(
 
 
 class _StoredDigest(Digest):
-    def __init__(self, path: Path, name: str, attributes: dict[str, Any]):
+    def __init__(self, path: Path, recording: Recording):
         self._path = path
-        self._name = name
-        self._attributes = attributes
-        self._hash = hashlib.sha256()
+        self._recording = recording
+        self._hash = SamplesHash(recording)
 
     def update(self, samples: np.ndarray) -> None:
-        self._hash.update(samples.data)
+        self._hash.update(samples)
 
     def sources(self) -> list[dict[str, Any]]:
-        if self._attributes.get("samples_sha256") not in (None, self._hash.hexdigest()):
+        if not self._hash.is_expected():
             raise N1StoreError(
-                f"{self._path}: recording {self._name}: its samples are not those that were "
-                "stored; n1store verify tells where"
+                f"{self._path}: recording {self._recording.name}: its samples are not those that "
+                "were stored; n1store verify tells where"
             )
-        return self._attributes.get("sources", [])
+        return self._recording.attributes.get("sources", [])

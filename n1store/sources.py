@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from n1store.errors import N1StoreError
 from n1store.recording import Recording
@@ -91,3 +94,28 @@ class SourceFile:
         if self.trailer:
             attributes["trailer"] = base64.b64encode(self.trailer).decode()
         return attributes
+
+
+class SamplesHash:
+    """Sees all samples of a recording and compares them with the SHA-256 that was stored.
+
+    That is the samples' own, or, of a recording that is one whole WAV file, the file's.
+    """
+
+    def __init__(self, recording: Recording):
+        self._expected: str | None = recording.attributes.get("samples_sha256")
+        self._hash, self._trailer = hashlib.sha256(), b""
+        if self._expected is None and "chunk_crc32" in recording.attributes:
+            source = SourceFile.all_of(recording)[0]
+            self._expected, self._trailer = source.sha256, source.trailer
+            self._hash.update(source.header)
+
+    def update(self, samples: np.ndarray) -> None:
+        """Look at the samples that come next, C-contiguous."""
+        self._hash.update(samples.data)
+
+    def is_expected(self) -> bool:
+        """Return whether they were, at their end, what was stored, as far as that is known."""
+        whole = self._hash.copy()
+        whole.update(self._trailer)
+        return self._expected in (None, whole.hexdigest())
