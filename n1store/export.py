@@ -63,6 +63,7 @@ def export_wavs(
         n1store.stores.open(path) as store,
         Workers(workers) as decoders,
     ):
+        store.require_recordings()
         folder.mkdir(parents=True, exist_ok=True)
         for done, name in enumerate(store):
             try:

@@ -204,6 +204,7 @@ def find_inputs(
             skipped.append(str(error))
     for path in stores:
         store = stack.enter_context(n1store.stores.open(path))
+        store.require_recordings()
         skipped += [f"{path}: {line}" for line in store.left_out]
         session, lines = store.session()
         lost += [f"{path}: {line}" for line in lines]

@@ -83,6 +83,7 @@ def verify(
         n1store.stores.open(path) as store,
         Workers(workers) as decoders,
     ):
+        store.require_recordings()
         wavs = _match_wavs(store, [Path(source) for source in sources], result)
         arrays: dict[str, StoredArray] = {}
         for name in store:

@@ -26,4 +26,4 @@ static buffer decode(const uint8_t *codes, size_t size, size_t cd_nelmts,
     return map(n1_adc_decode, codes, size);
 }
 
-PLUGIN(52786, "adc: samples of the N1 as the codes of its converter (n1store)")
+PLUGIN(52786, "adc (n1store)")

@@ -277,4 +277,4 @@ static buffer decode(const uint8_t *payload, size_t size, size_t cd_nelmts,
     return next == end ? samples : fail(samples);
 }
 
-PLUGIN(52788, "flac: lossless FLAC of any number of channels (n1store)")
+PLUGIN(52788, "flac (n1store)")

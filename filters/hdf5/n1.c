@@ -58,4 +58,4 @@ static buffer decode(const uint8_t *payload, size_t size, size_t cd_nelmts,
     return decoded > 0 ? samples : fail(samples);
 }
 
-PLUGIN(52785, "n1: lossless codec for neural recordings (n1store)")
+PLUGIN(52785, "n1 (n1store)")

@@ -198,4 +198,4 @@ static buffer decode(const uint8_t *stream, size_t size, size_t cd_nelmts,
     return done ? samples : fail(samples);
 }
 
-PLUGIN(52787, "wavpack: lossless WavPack (n1store)")
+PLUGIN(52787, "wavpack (n1store)")

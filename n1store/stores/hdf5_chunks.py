@@ -11,6 +11,7 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 import h5py
@@ -23,6 +24,7 @@ from n1store import core
 from n1store.codecs.adc import ADC
 from n1store.codecs.hdf5_lz4 import HDF5LZ4
 from n1store.codecs.n1 import N1
+from n1store.codecs.simple import CODECS, Transform
 from n1store.errors import N1StoreError, one_line
 from n1store.stores.grid import Grid
 
@@ -57,7 +59,7 @@ def filters_of(dataset: h5py.Dataset) -> list[Filter]:
         codec = _codec(filter_id, cd_values) if known else None
         # HDF5 shuffles as many whole elements as there are, numcodecs nothing else than these.
         if isinstance(codec, Shuffle) and not all(
-            isinstance(earlier.codec, ADC | Shuffle) for earlier in filters
+            isinstance(earlier.codec, ADC | Shuffle | Transform) for earlier in filters
         ):
             codec = None
         filters.append(Filter(filter_id, name.decode(errors="replace"), codec))
@@ -181,7 +183,10 @@ def decode_chunk(
 
 
 # These refuse an array to decode into that is not of the size of what they decode.
-_FILL_OUT = ("n1store.adc", "n1store.flac", "n1store.n1", "wavpack")
+_FILL_OUT = (
+    *("n1store.adc", "n1store.flac", "n1store.n1", "wavpack"),
+    *(codec.codec_id for codec in CODECS),
+)
 
 
 class HDF5Chunks:
@@ -337,6 +342,10 @@ def _blosc(
     return codec
 
 
+def _simple(codec: type[Codec], *cd_values: int) -> Codec:
+    return codec(*cd_values[:1]) if issubclass(codec, Transform) else codec()
+
+
 # By HDF5 filter id, from cd_values. Decoding needs none of them but n1's widths and the size of
 # the elements that are shuffled; the others make codecs that encode as the filters did.
 _CODECS: dict[int, Callable[..., Codec]] = {
@@ -351,4 +360,5 @@ _CODECS: dict[int, Callable[..., Codec]] = {
     52786: lambda *_: ADC(),
     52787: _wavpack,
     52788: _flac,
+    **{codec.filter_id: partial(_simple, codec) for codec in CODECS},
 }

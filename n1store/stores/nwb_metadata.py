@@ -430,7 +430,7 @@ def _scale(
 
 # What an NWB file says where something is not known, because NWB wants it to say something.
 _NO_START = "When the session started is unknown; session_start_time stands for no real time."
-_NO_GAIN = "gain unknown: samples as in the WAV file"
+_NO_GAIN = "gain unknown"
 _UNKNOWN = {
     "NWBFile": {
         "session_description": f"Recordings converted by n1store {__version__}; "
@@ -627,7 +627,7 @@ def _electrical_series(nwbfile: NWBFile, series: Series, known: dict[str, Any]) 
     fields = {"starting_time": 0.0, **known}
     electrodes = DynamicTableRegion(
         name="electrodes",
-        description=fields.pop("electrodes_description", "the channels' electrodes"),
+        description=fields.pop("electrodes_description", "electrodes"),
         data=np.array(fields.pop("electrodes"), int),
         table=nwbfile.electrodes,
     )

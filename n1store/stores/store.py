@@ -98,6 +98,12 @@ class Store(Mapping[str, Recording]):
     def _open_array(self, path: str) -> Any:
         """Return an array as the library opens it."""
 
+    def require_recordings(self) -> None:
+        """Raise N1StoreError if there are none."""
+        if not len(self):
+            why = f"; left out: {'; '.join(self.left_out)}" if self.left_out else ""
+            raise N1StoreError(f"{self.path}: holds no recordings{why}")
+
     def library_array(self, name: str) -> Any:
         """Return a recording's samples as the library itself opens them."""
         try:
