@@ -6,27 +6,55 @@ static size_t bound(size_t size, simple_settings settings) {
     return size + header_frames(settings.num_channels) * frame_bytes(settings.num_channels);
 }
 
-/* to[i] = from[i] - from[i - lag], where what is before the beginning is 0. */
-static void subtract(const uint8_t *from, uint8_t *to, size_t count, size_t lag) {
-    for (size_t i = 0; i < lag && i < count; i++) store_u16(to + 2 * i, load_u16(from + 2 * i));
+/* Before the beginning everything is 0. `lag` is the number of channels, `count` that of numbers. */
+static void encode_order_1(const uint8_t *restrict x, size_t count, size_t lag,
+                           uint8_t *restrict differences) {
+    memcpy(differences, x, 2 * lag);
     for (size_t i = lag; i < count; i++)
-        store_u16(to + 2 * i, (uint16_t)(load_u16(from + 2 * i) - load_u16(from + 2 * (i - lag))));
+        set_number(differences, i, number_at(x, i) - number_at(x, i - lag));
 }
 
-static void subtract_twice(const uint8_t *from, uint8_t *to, size_t count, size_t lag) {
-    for (size_t i = 0; i < count; i++) {
-        const unsigned one = i < lag ? 0 : load_u16(from + 2 * (i - lag));
-        const unsigned two = i < 2 * lag ? 0 : load_u16(from + 2 * (i - 2 * lag));
-        store_u16(to + 2 * i, (uint16_t)(load_u16(from + 2 * i) - 2 * one + two));
-    }
+static void encode_order_2(const uint8_t *restrict x, size_t count, size_t lag,
+                           uint8_t *restrict differences) {
+    memcpy(differences, x, 2 * lag);
+    for (size_t i = lag; i < count && i < 2 * lag; i++)
+        set_number(differences, i, number_at(x, i) - 2 * number_at(x, i - lag));
+    for (size_t i = 2 * lag; i < count; i++)
+        set_number(differences, i,
+                   number_at(x, i) - 2 * number_at(x, i - lag) + number_at(x, i - 2 * lag));
 }
 
 static int64_t encode(const uint8_t *data, size_t size, simple_settings settings,
                       uint8_t *payload) {
     uint8_t *const differences = store_header(payload, settings);
-    (settings.parameter == 1 ? subtract : subtract_twice)(data, differences, size / 2,
-                                                          settings.num_channels);
+    (settings.parameter == 1 ? encode_order_1 : encode_order_2)(data, size / 2,
+                                                                settings.num_channels, differences);
     return (int64_t)bound(size, settings);
+}
+
+/* One channel: sums, and sums of sums. */
+static void decode_channel(const uint8_t *restrict differences, size_t count, uint32_t order,
+                           uint8_t *restrict x) {
+    uint32_t value = 0, step = 0;
+    if (order == 1)
+        for (size_t i = 0; i < count; i++) set_number(x, i, value += number_at(differences, i));
+    else
+        for (size_t i = 0; i < count; i++)
+            set_number(x, i, value += step += number_at(differences, i));
+}
+
+/* A frame, from the one before it, or from the two. */
+static void decode_order_1(const uint8_t *restrict differences, const uint8_t *restrict one,
+                           size_t num_channels, uint8_t *restrict frame) {
+    for (size_t c = 0; c < num_channels; c++)
+        set_number(frame, c, number_at(differences, c) + number_at(one, c));
+}
+
+static void decode_order_2(const uint8_t *restrict differences, const uint8_t *restrict one,
+                           const uint8_t *restrict two, size_t num_channels,
+                           uint8_t *restrict frame) {
+    for (size_t c = 0; c < num_channels; c++)
+        set_number(frame, c, number_at(differences, c) + 2 * number_at(one, c) - number_at(two, c));
 }
 
 static int64_t decoded_size(const uint8_t *payload, size_t size) {
@@ -40,12 +68,21 @@ static int decode(const uint8_t *payload, size_t size, uint8_t *data) {
     const int64_t header = load_header(&SIMPLE_DELTA, payload, size, &settings);
     if (header < 0) return (int)header;
     const uint8_t *const differences = payload + header;
-    const size_t count = (size - (size_t)header) / 2, lag = settings.num_channels;
-    for (size_t i = 0; i < count; i++) {
-        const unsigned one = i < lag ? 0 : load_u16(data + 2 * (i - lag));
-        const unsigned two = i < 2 * lag ? 0 : load_u16(data + 2 * (i - 2 * lag));
-        const unsigned expected = settings.parameter == 1 ? one : 2 * one - two;
-        store_u16(data + 2 * i, (uint16_t)(load_u16(differences + 2 * i) + expected));
+    const size_t bytes = size - (size_t)header, frame = frame_bytes(settings.num_channels);
+    if (settings.num_channels == 1) {
+        decode_channel(differences, bytes / 2, settings.parameter, data);
+        return N1_OK;
+    }
+    memcpy(data, differences, bytes > 0 ? frame : 0);
+    for (size_t at = frame; at < bytes; at += frame) {
+        const uint8_t *const one = data + at - frame;
+        if (settings.parameter == 1)
+            decode_order_1(differences + at, one, settings.num_channels, data + at);
+        else if (at == frame)
+            for (size_t c = 0; c < settings.num_channels; c++)
+                set_number(data + at, c, number_at(differences + at, c) + 2 * number_at(one, c));
+        else
+            decode_order_2(differences + at, one, one - frame, settings.num_channels, data + at);
     }
     return N1_OK;
 }

@@ -4,6 +4,8 @@
 
 static const simple_codec *const CODECS[] = {
     &SIMPLE_DELTA,
+    &SIMPLE_LPC,
+    &SIMPLE_IWT,
     &SIMPLE_RLE,
     &SIMPLE_PACKBITS10,
 };

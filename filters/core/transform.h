@@ -41,4 +41,13 @@ static inline int64_t load_header(const simple_codec *codec, const uint8_t *payl
     return size < header || size % frame != 0 ? N1_ERROR_CORRUPT : (int64_t)header;
 }
 
+/* Number i of those at an address, and what it is set to modulo 2^16. */
+static inline uint32_t number_at(const uint8_t *numbers, size_t i) {
+    return load_u16(numbers + 2 * i);
+}
+
+static inline void set_number(uint8_t *numbers, size_t i, uint32_t value) {
+    store_u16(numbers + 2 * i, (uint16_t)value);
+}
+
 #endif
