@@ -53,7 +53,7 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	$(CC) -std=c11 -fsyntax-only -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror \
-		$(filter-out $(LEFT_OUT),$(filter %.c,$(SOURCES)))
+		-DCODEC_NAME='"delta"' -DFILTER_ID=52789 $(filter-out $(LEFT_OUT),$(filter %.c,$(SOURCES)))
 
 bench: setup
 	.venv/bin/python benchmarks/conversion.py $(RECORDINGS)

@@ -109,6 +109,12 @@ class Entry:
     install: str = "install n1store again"
     maps: bool = False
     checks: bool = False
+    loses_with: str = ""
+
+    @property
+    def stands_in_front(self) -> bool:
+        """Whether it makes nothing smaller by itself, but what stands behind it better at that."""
+        return self.kind == "array-array" or self.group == "filter"
 
     def build(self, **values: int | str) -> Codec:
         """Return the numcodecs codec for these values of the parameters."""
@@ -238,7 +244,7 @@ def _hdf5_own(name: str, of_channels: bool = True) -> Callable[..., Hdf5Filter]:
         except ImportError as error:
             raise N1StoreError(str(error)) from error
         settings: dict[str, Any] = {
-            key: configuration[key] for key in ("level", "widths") if key in configuration
+            key: configuration[key] for key in _HDF5_SETTINGS if key in configuration
         }
         if of_channels:
             settings["num_channels"] = chunk_shape[1]
@@ -246,6 +252,10 @@ def _hdf5_own(name: str, of_channels: bool = True) -> Callable[..., Hdf5Filter]:
         return own.filter_id, own.filter_options
 
     return describe
+
+
+# Of n1store's filters; wavpack-numcodecs' codec has others, of which HDF5 needs nothing.
+_HDF5_SETTINGS = ("level", "levels", "order", "widths")
 
 
 def _hdf5_blosc(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> Hdf5Filter:
@@ -261,6 +271,35 @@ def _widths_as_text(path: str) -> str:
     return base64.urlsafe_b64encode(load_widths(path)).decode()
 
 
+def _transform(name: str, group: str, summary: str, of: str, parameter: Parameter) -> Entry:
+    """Return the row of a transform of filters/core/simple.h, given its class."""
+    return Entry(
+        name,
+        group,
+        summary,
+        "array-array",
+        f"n1store.codecs.simple:{of}",
+        (parameter,),
+        zarr3=_zarr3_named,
+        hdf5=_hdf5_own(of),
+        package="n1store",
+    )
+
+
+def _coder(name: str, group: str, summary: str, of: str) -> Entry:
+    """Return the row of one of the other codecs of filters/core/simple.h, given its class."""
+    return Entry(
+        name,
+        group,
+        summary,
+        "bytes-bytes",
+        f"n1store.codecs.simple:{of}",
+        zarr3=_zarr3_named,
+        hdf5=_hdf5_own(of, of_channels=False),
+        package="n1store",
+    )
+
+
 _ENTRIES = (
     Entry(
         "adc",
@@ -274,14 +313,6 @@ _ENTRIES = (
         maps=True,
     ),
     Entry(
-        "delta",
-        "filter",
-        "each sample minus the one before it",
-        "array-array",
-        "numcodecs:Delta",
-        arguments=lambda: {"dtype": "<i2"},
-    ),
-    Entry(
         "shuffle",
         "filter",
         "the low bytes of all samples, then the high ones",
@@ -289,6 +320,13 @@ _ENTRIES = (
         "numcodecs:Shuffle",
         arguments=lambda: {"elementsize": 2},
         hdf5=_hdf5(2, "elementsize"),
+    ),
+    _transform(
+        "delta",
+        "predictive",
+        "each sample minus the one before it in its channel; once, or twice in a row",
+        "Delta",
+        Parameter("order", 1, 1, 2),
     ),
     Entry(
         "n1",
@@ -306,6 +344,18 @@ _ENTRIES = (
         maps=True,
         hdf5=_hdf5_own("N1"),
         checks=True,
+    ),
+    _coder(
+        "packbits10",
+        "entropy",
+        "numbers from -512 to 511, such as the converter's codes, in 10 bits each",
+        "PackBits10",
+    ),
+    _coder(
+        "rle",
+        "run-length",
+        "runs of the same 16-bit number, each as its length and the number",
+        "RLE",
     ),
     Entry(
         "wavpack",

@@ -99,7 +99,7 @@ class CodecInfo:
         defaults = [each for each in self.entry.parameters if each.default is not None]
         settings = ",".join(f"{each.name}={each.default}" for each in defaults)
         codec = f"{self.entry.name}:{settings}" if settings else self.entry.name
-        if self.entry.group == "filter":
+        if self.entry.stands_in_front:
             codec = f"{codec}+zstd"
         elif self.entry.group == "checksum":
             codec = f"zstd+{codec}"
@@ -245,7 +245,7 @@ def _why_no_filter(number: int) -> str | None:
 def _notes(entry: Entry) -> list[str]:
     checksums = ", ".join(each.name for each in CATALOGUE.values() if each.group == "checksum")
     notes = []
-    if entry.group == "filter":
+    if entry.stands_in_front:
         notes.append("It stands in front of another codec.")
     if entry.group == "checksum":
         notes.append(
@@ -253,7 +253,7 @@ def _notes(entry: Entry) -> list[str]:
         )
     elif entry.checks:
         notes.append("Any changed bit is an error; convert puts no checksum behind it.")
-    elif entry.group != "filter":
+    elif not entry.stands_in_front:
         notes.append(f"convert puts the format's checksum behind it: {checksums}.")
     if entry.name == "adc":
         notes.append("convert puts it in front by itself; --no-adc leaves it out.")

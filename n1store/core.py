@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,6 +47,23 @@ class _Info(ctypes.Structure):
     )
 
 
+class _SimpleCodec(ctypes.Structure):
+    """The beginning of simple_codec of filters/core/simple.h."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("least", ctypes.c_uint32),
+        ("most", ctypes.c_uint32),
+        ("is_transform", ctypes.c_int),
+    )
+
+
+class _SimpleSettings(ctypes.Structure):
+    """simple_settings of filters/core/simple.h."""
+
+    _fields_ = (("num_channels", ctypes.c_uint32), ("parameter", ctypes.c_uint32))
+
+
 _library = _load()
 for _name in ("n1_adc_encode", "n1_adc_decode"):
     _function = getattr(_library, _name)
@@ -76,6 +94,19 @@ _library.n1_decode.argtypes = [
     ctypes.c_size_t,
 ]
 _library.n1_decode.restype = ctypes.c_int64
+_library.simple_codec_named.argtypes = [ctypes.c_char_p]
+_library.simple_codec_named.restype = ctypes.POINTER(_SimpleCodec)
+_simple_codec = ctypes.POINTER(_SimpleCodec)
+_data, _size = ctypes.c_void_p, ctypes.c_size_t
+for _name, _arguments in {
+    "simple_bound": [_simple_codec, _size, _SimpleSettings],
+    "simple_encode": [_simple_codec, _data, _size, _SimpleSettings, _data, _size],
+    "simple_decoded_size": [_simple_codec, _data, _size],
+    "simple_decode": [_simple_codec, _data, _size, _data, _size],
+}.items():
+    _function = getattr(_library, _name)
+    _function.argtypes = _arguments
+    _function.restype = ctypes.c_int64
 
 _PATHS = {"best": 0, "portable": 1, "avx2": 2}
 _DTYPES = [np.dtype(name) for name in ("<i2", "<u2", "i1", "u1")]
@@ -211,7 +242,7 @@ def n1_decode(
     return out
 
 
-_CORRUPT = -6
+_MEMORY, _FORMAT, _CORRUPT = -2, -4, -6
 _MAX_SAMPLES_PER_BYTE = 1 << 17
 
 
@@ -264,3 +295,105 @@ def _map(function, values: np.ndarray, result: np.ndarray | None = None) -> np.n
         result = np.empty_like(values, order="A")
     function(values.ctypes.data, result.ctypes.data, values.size)
     return result
+
+
+class SimpleCodec:
+    """A codec of filters/core/simple.h; to be had from `simple_codec`.
+
+    Attributes
+    ----------
+    name : str
+    parameters : range
+        Values that its parameter may have; 0 alone if it has none.
+    """
+
+    def __init__(self, name: str):
+        self._codec = _library.simple_codec_named(name.encode())
+        if not self._codec:
+            raise N1StoreError(f"n1store's compiled core has no codec {name}: install it again")
+        self.name = name
+        self.parameters = range(self._codec.contents.least, self._codec.contents.most + 1)
+
+    def bound(self, size: int, num_channels: int = 1, parameter: int = 0) -> int:
+        """Return what `encode` makes of `size` bytes at most, and a transform always."""
+        return self._checked(
+            _library.simple_bound(self._codec, size, _SimpleSettings(num_channels, parameter))
+        )
+
+    def encode(self, data: Any, num_channels: int = 1, parameter: int = 0) -> np.ndarray:
+        """Encode data.
+
+        Parameters
+        ----------
+        data : contiguous buffer
+            For a transform, numbers of 16 bits, little-endian, in frames of `num_channels`.
+        num_channels, parameter : int
+            The other codecs do without.
+
+        Returns
+        -------
+        ndarray of uint8, one-dimensional
+            The payload.
+
+        Raises
+        ------
+        N1StoreError
+            If `parameter` or the size of the data is not one that the codec takes.
+        """
+        source, size = _source(data)
+        settings = _SimpleSettings(num_channels, parameter)
+        payload = np.empty(self.bound(size, num_channels, parameter), np.uint8)
+        encoded = _library.simple_encode(
+            self._codec, source, size, settings, payload.ctypes.data, payload.size
+        )
+        return payload[: self._checked(encoded)]
+
+    def decoded_size(self, payload: Any) -> int:
+        """Return how many bytes a payload, any contiguous buffer, says that it holds."""
+        return self._checked(_library.simple_decoded_size(self._codec, *_source(payload)))
+
+    def decode(self, payload: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Decode a payload.
+
+        Parameters
+        ----------
+        payload : contiguous buffer
+            What `encode` returned.
+        out : ndarray of uint8, optional
+            One-dimensional, contiguous and writeable, with room for all bytes.
+
+        Returns
+        -------
+        ndarray of uint8, one-dimensional
+            The data; `out` if it is given.
+
+        Raises
+        ------
+        N1StoreError
+            If the payload is damaged or of another codec, or `out` is too small.
+        """
+        source, size = _source(payload)
+        if out is None:
+            try:
+                out = np.empty(self.decoded_size(payload), np.uint8)
+            except MemoryError:
+                raise self._error(_MEMORY) from None
+        decoded = _library.simple_decode(self._codec, source, size, out.ctypes.data, out.size)
+        self._checked(decoded)
+        return out
+
+    def _checked(self, result: int) -> int:
+        if result < 0:
+            raise self._error(result)
+        return result
+
+    def _error(self, error: int) -> N1StoreError:
+        if error in (_FORMAT, _CORRUPT):
+            return N1StoreError(f"the {self.name} payload is damaged, or is none")
+        return N1StoreError(f"{self.name}: {_message(error)}")
+
+
+@lru_cache
+def simple_codec(name: str) -> SimpleCodec:
+    """Return the codec of filters/core/simple.h that has this name."""
+    return SimpleCodec(name)

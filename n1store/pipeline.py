@@ -108,25 +108,12 @@ class Pipeline:
         return [entry.hdf5_filter(codec, chunk_shape) for entry, codec in self.stages]
 
     def zarr3(self) -> list[dict[str, Any]]:
-        """Return the codecs of a Zarr format 3 array of these chunks.
-
-        Raises
-        ------
-        N1StoreError
-            If zarr could not read them back.
-        """
+        """Return the codecs of a Zarr format 3 array of these chunks."""
         codecs = [(entry.kind, entry.zarr3_metadata(codec)) for entry, codec in self.stages]
         if all(kind != "array-bytes" for kind, _ in codecs):
             to_bytes = {"name": "bytes", "configuration": {"endian": "little"}}
             position = sum(kind == "array-array" for kind, _ in codecs)
             codecs.insert(position, ("array-bytes", to_bytes))
-        for (_, first), (_, second) in pairwise(codecs):
-            # wavpack-numcodecs 0.3 decodes to another type than zarr's numcodecs filters take.
-            if second["name"] == "wavpack" and first["name"].startswith("numcodecs."):
-                raise N1StoreError(
-                    f"{self.spec}: in Zarr format 3 only adc can stand in front of wavpack; "
-                    "use --zarr-format 2"
-                )
         return [metadata for _, metadata in codecs]
 
 

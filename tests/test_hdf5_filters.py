@@ -1,4 +1,4 @@
-"""The HDF5 filters `adc`, `wavpack` and `flac`: they have the chunks of the numcodecs codecs."""
+"""The HDF5 filters but `n1`: they have the chunks of the numcodecs codecs."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from test_n1_wrappers import (
     write_hdf5,
 )
 
-from n1store.codecs import hdf5
+from n1store.codecs import hdf5, simple
 from n1store.codecs.adc import ADC
 from n1store.codecs.flac import Flac
 from n1store.errors import N1StoreError
@@ -41,10 +41,18 @@ def needs(name):
 ADC_FILTER = pytest.param("adc", marks=needs("adc"))
 FLAC = pytest.param("flac", marks=needs("flac"))
 WAVPACK = pytest.param("wavpack", marks=[needs("wavpack"), needs_wavpack])
+ADC_FLAC = pytest.param("adc+flac", marks=needs("flac"))
+ADC_WAVPACK = pytest.param("adc+wavpack", marks=[needs("wavpack"), needs_wavpack])
+SIMPLE = {codec.codec_id.removeprefix("n1store."): codec for codec in simple.CODECS}
+SIMPLE_FILTERS = {
+    each.name: each for each in vars(hdf5).values() if getattr(each, "name", None) in SIMPLE
+}
+TRANSFORMS = [name for name, codec in SIMPLE.items() if issubclass(codec, simple.Transform)]
+CODERS = [name for name in SIMPLE if name not in TRANSFORMS]
 CHAINS = [
-    *(ADC_FILTER, FLAC, WAVPACK),
-    pytest.param("adc+flac", marks=needs("flac")),
-    pytest.param("adc+wavpack", marks=[needs("wavpack"), needs_wavpack]),
+    *(ADC_FILTER, FLAC, WAVPACK, ADC_FLAC, ADC_WAVPACK, *SIMPLE),
+    *(f"adc+{transform}+{coder}" for transform in TRANSFORMS for coder in CODERS),
+    pytest.param("+".join([*TRANSFORMS, "flac"]), marks=needs("flac")),
 ]
 TRACES = samples_of("<i2", (2000, 4))
 
@@ -56,25 +64,34 @@ def numcodecs_codec(name, level=None):
         from n1store.codecs.wavpack import WavPack
 
         return WavPack(**{"level": 2, "num_decoding_threads": 1} | settings)
-    return {"adc": ADC, "flac": Flac}[name](**settings)
+    return {"adc": ADC, "flac": Flac, **SIMPLE}[name](**settings)
 
 
 def hdf5_codec(name, samples, **settings):
     if name == "adc":
         return hdf5.ADC()
+    if name in CODERS:
+        return SIMPLE_FILTERS[name]()
     settings = {"num_channels": num_channels(samples.shape), "dtype": samples.dtype} | settings
-    return {"wavpack": hdf5.WavPack, "flac": hdf5.Flac}[name](**settings)
+    return {"wavpack": hdf5.WavPack, "flac": hdf5.Flac, **SIMPLE_FILTERS}[name](**settings)
 
 
 def encode(chain, samples):
-    for name in chain.split("+"):
-        samples = numcodecs_codec(name).encode(samples)
-    return bytes(samples)
+    """Return a chunk and its filter mask, as HDF5 must have them where all filters are optional."""
+    mask = 0
+    for number, name in enumerate(chain.split("+")):
+        encoded = numcodecs_codec(name).encode(samples)
+        if memoryview(encoded).nbytes > memoryview(samples).nbytes and name not in TRANSFORMS:
+            mask |= 1 << number
+        else:
+            samples = encoded
+    return mask, bytes(samples)
 
 
-def decode(chain, payload, dtype="<i2"):
-    for name in reversed(chain.split("+")):
-        payload = numcodecs_codec(name).decode(payload)
+def decode(chain, mask, payload, dtype="<i2"):
+    for number, name in reversed(list(enumerate(chain.split("+")))):
+        if not mask >> number & 1:
+            payload = numcodecs_codec(name).decode(payload)
     return np.frombuffer(payload, dtype)
 
 
@@ -118,6 +135,7 @@ SHAPES = [(2000,), (2000, 1), (2000, 7), (2000, 64), (20_000, 2)]
             pytest.param("wavpack", "<i2", level, marks=[needs("wavpack"), needs_wavpack])
             for level in (1, 2, 3, 4)
         ),
+        *(pytest.param(name, dtype, None) for name in SIMPLE for dtype in ("<i2", "<u2")),
     ],
 )
 def test_chunks_are_those_of_numcodecs(tmp_path, name, dtype, level, shape):
@@ -135,8 +153,9 @@ def test_chunks_are_those_of_numcodecs(tmp_path, name, dtype, level, shape):
         for offset, (mask, payload) in stored.items():
             part = samples[offset[0] : offset[0] + chunks[0]]
             part = np.pad(part, [(0, chunks[0] - len(part)), *[(0, 0)] * (len(shape) - 1)])
-            assert (mask, payload) == (0, bytes(other.encode(part)))
-            decoded = np.frombuffer(other.decode(payload), dtype)
+            expected = encode(name, part) if level is None else (0, bytes(other.encode(part)))
+            assert (mask, payload) == expected
+            decoded = decode(name, mask, payload, dtype)
             np.testing.assert_array_equal(decoded.reshape(chunks), part)
             dataset.id.write_direct_chunk(offset, other.encode(part))
     np.testing.assert_array_equal(read(tmp_path / "b.h5"), samples)
@@ -164,8 +183,21 @@ def test_chain_has_the_chunks_of_the_pipeline(tmp_path, chain):
     np.testing.assert_array_equal(read(tmp_path / "x.h5"), samples)
     for offset, stored in direct_chunks(tmp_path / "x.h5").items():
         chunk = samples[offset[0] :][:10_000]
-        assert stored == (0, encode(chain, chunk))
-        np.testing.assert_array_equal(decode(chain, stored[1]), chunk[:, 0])
+        assert stored == encode(chain, chunk)
+        np.testing.assert_array_equal(decode(chain, *stored), chunk[:, 0])
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_every_parameter_of_a_transform(name):
+    kind, call = SIMPLE[name], Filter(name)
+    for value in kind.values():
+        codec = kind(value)
+        for samples in (TRACES, make.noise(30, 5), make.noise(1, 64), make.noise(77, 1)[:, 0]):
+            values = hdf5_codec(name, samples, **{kind.parameter: value}).filter_options
+            numbers = codec.encode(samples)
+            assert numbers.shape == codec.encoded_shape(samples.shape)
+            assert call(Filter.OPTIONAL, values, samples.tobytes()) == numbers.tobytes()
+            assert call(Filter.REVERSE, (), numbers.tobytes()) == samples.tobytes()
 
 
 @needs("flac")
@@ -275,7 +307,7 @@ def test_h5dump_reads(tmp_path, chain):
 
 
 @pytest.mark.skipif(shutil.which("h5repack") is None, reason="h5repack is not installed")
-@pytest.mark.parametrize("name", [ADC_FILTER, FLAC, WAVPACK])
+@pytest.mark.parametrize("name", [ADC_FILTER, FLAC, WAVPACK, *SIMPLE])
 def test_h5repack_writes_the_same_chunks(tmp_path, name):
     with h5py.File(tmp_path / "plain.h5", "w", **OLD) as file:
         file.create_dataset("x", data=TRACES, chunks=(500, 4))
@@ -286,7 +318,7 @@ def test_h5repack_writes_the_same_chunks(tmp_path, name):
     result = run_without_n1store(tmp_path, command)
     assert result.returncode == 0, result.stderr
     for offset, stored in direct_chunks(tmp_path / "x.h5").items():
-        assert stored == (0, encode(name, TRACES[offset[0] :][:500]))
+        assert stored == encode(name, TRACES[offset[0] :][:500])
 
 
 @pytest.mark.parametrize("name", PLUGINS)
@@ -353,11 +385,11 @@ def test_flac_never_gives_wrong_samples():
     assert all(8 <= position - start < 26 for position in unnoticed)
 
 
-@pytest.mark.parametrize("chain", [FLAC, WAVPACK, *CHAINS[3:]])
+@pytest.mark.parametrize("chain", [FLAC, WAVPACK, ADC_FLAC, ADC_WAVPACK])
 @pytest.mark.parametrize("damage", ["bit", "cut", "gone"])
 def test_h5py_says_that_a_chunk_is_damaged(tmp_path, chain, damage):
     create(tmp_path / "x.h5", chain, TRACES, (500, 4))
-    payload = encode(chain, TRACES[500:1000])
+    _, payload = encode(chain, TRACES[500:1000])
     middle = len(payload) // 2
     payload = {
         "bit": payload[:middle] + bytes([payload[middle] ^ 1]) + payload[middle + 1 :],
@@ -459,6 +491,10 @@ def test_wavpack_stream_whose_headers_are_not_true():
               (2, 0, 2**31), (2, 2**32 - 1, 4)]),
         *(pytest.param("wavpack", values, marks=needs("wavpack"))
           for values in [(0, 0, 4), (5, 0, 4), (2, 1, 4), (2, 3, 4)]),
+        *((name, values) for name in TRANSFORMS for values in
+          [(), (1,), (1, 0), (1, 0, 4, 0), (0, 0, 4), (33, 0, 4), (2**32 - 1, 0, 4), (1, 2, 4),
+           (1, 3, 4), (1, 4, 4), (1, 2**32 - 1, 4), (1, 0, 3), (1, 0, 2**32 - 1)]),
+        *((name, values) for name in CODERS for values in [(0,), (1, 0, 4)]),
     ],
 )  # fmt: skip
 def test_filter_refuses_wrong_cd_values(name, values):
@@ -482,6 +518,9 @@ def test_adc_refuses_half_a_sample():
         (lambda: hdf5.Flac(4, level=9), "levels 0 to 8"),
         (lambda: hdf5.Flac(4, "int32"), "flac takes int16, uint16, int8, uint8"),
         (lambda: hdf5.Flac(-1), "at least one channel"),
+        (lambda: hdf5.Delta(4, order=3), "order 1 to 2, not 3"),
+        (lambda: hdf5.Delta(4, "int8"), "delta takes int16, uint16"),
+        (lambda: hdf5.Delta(0), "at least one channel"),
     ],
 )
 def test_class_refuses_wrong_settings(make_filter, words):
@@ -501,19 +540,24 @@ def test_class_says_that_its_plugin_was_left_out(monkeypatch, make_filter, packa
     assert_one_line(error)
 
 
-@pytest.mark.parametrize("name", [ADC_FILTER, FLAC, WAVPACK])
+@pytest.mark.parametrize("name", [ADC_FILTER, FLAC, WAVPACK, *SIMPLE])
 def test_class_is_made_again_from_its_configuration(name):
-    codec = hdf5_codec(name, TRACES, level=3)
+    parameter = getattr(SIMPLE.get(name), "parameter", "level")
+    codec = hdf5_codec(name, TRACES, **{parameter: 2})
     kind = type(codec)
     config = json.loads(json.dumps(codec.get_config()))
-    assert name == "adc" or config == {"num_channels": 4, "dtype": "int16", "level": 3}
+    if name in ("adc", *CODERS):
+        assert config == {}
+    else:
+        assert config == {"num_channels": 4, "dtype": "int16", parameter: 2}
     for again in (kind(**config), eval(repr(codec), {kind.__name__: kind})):
         assert again == codec
         assert dict(again) == dict(codec)
 
 
 def test_plugins_that_are_here():
-    assert {"n1", "adc"} <= PLUGINS.keys() <= {"n1", "adc", "wavpack", "flac"}
+    own = {"n1", "adc", *SIMPLE}
+    assert own <= PLUGINS.keys() <= own | {"wavpack", "flac"}
     for path in PLUGINS.values():
         assert path.parent == hdf5.PLUGIN_FOLDER
         assert os.access(path, os.R_OK)

@@ -145,6 +145,14 @@ def assert_lossless(pipeline, chunk, name=""):
     np.testing.assert_array_equal(decode(pipeline, payload), chunk.reshape(-1), name)
 
 
+def given_to(name, pipeline, chunk):
+    for entry, codec in pipeline.stages:
+        if entry.name == name:
+            break
+        chunk = codec.encode(chunk)
+    return chunk
+
+
 # What every codec must do
 
 
@@ -160,7 +168,7 @@ def test_codec_is_lossless_on_a_few_samples(spec):
     pipeline = Pipeline.parse(spec)
     for name in SLOW.get(spec, FEW_SAMPLES):
         chunk = (CHUNKS | FEW_SAMPLES)[name]
-        if "wavpack" in pipeline.names and chunk.size < 16:
+        if "wavpack" in pipeline.names and given_to("wavpack", pipeline, chunk).size < 16:
             with pytest.raises(N1StoreError, match="16 samples"):
                 pipeline.encode(chunk)
         else:
@@ -222,6 +230,8 @@ def test_adc_and_codec_make_recordings_smaller(spec):
         assert len(payload) == chunk.nbytes + 4
     elif CATALOGUE[spec].group == "filter":
         assert len(payload) == chunk.nbytes
+    elif CATALOGUE[spec].group == "run-length":  # there are no runs
+        assert len(payload) <= chunk.nbytes + 16
     else:
         assert len(payload) < chunk.nbytes
 
@@ -333,7 +343,7 @@ def test_stages_and_their_settings():
     pipeline = Pipeline.parse("adc + delta+blosc:cname=lz4,clevel=7 + zstd:level=22")
     assert pipeline.names == ["adc", "delta", "blosc", "zstd"]
     configs = pipeline.zarr2()
-    assert [config["id"] for config in configs] == ["n1store.adc", "delta", "blosc", "zstd"]
+    assert [config["id"] for config in configs] == ["n1store.adc", "n1store.delta", "blosc", "zstd"]
     assert (configs[2]["cname"], configs[2]["clevel"]) == ("lz4", 7)
     assert configs[2]["shuffle"] == numcodecs.Blosc.BITSHUFFLE
     assert configs[3]["level"] == 22
@@ -403,13 +413,8 @@ STORED = as_parameters(
 )
 
 
-def fits_format_3(parameters):
-    # wavpack-numcodecs hands the codec before it no buffer of zarr's; only adc takes it.
-    return "delta+wavpack" not in parameters.id
-
-
 @pytest.mark.skipif(not ZARR_3, reason="zarr 2 does not read format 3")
-@pytest.mark.parametrize("spec", list(filter(fits_format_3, STORED)))
+@pytest.mark.parametrize("spec", STORED)
 def test_zarr_reads_format_3(tmp_path, spec):
     pipeline = Pipeline.parse(spec)
     metadata = {
@@ -465,14 +470,7 @@ def test_chunks_that_zarr_writes_in_format_3_are_decoded(tmp_path, spec):
     np.testing.assert_array_equal(decode(pipeline, payload), samples.reshape(-1))
 
 
-@needs_wavpack
-@pytest.mark.parametrize("spec", ["delta+wavpack", "adc+delta+wavpack", "delta+wavpack+zstd"])
-def test_what_format_3_could_not_be_read_with_is_refused(spec):
-    with pytest.raises(N1StoreError, match="format 3 only adc"):
-        Pipeline.parse(spec).zarr3()
-
-
-@pytest.mark.parametrize("spec", list(filter(fits_format_3, ALONE + COMBINED)))
+@pytest.mark.parametrize("spec", ALONE + COMBINED)
 def test_format_3_has_one_codec_that_makes_bytes(spec):
     pipeline = Pipeline.parse(spec)
     codecs = pipeline.zarr3()

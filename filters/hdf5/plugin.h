@@ -67,7 +67,12 @@ static inline int put(buffer *to, size_t position, const void *data, size_t size
     return 1;
 }
 
-/* The first cd_values of all filters but adc. */
+/* Whether chunks are of use also where they do not become smaller; a plugin may define it before. */
+#ifndef MAY_GROW
+#define MAY_GROW 0
+#endif
+
+/* The first cd_values of filters that must know what is in a chunk. */
 enum { CD_LEVEL, CD_DTYPE, CD_CHANNELS, CD_SHARED };
 
 static inline size_t item_size(uint32_t dtype) {
@@ -95,7 +100,8 @@ static size_t filter(unsigned flags, size_t cd_nelmts, const unsigned cd_values[
     const int decoding = (flags & H5Z_FLAG_REVERSE) != 0;
     const buffer result = (decoding ? decode : encode)(*buf, nbytes, cd_nelmts, cd_values);
     /* Where the filter is optional, HDF5 stores a chunk that does not become smaller as it is. */
-    const int useless = !decoding && (flags & H5Z_FLAG_OPTIONAL) && result.size > nbytes;
+    const int useless =
+        !decoding && !MAY_GROW && (flags & H5Z_FLAG_OPTIONAL) && result.size > nbytes;
     if (result.data == NULL || result.size == 0 || useless) {
         free(result.data);
         return 0;

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 import n1store
-from n1store.codecs import flac, n1
+from n1store.codecs import flac, n1, simple
 from n1store.errors import N1StoreError
 
 
@@ -84,18 +84,26 @@ class _ChunkFilter(_Filter):
             raise N1StoreError(
                 f"{self.name} has levels {self.levels[0]} to {self.levels[-1]}, not {level!r}"
             )
-        dtype = np.dtype(dtype)
-        if dtype not in map(np.dtype, self.dtypes):
-            raise N1StoreError(
-                f"{self.name} takes {', '.join(np.dtype(name).name for name in self.dtypes)}, "
-                f"little-endian, not {dtype}"
-            )
-        if num_channels is not None and not 0 < num_channels < 2**31:
-            raise N1StoreError(f"a chunk has at least one channel, not {num_channels}")
+        content, described = _described(self.name, num_channels, dtype, self.dtypes)
         super().__init__(
-            *(int(level), _DTYPES.index(dtype), num_channels or 0, *more),
-            **({"num_channels": num_channels, "dtype": dtype.name, "level": int(level)} | config),
+            *(int(level), *content, *more), **(described | {"level": int(level)} | config)
         )
+
+
+def _described(
+    name: str, num_channels: int | None, dtype: Any, dtypes: tuple[str, ...]
+) -> tuple[tuple[int, int], dict[str, Any]]:
+    """Return the cd_values on what is in a chunk, and the arguments that they were made from."""
+    dtype = np.dtype(dtype)
+    if dtype not in map(np.dtype, dtypes):
+        raise N1StoreError(
+            f"{name} takes {', '.join(np.dtype(each).name for each in dtypes)}, "
+            f"little-endian, not {dtype}"
+        )
+    if num_channels is not None and not 0 < num_channels < 2**31:
+        raise N1StoreError(f"a chunk has at least one channel, not {num_channels}")
+    cd_values = _DTYPES.index(dtype), num_channels or 0
+    return cd_values, {"num_channels": num_channels, "dtype": dtype.name}
 
 
 _DTYPES = [np.dtype(name) for name in ("<i2", "<u2", "i1", "u1")]
@@ -229,3 +237,71 @@ class Flac(_ChunkFilter):
 
     def __init__(self, num_channels: int | None, dtype: Any = "int16", level: int = 5):
         super().__init__(level, num_channels, dtype)
+
+
+class _Simple(_Filter):
+    """A filter whose chunks are those of a codec of `n1store.codecs.simple`."""
+
+    codec: type[simple.Transform | simple.Coder]
+
+    def __init_subclass__(cls):
+        if hasattr(cls, "codec"):
+            cls.filter_id = cls.codec.filter_id
+            cls.name = cls.codec.codec_id.removeprefix("n1store.")
+
+
+class _Transform(_Simple):
+    """A transform of samples, of use in front of another filter only; see `ADC`.
+
+    Parameters
+    ----------
+    num_channels : int or None
+        Channels of a chunk, that is the product of all lengths of its shape but the first,
+        which is time; None if the dataset has one dimension.
+    dtype : dtype-like
+        Of the dataset: int16 or uint16, little-endian.
+    **parameter : int
+        The parameter of the numcodecs codec.
+
+    Raises
+    ------
+    N1StoreError
+        If any of them is not of its kind.
+    """
+
+    codec: type[simple.Transform]
+
+    def __init__(self, num_channels: int | None, dtype: Any = "int16", **parameter: int):
+        config = self.codec(**parameter).get_config()
+        del config["id"]
+        (value,) = config.values()
+        content, described = _described(self.name, num_channels, dtype, ("<i2", "<u2"))
+        super().__init__(value, *content, **described, **config)
+
+
+class Delta(_Transform):
+    """Differences; see `n1store.codecs.simple.Delta`."""
+
+    codec = simple.Delta
+
+
+class _Coder(_Simple):
+    """A filter from bytes to bytes, for chunks of anything; it takes no arguments.
+
+    A chunk that does not become smaller is stored as it is.
+    """
+
+    def __init__(self):
+        super().__init__()
+
+
+class RLE(_Coder):
+    """See `n1store.codecs.simple.RLE`."""
+
+    codec = simple.RLE
+
+
+class PackBits10(_Coder):
+    """See `n1store.codecs.simple.PackBits10`."""
+
+    codec = simple.PackBits10

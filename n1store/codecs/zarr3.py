@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numcodecs.abc import Codec
-from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec
+from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec, BytesBytesCodec
 
 from n1store import core
-from n1store.codecs import flac, n1
+from n1store.codecs import flac, n1, simple
 from n1store.errors import N1StoreError
 
 if TYPE_CHECKING:
@@ -48,14 +49,12 @@ class ADC(ArrayArrayCodec):
 
 
 def _map(function: Callable, chunk: NDBuffer | np.ndarray, chunk_spec: ArraySpec) -> NDBuffer:
-    # wavpack-numcodecs 0.3 hands over a bare ndarray.
-    values = chunk if isinstance(chunk, np.ndarray) else chunk.as_numpy_array()
-    return chunk_spec.prototype.nd_buffer.from_numpy_array(function(values))
+    return chunk_spec.prototype.nd_buffer.from_numpy_array(function(_array(chunk)))
 
 
 @dataclass(frozen=True)
-class _Payload(ArrayBytesCodec):
-    """A numcodecs codec from array to bytes whose payloads say their dtype and shape."""
+class _Twin(ABC):
+    """A codec whose metadata and fields are those of a numcodecs codec."""
 
     numcodecs_class: ClassVar[type[Codec]]
 
@@ -67,7 +66,7 @@ class _Payload(ArrayBytesCodec):
         for name in asdict(self):
             object.__setattr__(self, name, getattr(codec, name))
 
-    def _codec(self) -> Codec:
+    def _codec(self) -> Any:
         return self.numcodecs_class(**asdict(self))
 
     @classmethod
@@ -83,6 +82,23 @@ class _Payload(ArrayBytesCodec):
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
         """Raise NotImplementedError, as Zarr has it for sizes that depend on the samples."""
         raise NotImplementedError
+
+    @abstractmethod
+    def _encode_sync(self, chunk_data: Any, chunk_spec: ArraySpec) -> Any: ...
+
+    @abstractmethod
+    def _decode_sync(self, chunk_data: Any, chunk_spec: ArraySpec) -> Any: ...
+
+    async def _encode_single(self, chunk_data: Any, chunk_spec: ArraySpec) -> Any:
+        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
+
+    async def _decode_single(self, chunk_data: Any, chunk_spec: ArraySpec) -> Any:
+        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
+
+
+@dataclass(frozen=True)
+class _Payload(_Twin, ArrayBytesCodec):
+    """A codec from array to bytes whose payloads say their dtype and shape."""
 
     def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         samples = chunk_data.as_numpy_array()
@@ -102,12 +118,6 @@ class _Payload(ArrayBytesCodec):
         samples = samples.astype(dtype, copy=False).reshape(chunk_spec.shape)
         return chunk_spec.prototype.nd_buffer.from_numpy_array(samples)
 
-    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
-
-    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
-
 
 @dataclass(frozen=True)
 class N1(_Payload):
@@ -126,6 +136,82 @@ class Flac(_Payload):
     level: int = 5
 
     numcodecs_class = flac.Flac
+
+
+@dataclass(frozen=True)
+class _Transform(_Twin, ArrayArrayCodec):
+    """A codec that makes longer chunks of samples; see `n1store.codecs.simple.Transform`."""
+
+    is_fixed_size = True
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+        """Return the size, which depends on the shape of the chunk."""
+        return 2 * math.prod(self._codec().encoded_shape(chunk_spec.shape))
+
+    def resolve_metadata(self, chunk_spec: ArraySpec) -> ArraySpec:
+        """Return what the codec behind it is given."""
+        return replace(chunk_spec, shape=self._codec().encoded_shape(chunk_spec.shape))
+
+    def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer:
+        samples = _array(chunk_data)
+        samples = np.ascontiguousarray(samples, samples.dtype.newbyteorder("<"))
+        return self._to_buffer(self._codec().encode(samples), chunk_spec)
+
+    def _decode_sync(self, chunk_data: NDBuffer | np.ndarray, chunk_spec: ArraySpec) -> NDBuffer:
+        numbers = _array(chunk_data)
+        numbers = np.ascontiguousarray(numbers, numbers.dtype.newbyteorder("<"))
+        samples = self._codec().decode(numbers)
+        if samples.size != math.prod(chunk_spec.shape):
+            raise N1StoreError(
+                f"the payload holds {samples.size} samples, "
+                f"the chunk is of shape {chunk_spec.shape}"
+            )
+        return self._to_buffer(samples.reshape(chunk_spec.shape), chunk_spec)
+
+    def _to_buffer(self, values: np.ndarray, chunk_spec: ArraySpec) -> NDBuffer:
+        values = values.astype(_native(chunk_spec.dtype), copy=False)
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(values)
+
+
+@dataclass(frozen=True)
+class Delta(_Transform):
+    """Differences, to be given as a filter; see `n1store.codecs.simple.Delta`."""
+
+    order: int = 1
+
+    numcodecs_class = simple.Delta
+
+
+@dataclass(frozen=True)
+class _Coder(_Twin, BytesBytesCodec):
+    """A codec from bytes to bytes; see `n1store.codecs.simple.Coder`."""
+
+    def _encode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer:
+        encoded = self._codec().encode(chunk_data.as_numpy_array())
+        return chunk_spec.prototype.buffer.from_bytes(encoded)
+
+    def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer:
+        decoded = self._codec().decode(chunk_data.as_numpy_array())
+        return chunk_spec.prototype.buffer.from_bytes(decoded.tobytes())
+
+
+@dataclass(frozen=True)
+class RLE(_Coder):
+    """To be given as a compressor; see `n1store.codecs.simple.RLE`."""
+
+    numcodecs_class = simple.RLE
+
+
+@dataclass(frozen=True)
+class PackBits10(_Coder):
+    """To be given as a compressor; see `n1store.codecs.simple.PackBits10`."""
+
+    numcodecs_class = simple.PackBits10
+
+
+def _array(chunk: NDBuffer | np.ndarray) -> np.ndarray:
+    # wavpack-numcodecs 0.3 hands over a bare ndarray.
+    return chunk if isinstance(chunk, np.ndarray) else chunk.as_numpy_array()
 
 
 def _native(dtype: Any) -> np.dtype:
