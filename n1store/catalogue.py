@@ -27,7 +27,9 @@ Hdf5Filter = tuple[int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a codec: an integer in a range, one of several words, or a file's content.
+    """A parameter of a codec: a number in a range, one of several words, or a file's content.
+
+    Numbers are integers, unless `low` or `high` is a float.
 
     The content of a file is given as the file's path, or as text, which is what `content` makes
     of the path and what matches `pattern`: so the string of a pipeline can do without the file.
@@ -35,28 +37,44 @@ class Parameter:
 
     name: str
     default: int | str | None
-    low: int = 0
-    high: int = 0
+    low: float = 0
+    high: float = 0
     choices: tuple[str, ...] = ()
     content: Callable[[str], str] | None = None
     pattern: str = ""
 
-    def parse(self, text: str, read_files: bool = True) -> int | str:
+    @property
+    def values(self) -> str:
+        """The values that it takes, in words."""
+        if self.content is not None:
+            return "a file"
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        kind = "an integer" if self.is_integer else "a number"
+        return f"{kind} from {self.low} to {self.high}"
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it is a number without decimals."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def parse(self, text: str, read_files: bool = True) -> float | str:
         """Return the value that `text` stands for; ValueError says what would be valid."""
         if self.content is not None:
             if re.fullmatch(self.pattern, text):
                 return text
-            if not text or not read_files:
-                raise ValueError(f"{self.name} is a file")
-            return self.content(text)
-        if self.choices:
-            if text not in self.choices:
-                raise ValueError(f"{self.name} is one of {', '.join(self.choices)}")
-            return text
-        value = int(text) if re.fullmatch("-?[0-9]{1,9}", text) else self.low - 1
-        if not self.low <= value <= self.high:
-            raise ValueError(f"{self.name} is an integer from {self.low} to {self.high}")
-        return value
+            if text and read_files:
+                return self.content(text)
+        elif self.choices:
+            if text in self.choices:
+                return text
+        elif re.fullmatch(
+            "-?[0-9]{1,9}" if self.is_integer else "[0-9]{1,4}([.][0-9]{1,4})?", text
+        ):
+            value = int(text) if self.is_integer else float(text)
+            if self.low <= value <= self.high:
+                return value
+        raise ValueError(f"{self.name} is {self.values}")
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,8 @@ class Entry:
         Whether it maps samples to the converter's codes itself, so that `adc` is not needed.
     checks : bool
         Whether it raises an error for any changed bit, so that no checksum is needed.
+    loses_with : str
+        The parameter, not set by default, with which samples come back changed.
     """
 
     name: str
@@ -116,7 +136,7 @@ class Entry:
         """Whether it makes nothing smaller by itself, but what stands behind it better at that."""
         return self.kind == "array-array" or self.group == "filter"
 
-    def build(self, **values: int | str) -> Codec:
+    def build(self, **values: float | str) -> Codec:
         """Return the numcodecs codec for these values of the parameters."""
         defaults = {parameter.name: parameter.default for parameter in self.parameters}
         return self._class(self.home)(**self.arguments(**(defaults | values)))
@@ -154,10 +174,10 @@ class Entry:
                 f"to install it: {self.install}; or choose another, such as blosc"
             ) from error
 
-    def parse_parameters(self, text: str, read_files: bool = True) -> dict[str, int | str]:
+    def parse_parameters(self, text: str, read_files: bool = True) -> dict[str, float | str]:
         """Return the values in ``name=value,name=value``; N1StoreError for a wrong one."""
         known = {parameter.name: parameter for parameter in self.parameters}
-        values: dict[str, int | str] = {}
+        values: dict[str, float | str] = {}
         for assignment in text.split(",") if text else ():
             name, _, value = (part.strip() for part in assignment.partition("="))
             if name in values:
@@ -200,10 +220,17 @@ def _zarr3_bare(configuration: dict[str, Any]) -> dict[str, Any]:
     return {"name": configuration["id"]}
 
 
+def _wavpack_arguments(level: int, bps: float | None) -> dict[str, Any]:
+    # One thread a chunk: chunks are what n1store encodes and decodes in parallel.
+    threads = {"num_encoding_threads": 1, "num_decoding_threads": 1}
+    return {"level": level, "bps": bps, **threads}
+
+
 def _zarr3_wavpack(configuration: dict[str, Any]) -> dict[str, Any]:
     # wavpack-numcodecs keeps its settings beside the name, not under "configuration".
     configuration = dict(configuration)
-    return {"name": configuration.pop("id"), **configuration, "bps": None}
+    bits = configuration.pop("bps") or None
+    return {"name": configuration.pop("id"), **configuration, "bps": bits}
 
 
 _BLOSC_SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
@@ -363,12 +390,12 @@ _ENTRIES = (
         "WavPack: adaptive prediction and its own entropy coder, made for audio",
         "array-bytes",
         "n1store.codecs.wavpack:WavPack",
-        (Parameter("level", 2, 1, 4),),
-        # One thread a chunk: chunks are what n1store encodes and decodes in parallel.
-        lambda level: {"level": level, "num_encoding_threads": 1, "num_decoding_threads": 1},
+        (Parameter("level", 2, 1, 4), Parameter("bps", None, 2.25, 16.0)),
+        _wavpack_arguments,
         _zarr3_wavpack,
         _hdf5_own("WavPack"),
         package="wavpack-numcodecs",
+        loses_with="bps",
         install="apt-get install wavpack libwavpack-dev && pip install wavpack-numcodecs",
     ),
     Entry(

@@ -23,6 +23,7 @@ from n1store import __version__
 
 if TYPE_CHECKING:
     from n1store.codec_info import CodecInfo
+    from n1store.comparison import Comparison
     from n1store.evaluation import Evaluation
     from n1store.n1file import N1Info
     from n1store.sizes import StoreSizes
@@ -339,6 +340,7 @@ def verify(store: Path, sources: tuple[Path, ...], workers: int | None, as_json:
         click.echo(
             f"{store}: {result.recordings} recordings, {result.samples} samples: "
             + (f"{len(result.problems)} problems" if result.problems else "all as stored")
+            + (f"; {result.lossy} of them LOSSY, not as recorded" if result.lossy else "")
         )
         if sources:
             click.echo(f"{result.compared} compared with their WAV files")
@@ -568,6 +570,96 @@ def codecs(name: str | None, as_json: bool) -> None:
         _print_codec(infos[0])
 
 
+@cli.command()
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=_PATH)
+@click.option(
+    "-o",
+    "--output",
+    "destination",
+    metavar="RESULTS",
+    required=True,
+    type=_PATH,
+    help="The folder of the results; a comparison that was stopped goes on.",
+)
+@click.option(
+    "--codecs",
+    multiple=True,
+    default=["all"],
+    show_default=True,
+    help="Pipelines and groups of codecs, such as dictionary,n1:level=3,delta+lz4; or all.",
+)
+@click.option(
+    "--adc/--no-adc",
+    default=None,
+    help="Only with, or only without, adc in front.  [default: both]",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    help="How many chunks to take, spread at random.  [default: as many as 64 MB hold]",
+)
+@click.option("--chunk-seconds", type=float, help="Length of a chunk.  [default: 1]")
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds of timing."
+)
+@_workers_option
+@_overwrite_option
+@_json_option
+def compare(sources: tuple[Path, ...], destination: Path, as_json: bool, **options: Any) -> None:
+    """Compare codecs on the same chunks of WAV files, folders of them, and stores.
+
+    Of each pipeline: the ratio of 16-bit samples to payloads, speed on one core in MB of samples
+    per CPU second and in xRT (seconds of recording per second), peak memory, and entropies. What
+    is lossless must give all chunks back; a pipeline that does not is named, and the exit code is
+    1. RESULTS gets results.json and results.csv at the end.
+    """
+    from n1store.comparison import compare
+
+    try:
+        with _progress("comparing", as_json, unit="steps", timed=True) as progress:
+            result = compare(sources, destination, progress=progress, **options)
+    except KeyboardInterrupt:
+        raise _Interrupted("interrupted; the same command goes on where it stopped") from None
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        _print_comparison(result)
+        click.echo(f"{destination}: results.json and results.csv")
+    for line in result.data["left_out"]:
+        click.echo(f"not read: {line}", err=True)
+    for each in result.failed:
+        click.echo(f"failed: {_short(each['pipeline'])}: {each['why']}", err=True)
+    if result.failed:
+        sys.exit(FAILED)
+
+
+@cli.command()
+@click.argument("source", metavar="RESULTS", type=_PATH)
+@click.option(
+    "-o",
+    "--output",
+    "destination",
+    metavar="PAGE.html",
+    required=True,
+    type=_PATH,
+    help="The page; its plots go to the folder PAGE_files.",
+)
+@_overwrite_option
+@_json_option
+def report(source: Path, destination: Path, as_json: bool, **options: Any) -> None:
+    """Show the RESULTS of compare as one page for a browser, and its plots as PNG and SVG.
+
+    The page needs nothing but itself: it can be sent, put on the web, or printed.
+    """
+    from n1store.report import write_report
+
+    result = write_report(source, destination, **options)
+    if as_json:
+        _print_json(result.to_dict())
+        return
+    click.echo(f"{destination}: {result.results} pipelines; plots in {result.plots[0].parent}")
+
+
 @cli.command("plugin-path")
 @_json_option
 def plugin_path(as_json: bool) -> None:
@@ -629,9 +721,12 @@ def reference(source: Path, destination: Path, as_json: bool, **options: Any) ->
 
 @contextmanager
 def _progress(
-    what: str, quiet: bool, unit: str = "bytes"
+    what: str, quiet: bool, unit: str = "bytes", timed: bool = False
 ) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar with rate and time left on standard error, if that is a terminal."""
+    """Show a bar with rate and time left on standard error, if that is a terminal.
+
+    It is drawn by a thread of its own, but not where the work is `timed`.
+    """
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
@@ -650,9 +745,11 @@ def _progress(
         [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else [MofNCompleteColumn()]
     )
     columns = [TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn()]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, auto_refresh=not timed
+    ) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total, refresh=timed)
 
 
 def _print_json(content: Any) -> None:
@@ -665,6 +762,11 @@ def _print_sizes(name: str, sizes: StoreSizes) -> None:
         f"{name}: {content['recordings']} recordings, {content['duration_s']:.1f} s, "
         f"codec {_short(content['codec'])}"
     )
+    for codec, count in content["lossy"].items():
+        click.echo(
+            f"  LOSSY             {count} recordings, by {codec}: samples are not as recorded, "
+            "WAV files cannot be restored"
+        )
     click.echo(f"  samples           {_bytes(content['raw_bytes'])}")
     for label, key in (("chunks", "chunk"), ("store on disk", "store")):
         click.echo(
@@ -809,6 +911,43 @@ def _print_evaluation(result: Evaluation) -> None:
                 f"  {what}            {speed['xrt']:.0f} xRT, {speed['mb_per_s']:.0f} MB/s, "
                 f"ms per file: {latency}"
             )
+
+
+def _print_comparison(result: Comparison) -> None:
+    data, machine = result.data, result.measured_with
+    click.echo(
+        f"{data['chunks']} of {data['chunks_of']} chunks of {data['files']} recordings, "
+        f"{data['duration_s']:.1f} s, {data['raw_bytes'] / 1e6:.3f} MB; "
+        f"one core of {machine['cpu']}"
+    )
+    rows = [
+        [
+            "*" if each.pareto else "" if each.lossless else "~",
+            _short(each.pipeline),
+            f"{each.ratio:.3f}",
+            *(f"{speed.mb_per_s:.1f}" for speed in (each.encode, each.decode)),
+            f"{max(each.peak_memory_bytes.values()) / 1e6:.1f}",
+        ]
+        for each in result.results
+    ]
+    _print_table(["", "pipeline", "ratio", "enc.", "dec.", "MB"], rows)
+    click.echo("* no other is smaller and faster to decode; enc., dec.: MB/s; MB: peak of memory")
+    if any(not each.lossless for each in result.results):
+        click.echo("~ lossy, with an error of:")
+        for each in result.results:
+            if each.error is not None:
+                snr = "-" if each.error.snr_db is None else f"{each.error.snr_db:.1f} dB"
+                click.echo(
+                    f"  {_short(each.pipeline)}: RMSE {each.error.rmse:.3g}, "
+                    f"at most {each.error.max}, SNR {snr}"
+                )
+    for absent in result.missing:
+        click.echo(f"missing: {absent['codec']}: to install it: {absent['install']}")
+    busy = "; was the machine busy?" if result.noise > _NOISY else ""
+    click.echo(f"speeds of a pipeline differ by {result.noise:.0%} between rounds{busy}")
+
+
+_NOISY = 0.2
 
 
 def _bytes(count: int) -> str:

@@ -82,7 +82,7 @@ class CodecInfo:
     def parameters(self) -> str:
         """Its parameters with their defaults, as they are written in a pipeline."""
         return ",".join(
-            f"[{each.name}=FILE]" if each.default is None else f"{each.name}={each.default}"
+            f"[{each.name}=…]" if each.default is None else f"{each.name}={each.default}"
             for each in self.entry.parameters
         )
 
@@ -261,6 +261,11 @@ def _notes(entry: Entry) -> list[str]:
         notes.append("It maps samples to the converter's codes itself; convert adds no adc.")
     elif entry.group != "checksum":
         notes.append("convert puts adc in front, so that readers need n1store; not with --no-adc.")
+    if entry.loses_with:
+        notes.append(
+            f"With {entry.loses_with} it is lossy: samples come back changed, and WAV files cannot "
+            "be restored; adc is not put in front then."
+        )
     if entry.hdf5_home:
         notes.append("Its chunks have other bytes in HDF5 than in Zarr, and are encoded anew.")
     return notes
@@ -272,4 +277,5 @@ def _to_dict(parameter: Parameter) -> dict[str, Any]:
         return content | {"type": "file"}
     if parameter.choices:
         return content | {"type": "choice", "choices": parameter.choices}
-    return content | {"type": "integer", "low": parameter.low, "high": parameter.high}
+    kind = "integer" if parameter.is_integer else "number"
+    return content | {"type": kind, "low": parameter.low, "high": parameter.high}

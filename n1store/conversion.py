@@ -257,7 +257,8 @@ def _is_folder(destination: Path) -> bool:
 def _make_pipeline(codec: str, adc: bool, checksum: str) -> Pipeline:
     pipeline = Pipeline.parse(codec)
     spec = pipeline.spec
-    if adc and not any(entry.maps for entry, _ in pipeline.stages):
+    # Small errors in the converter's codes could be large ones in samples.
+    if adc and not pipeline.loss and not any(entry.maps for entry, _ in pipeline.stages):
         spec = f"adc+{spec}"
     if not pipeline.stages[-1][0].checks:
         spec = f"{spec}+{checksum}"
@@ -295,11 +296,14 @@ def _write_arrays(
     written: list[ArrayPlan] = []
     array: ArrayWriter | SeriesWriter | None = None
     crcs: list[int] = []
+    samples_hash: Any = None
     done, total = 0, sum(plan.raw_bytes for plan in plans)
-    for step, chunks in _encoded(plans, pipeline, workers):
+    for step, encoded in _encoded(plans, pipeline, workers):
         plan = step.plan
         if array is None:
             array, crcs = store.create_array(plan.path, plan.grid, pipeline), []
+            # Of a recording that is one whole file, that file's says as much.
+            samples_hash = None if _num_files(plan, pipeline) == 1 else hashlib.sha256()
         if step.error is not None:
             if on_error == "stop" or len(plan.inputs) > 1:
                 raise step.error
@@ -307,14 +311,18 @@ def _write_arrays(
             array.discard()
             array = None
         elif step.attributes is not None:
-            crc32 = "".join(f"{crc:08x}" for crc in crcs)
-            array.finish(step.attributes | {"chunk_crc32": crc32})
+            attributes = step.attributes | {"chunk_crc32": "".join(f"{crc:08x}" for crc in crcs)}
+            if samples_hash is not None:
+                attributes["samples_sha256"] = samples_hash.hexdigest()
+            array.finish(attributes)
             written.append(plan)
             array = None
-        else:
-            for payload, crc in chunks:
+        elif encoded is not None:
+            for payload in encoded.payloads:
                 array.write(payload)
-                crcs.append(crc)
+            crcs += encoded.crcs
+            if samples_hash is not None:
+                samples_hash.update(encoded.samples.data)
         if step.samples is not None:
             done += step.samples.nbytes
             if progress is not None:
@@ -326,7 +334,7 @@ def _write_arrays(
 
 def _encoded(
     plans: list[ArrayPlan], pipeline: Pipeline, workers: Workers
-) -> Iterator[tuple[_Step, list[tuple[bytes, int]]]]:
+) -> Iterator[tuple[_Step, _Encoded | None]]:
     """Read and encode all arrays, on all cores, in order, a bounded number of blocks ahead."""
 
     def calls() -> Iterator[tuple[_Step, Callable | None]]:
@@ -354,8 +362,6 @@ def _read(plan: ArrayPlan, pipeline: Pipeline) -> Iterator[tuple[_Step, list[byt
     if stored and not stored.can_copy(pipeline, plan.grid.chunk_shape):
         stored = None
     digests = [each.digest() for each in plan.inputs]
-    # Of a recording that is one whole file, that file's says as much.
-    samples_hash = hashlib.sha256() if sum(each.num_files for each in plan.inputs) != 1 else None
     try:
         for start in range(0, plan.grid.shape[0], block_samples):
             stop = min(start + block_samples, plan.grid.shape[0])
@@ -363,8 +369,6 @@ def _read(plan: ArrayPlan, pipeline: Pipeline) -> Iterator[tuple[_Step, list[byt
             for digest, part in zip(digests, parts, strict=True):
                 digest.update(part)
             samples = parts[0] if len(parts) == 1 else np.hstack(parts)
-            if samples_hash is not None:
-                samples_hash.update(samples.data)
             rows = range(start // chunk_samples, -(-stop // chunk_samples))
             yield (
                 _Step(plan, samples=samples),
@@ -383,9 +387,31 @@ def _read(plan: ArrayPlan, pipeline: Pipeline) -> Iterator[tuple[_Step, list[byt
         "channel_ids": list(plan.channel_ids),
         "sources": sources,
     }
-    if samples_hash is not None:
-        attributes["samples_sha256"] = samples_hash.hexdigest()
+    loss = _loss(plan, pipeline)
+    if loss:
+        # No file can be restored from it.
+        attributes |= {"sources": [], "lossy": loss}
     yield _Step(plan, attributes=attributes), []
+
+
+def _loss(plan: ArrayPlan, pipeline: Pipeline) -> str:
+    """Return the codecs with which an array's samples are not those that were recorded."""
+    losses = dict.fromkeys([*(each.loss for each in plan.inputs), pipeline.loss])
+    return ", then ".join(filter(None, losses))
+
+
+def _num_files(plan: ArrayPlan, pipeline: Pipeline) -> int:
+    """Return how many files can be restored from an array."""
+    return 0 if _loss(plan, pipeline) else sum(each.num_files for each in plan.inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    """What is stored of a block: its chunks, the CRC-32 of their samples, and the samples."""
+
+    payloads: list[bytes]
+    crcs: list[int]
+    samples: np.ndarray
 
 
 def _encode_block(
@@ -393,17 +419,18 @@ def _encode_block(
     chunk_shape: tuple[int, int],
     samples: np.ndarray,
     copies: list[bytes | None],
-) -> list[tuple[bytes, int]]:
-    """Encode a block of whole chunks but for those that are copied.
-
-    Returns the payload of each chunk and the CRC-32 of its samples.
-    """
-    chunks = _chunks_of(samples, chunk_shape)
+) -> _Encoded:
+    """Encode a block of whole chunks but for those that are copied."""
     try:
-        return [
-            (copy or pipeline.encode(_padded(chunk, chunk_shape)), zlib.crc32(chunk.data))
-            for chunk, copy in zip(chunks, copies, strict=True)
+        payloads = [
+            copy or pipeline.encode(_padded(chunk, chunk_shape))
+            for chunk, copy in zip(_chunks_of(samples, chunk_shape), copies, strict=True)
         ]
+        if pipeline.loss:
+            decoded = (pipeline.decode(payload, chunk_shape) for payload in payloads)
+            samples = _together(decoded, samples.shape, chunk_shape)
+        crcs = [zlib.crc32(chunk.data) for chunk in _chunks_of(samples, chunk_shape)]
+        return _Encoded(payloads, crcs, samples)
     except (ValueError, RuntimeError, OverflowError) as error:
         size = " x ".join(map(str, chunk_shape))
         raise N1StoreError(
@@ -411,12 +438,25 @@ def _encode_block(
         ) from error
 
 
+def _together(
+    chunks: Iterable[np.ndarray], shape: tuple[int, ...], chunk_shape: tuple[int, int]
+) -> np.ndarray:
+    """Return a block that chunks, in C order, were cut out of."""
+    samples = np.empty(shape, DTYPE)
+    for chunk, part in zip(chunks, _parts_of(samples, chunk_shape), strict=True):
+        part[:] = chunk[: part.shape[0], : part.shape[1]]
+    return samples
+
+
 def _chunks_of(samples: np.ndarray, chunk_shape: tuple[int, int]) -> Iterator[np.ndarray]:
     """Cut whole chunks, C-contiguous and in C order, out of (num_samples, num_channels)."""
+    return map(np.ascontiguousarray, _parts_of(samples, chunk_shape))
+
+
+def _parts_of(samples: np.ndarray, chunk_shape: tuple[int, int]) -> Iterator[np.ndarray]:
     for start in range(0, samples.shape[0], chunk_shape[0]):
         for channel in range(0, samples.shape[1], chunk_shape[1]):
-            chunk = samples[start : start + chunk_shape[0], channel : channel + chunk_shape[1]]
-            yield np.ascontiguousarray(chunk)
+            yield samples[start : start + chunk_shape[0], channel : channel + chunk_shape[1]]
 
 
 def _padded(chunk: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

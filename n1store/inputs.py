@@ -43,6 +43,8 @@ class Input(ABC):
         What NWB says of it, where it says anything.
     num_files : int
         WAV files that it came from.
+    loss : str
+        The codec that has changed its samples; empty if none has.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Input(ABC):
     chunk_shape: tuple[int, int] | None = None
     session: Session | None = None
     num_files: int
+    loss: str = ""
 
     @abstractmethod
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -142,6 +145,7 @@ class StoredInput(Input):
         self.array = store.array(name)
         self.chunk_shape = self.array.grid.chunk_shape
         self.session = session
+        self.loss = recording.attributes.get("lossy", "")
         self.num_files = len(recording.attributes.get("sources", []))
         self._recording = recording
 

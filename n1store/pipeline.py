@@ -26,10 +26,13 @@ class Pipeline:
         from are not at hand.
     stages : tuple of (Entry, Codec)
         Arrays to arrays first, then at most one from array to bytes, then bytes to bytes.
+    loss : str
+        The stage with which samples come back changed; empty for a lossless pipeline.
     """
 
     spec: str
     stages: tuple[tuple[Entry, Codec], ...]
+    loss: str = ""
 
     @classmethod
     def parse(cls, spec: str, *, read_files: bool = True) -> Pipeline:
@@ -49,7 +52,7 @@ class Pipeline:
             If a name or parameter is unknown, a value is out of range, a codec is not
             installed, or the stages do not fit together.
         """
-        stages, texts = [], []
+        stages, texts, loss = [], [], ""
         for text in spec.split("+"):
             name, _, parameters = text.strip().partition(":")
             entry = find(name)
@@ -57,6 +60,13 @@ class Pipeline:
             stages.append((entry, entry.build(**values)))
             settings = ",".join(f"{key}={value}" for key, value in values.items())
             texts.append(f"{name}:{settings}" if settings else name)
+            if entry.loses_with in values:
+                if len(texts) > 1:
+                    raise N1StoreError(
+                        f"codec {name} cannot be lossy behind {texts[0]}, which would make other "
+                        "samples of small errors; put it first"
+                    )
+                loss = texts[0]
         order = ["array-array", "array-bytes", "bytes-bytes"]
         for (first, _), (second, _) in pairwise(stages):
             step = order.index(second.kind) - order.index(first.kind)
@@ -64,7 +74,7 @@ class Pipeline:
                 raise N1StoreError(
                     f"codec {second.name} cannot follow {first.name}, which already gives bytes"
                 )
-        return cls("+".join(texts), tuple(stages))
+        return cls("+".join(texts), tuple(stages), loss)
 
     @property
     def names(self) -> list[str]:
@@ -95,7 +105,7 @@ class Pipeline:
     def for_hdf5(self) -> Pipeline:
         """Return the pipeline whose bytes HDF5's filters read."""
         stages = ((entry, entry.for_hdf5(codec)) for entry, codec in self.stages)
-        return Pipeline(self.spec, tuple(stages))
+        return Pipeline(self.spec, tuple(stages), self.loss)
 
     def hdf5(self, chunk_shape: tuple[int, int]) -> list[Hdf5Filter]:
         """Return the filters of an HDF5 dataset of these chunks.

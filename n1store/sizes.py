@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,8 @@ class StoreSizes:
     Attributes
     ----------
     recordings : dict of str to dict
-        Of each recording its shape, chunk shape, sampling frequency in Hz and duration in s.
+        Of each recording its shape, chunk shape, sampling frequency in Hz, duration in s and,
+        where its samples are not those that were recorded, the codec that has changed them.
     chunks : list of Chunk
     store_bytes : int
         Of all files of the store, metadata included.
@@ -70,6 +72,11 @@ class StoreSizes:
         """Seconds of all recordings together."""
         return sum(recording["duration"] for recording in self.recordings.values())
 
+    @property
+    def lossy(self) -> dict[str, int]:
+        """Codecs that have changed samples, and in how many recordings."""
+        return Counter(each["lossy"] for each in self.recordings.values() if "lossy" in each)
+
     def chunk_ratios(self) -> dict[str, float]:
         """Return minimum, percentiles and maximum of the chunks' ratios."""
         if not self.chunks:
@@ -86,6 +93,7 @@ class StoreSizes:
         return {
             **{key: value for key, value in self.attributes.items() if key != "recordings"},
             "recordings": len(self.recordings),
+            "lossy": dict(self.lossy),
             "duration_s": self.duration,
             "raw_bytes": self.raw_bytes,
             "chunk_bytes": self.stored_bytes,
@@ -110,6 +118,8 @@ def measure_sizes(store: Store) -> StoreSizes:
             "sampling_frequency": sampling_frequency,
             "duration": grid.shape[0] / sampling_frequency,
         }
+        if "lossy" in array.attributes:
+            recordings[name]["lossy"] = array.attributes["lossy"]
         for index, stored in zip(grid.indices(), array.stored_bytes(), strict=True):
             chunks.append(Chunk(name, index, grid.raw_bytes(index), stored))
     return StoreSizes(store.attributes, recordings, chunks, store.total_bytes())

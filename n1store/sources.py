@@ -52,6 +52,11 @@ class SourceFile:
             If there are none, or what is kept of them is damaged.
         """
         has_checksums = "chunk_crc32" in recording.attributes
+        if loss := recording.attributes.get("lossy"):
+            raise N1StoreError(
+                f"recording {recording.name} was stored lossy, by {loss}: its samples are not "
+                "those of a WAV file any more"
+            )
         if recording.attributes.get("sources") == [] or not has_checksums:
             raise N1StoreError(f"recording {recording.name} was not made from WAV files")
         num_samples, rate = recording.num_samples, int(recording.sampling_frequency)

@@ -37,6 +37,8 @@ class Verification:
         A line for each; empty if all is well.
     not_compared : list of str
         Files that the store has and the sources given lack.
+    lossy : int
+        How many of the recordings were stored by a lossy codec.
     """
 
     recordings: int = 0
@@ -44,6 +46,7 @@ class Verification:
     compared: int = 0
     problems: list[str] = field(default_factory=list)
     not_compared: list[str] = field(default_factory=list)
+    lossy: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, for JSON."""
@@ -185,6 +188,7 @@ def _verify_recording(
             if index[0] not in damaged_rows:
                 result.problems += comparison.compare(part, grid.region(index)[0].start, index)
     result.recordings += 1
+    result.lossy += "lossy" in recording.attributes
     result.compared += sum(comparison.wav is not None for comparison in comparisons)
     if damaged_rows:
         return
@@ -252,9 +256,13 @@ def _match_wavs(store: Store, folders: list[Path], result: Verification) -> dict
         return {}
     stored: list[str] = []
     for name in store:
+        recording = None
         try:
-            stored += [source.file for source in SourceFile.all_of(store[name])]
-        except N1StoreError:
+            recording = store[name]
+            stored += [source.file for source in SourceFile.all_of(recording)]
+        except N1StoreError as error:
+            if recording is not None and "lossy" in recording.attributes:
+                raise N1StoreError(f"{store.path}: {error}; verify it alone") from None
             continue  # reported when the recording is read
     by_name: dict[str, list[str]] = {}
     for file in stored:

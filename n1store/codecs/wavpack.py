@@ -23,7 +23,10 @@ from n1store.errors import N1StoreError
 
 
 class WavPack(_WavPack):
-    """The codec ``wavpack`` of wavpack-numcodecs, lossless, with another way to do it."""
+    """The codec ``wavpack`` of wavpack-numcodecs, with another way to do it.
+
+    It is lossless unless `bps` is set, the bits a sample that WavPack's hybrid mode may take.
+    """
 
     def encode(self, buf):
         """Return the stream of `buf`, int16 of shape (num_samples, num_channels).
@@ -38,7 +41,10 @@ class WavPack(_WavPack):
             samples = samples.reshape(-1, 1)  # the stream does not keep the shape anyway
         if len(samples) < _MIN_SAMPLES:
             raise N1StoreError(f"WavPack takes {_MIN_SAMPLES} samples or more, not {len(samples)}")
-        return _encode(samples, _FLAGS[self.level])
+        flags = _FLAGS[self.level]
+        if self.bps:
+            flags |= _HYBRID if self.dynamic_noise_shaping else _HYBRID | _SHAPE_OVERRIDE
+        return _encode(samples, flags, self.bps, self.shaping_weight)
 
     def decode(self, buf, out=None):
         """Return the samples of a stream, (num_samples, num_channels), or in `out`.
@@ -72,6 +78,9 @@ _MAX_BLOCK_SAMPLES = 120_000  # as wavpack-numcodecs has it
 # CONFIG_PAIR_UNDEF_CHANS with CONFIG_FAST_FLAG, nothing, CONFIG_HIGH_FLAG, and that with
 # CONFIG_VERY_HIGH_FLAG, of wavpack.h.
 _FLAGS = {level: 0x20000000 | flag for level, flag in {1: 0x200, 2: 0, 3: 0x800, 4: 0x1800}.items()}
+
+# CONFIG_HYBRID_FLAG and CONFIG_SHAPE_OVERRIDE of wavpack.h.
+_HYBRID, _SHAPE_OVERRIDE = 0x8, 0x8000
 
 
 class _Config(ctypes.Structure):
@@ -125,7 +134,7 @@ def _load() -> ctypes.CDLL:
 _library = _load()
 
 
-def _encode(samples: np.ndarray, flags: int) -> bytes:
+def _encode(samples: np.ndarray, flags: int, bps: float, shaping_weight: float) -> bytes:
     """Encode samples, whose values are of 16 bits, of shape (num_samples, num_channels)."""
     num_samples, num_channels = samples.shape
     blocks: list[bytes] = []
@@ -138,6 +147,8 @@ def _encode(samples: np.ndarray, flags: int) -> bytes:
     while block_samples > _MAX_BLOCK_SAMPLES:
         block_samples = (block_samples + 1) // 2
     config = _Config(
+        bitrate=bps,
+        shaping_weight=shaping_weight if flags & _SHAPE_OVERRIDE else 0,
         bits_per_sample=16,
         bytes_per_sample=2,
         flags=flags,

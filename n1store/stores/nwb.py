@@ -104,7 +104,7 @@ class NwbWriter:
                 shape=grid.shape,
                 sampling_frequency=attributes["sampling_frequency"],
                 channel_ids=tuple(attributes["channel_ids"]),
-                description=_origin([source["file"] for source in sources]),
+                description=_origin(attributes),
                 # pynwb reads of what it links to, which need not be the samples themselves.
                 data=H5DataIO(self._stand_in(grid.shape[1]), link_data=True),
             )
@@ -183,7 +183,10 @@ def _failed(path: Path, error: Exception) -> N1StoreError:
     return N1StoreError(f"{path}: {words}")
 
 
-def _origin(files: list[str]) -> str:
+def _origin(attributes: dict[str, Any]) -> str:
+    if "lossy" in attributes:
+        return f"lossy, by {attributes['lossy']}: samples are not as recorded"
+    files = [source["file"] for source in attributes["sources"]]
     if len(files) > 3:
         files = [files[0], f"{len(files) - 2} others", files[-1]]
     return f"from {', '.join(files)}" if files else ""
@@ -295,10 +298,7 @@ class NwbStore(Store):
         from n1store.stores.nwb_session import read_session
 
         try:
-            origins = {
-                path: _origin([source["file"] for source in kept["sources"]])
-                for path, kept in self._kept.items()
-            }
+            origins = {path: _origin(kept) for path, kept in self._kept.items()}
             return read_session(
                 self._hdf5, self.attributes["recordings"], origins, f"scratch/{_SUMMARY}"
             )

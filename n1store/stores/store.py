@@ -165,6 +165,7 @@ def check(grid: Grid, attributes: dict[str, Any]) -> None:
         len(crcs) == 8 * math.prod(grid.counts) and bool(re.fullmatch("[0-9a-f]*", crcs)),
         "chunk_crc32 has not one checksum for each chunk",
     )
+    require(isinstance(attributes.get("lossy", ""), str), "lossy does not name a codec")
     # That of one whole file says all of its samples.
     is_file = isinstance(attributes["sources"], list) and len(attributes["sources"]) == 1
     checksum = attributes.get("samples_sha256", "" if is_file else None)
