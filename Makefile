@@ -14,7 +14,7 @@ SOURCES := $(shell find filters -name '*.[ch]' -o -name '*n1store_hdf5.p*')
 PACKAGES := wavpack libwavpack-dev python3-dev libflac-dev hdf5-tools
 
 CLANG ?= clang
-FUZZ_TARGETS := decode samples signals
+FUZZ_TARGETS := decode samples signals simple_decode simple_samples
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZERS ?= address,undefined
 

@@ -659,7 +659,9 @@ def sanitized_core(tmp_path_factory):
     return [*compiler, *sorted(folder.glob("*.o"))]
 
 
-@pytest.mark.parametrize("target", ["decode", "samples", "signals"])
+@pytest.mark.parametrize(
+    "target", ["decode", "samples", "signals", "simple_decode", "simple_samples"]
+)
 def test_kept_fuzz_inputs(sanitized_core, target, tmp_path):
     fuzz = ROOT / "filters/fuzz"
     inputs = sorted((fuzz / "corpus" / target).iterdir())

@@ -1,6 +1,7 @@
 /*
- * What the fuzz targets share. Each of decode.c, samples.c and signals.c is a program of its own,
- * driven by libFuzzer (`make fuzz`) or by replay.c, which any compiler builds.
+ * What the fuzz targets share. Each of decode.c, samples.c, signals.c, simple_decode.c and
+ * simple_samples.c is a program of its own, driven by libFuzzer (`make fuzz`) or by replay.c,
+ * which any compiler builds.
  *
  * Buffers are allocated to the byte, so that the address sanitizer sees the first one too many.
  */
@@ -14,6 +15,7 @@
 
 #include "../core/bytes.h"
 #include "../core/n1.h"
+#include "../core/simple.h"
 #include "../core/xxh64.h"
 
 #define CHECK(condition)                                                     \
@@ -63,6 +65,18 @@ static inline const uint8_t *test_widths(void) {
     static uint8_t widths[N1_NUM_CODES];
     for (unsigned k = 0; k < N1_NUM_CODES; k++) widths[k] = (uint8_t)(16 + k * 13 % 33);
     return widths;
+}
+
+/* The simple codecs by numbers, of which inputs hold one; the same as in seeds.py. */
+static const char *const SIMPLE_NAMES[] = {
+    "delta", "lpc", "iwt", "rle", "packbits10",
+};
+
+static inline const simple_codec *numbered_codec(unsigned number) {
+    const size_t count = sizeof SIMPLE_NAMES / sizeof *SIMPLE_NAMES;
+    const simple_codec *const codec = simple_codec_named(SIMPLE_NAMES[number % count]);
+    CHECK(codec != NULL);
+    return codec;
 }
 
 /* round_trip.c: encode and decode on all paths, and check all that n1.h promises. */

@@ -109,7 +109,54 @@ def signals() -> Iterator[tuple[str, bytes]]:
         yield name, struct.pack("<BBHBBBB", *head) + grid_walk + silence + noise
 
 
-for target, inputs in {"decode": payloads, "samples": samples, "signals": signals}.items():
+# As in fuzz.h.
+SIMPLE_NAMES = ("delta", "lpc", "iwt", "rle", "packbits10")
+
+
+def simple_inputs() -> Iterator[tuple[str, int, np.ndarray, int]]:
+    """Give a name, the number of a codec, an array for it and its parameter."""
+    chosen = (
+        "one-sample",
+        "silent",
+        "n1-short",
+        "channels",
+        "square",
+        "n1-spikes",
+        "noise-16-bits",
+    )
+    for number, name in enumerate(SIMPLE_NAMES):
+        parameters = core.simple_codec(name).parameters
+        for array_name, array in arrays():
+            if array_name in chosen:
+                for parameter in {parameters[0], parameters[-1]}:
+                    yield f"{name}-{parameter}-{array_name}", number, array[:200], parameter
+
+
+def simple_payloads() -> Iterator[tuple[str, bytes]]:
+    """Give inputs of simple_decode.c."""
+    for name, number, array, parameter in simple_inputs():
+        num_channels = array.shape[1] if array.ndim == 2 else 1
+        codec = core.simple_codec(SIMPLE_NAMES[number])
+        yield name, bytes([number]) + codec.encode(array, num_channels, parameter).tobytes()
+
+
+def simple_samples() -> Iterator[tuple[str, bytes]]:
+    """Give inputs of simple_samples.c."""
+    for name, number, array, parameter in simple_inputs():
+        num_channels = array.shape[1] if array.ndim == 2 else 1
+        counted = parameter - core.simple_codec(SIMPLE_NAMES[number]).parameters[0]
+        yield name, bytes([number, num_channels - 1, counted]) + array.tobytes()
+
+
+TARGETS = {
+    "decode": payloads,
+    "samples": samples,
+    "signals": signals,
+    "simple_decode": simple_payloads,
+    "simple_samples": simple_samples,
+}
+
+for target, inputs in TARGETS.items():
     folder = CORPUS / target
     folder.mkdir(parents=True, exist_ok=True)
     written = [(folder / name).write_bytes(content) for name, content in inputs()]

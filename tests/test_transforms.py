@@ -1,0 +1,278 @@
+"""The transforms delta, lpc and iwt, beside decoders written from filters/FORMAT.md alone."""
+
+import numpy as np
+import pytest
+from conftest import read_wav_independently
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from n1store import N1StoreError, core
+
+TRANSFORMS = ["delta", "lpc", "iwt"]
+SETTINGS = [
+    *(("delta", order) for order in (1, 2)),
+    *(("lpc", order) for order in (1, 2, 7, 8, 9, 31, 32)),
+    *(("iwt", levels) for levels in (1, 2, 8)),
+]
+
+
+# --- Decoders written from the specification: whole numbers, one after the other
+
+
+def signed(number):
+    return (int(number) + 32768) % 65536 - 32768
+
+
+def specified(name, payload):
+    """Return the data of a payload as uint16, of shape (num_samples, num_channels)."""
+    numbers = np.frombuffer(payload, "<u2")
+    num_channels, parameter = int(numbers[0]) + 65536 * int(numbers[1]), int(numbers[2])
+    frames = numbers.reshape(-1, num_channels)[-(-3 // num_channels) :]
+    columns = [
+        {"delta": undo_delta, "lpc": undo_lpc, "iwt": undo_iwt}[name](column.tolist(), parameter)
+        for column in frames.T
+    ]
+    return np.array(columns).T.astype("u2")
+
+
+def undo_delta(y, order):
+    x = [0, 0]
+    for number in y:
+        x.append((number + x[-1] if order == 1 else number + 2 * x[-1] - x[-2]) % 65536)
+    return x[2:]
+
+
+def undo_lpc(column, order):
+    shift, coefficients = column[0], [signed(number) for number in column[1 : order + 1]]
+    assert 0 <= shift <= 15
+    x = [0] * order
+    for y in column[order + 1 :]:
+        total = sum(c * x[-k] for k, c in enumerate(coefficients, start=1))
+        x.append(signed(y + ((total + 2**shift // 2) >> shift)))
+    return [number % 65536 for number in x[order:]]
+
+
+def undo_iwt(column, levels):
+    lengths = [len(column)]
+    for _ in range(levels):
+        lengths.append(-(-lengths[-1] // 2))
+    for n, num_smooth in zip(lengths[-2::-1], lengths[:0:-1], strict=True):
+        x, d = [0] * n, [signed(number) for number in column[num_smooth:n]]
+        for i, s in enumerate(column[:num_smooth]):
+            before, after = d[max(i - 1, 0) :][:1], d[min(i, len(d) - 1) :][:1]
+            x[2 * i] = signed(s - ((before[0] + after[0] + 2 >> 2) if d else 0))
+        for i in range(len(d)):
+            right = x[2 * i + 2] if 2 * i + 2 < n else x[2 * i]
+            x[2 * i + 1] = signed(d[i] + (x[2 * i] + right >> 1))
+        column[:n] = x
+    return [number % 65536 for number in column]
+
+
+# --- Signals, of shape (num_samples, num_channels)
+
+
+def recorded(num_samples, num_channels, seed=0):
+    """Return codes that wander about 0 as recordings do."""
+    steps = np.random.default_rng(seed).normal(0, 8, (num_samples + 8, num_channels))
+    sums = np.cumsum(steps, axis=0)
+    return np.round(sums[8:] - sums[:-8])
+
+
+def noise(num_samples, num_channels):
+    return np.random.default_rng(1).integers(-32768, 32768, (num_samples, num_channels))
+
+
+SIGNALS = {
+    "recorded": recorded,
+    "noise": noise,
+    "silent": lambda *shape: np.zeros(shape),
+    "constant": lambda *shape: np.full(shape, -32768),
+    "extremes": lambda *shape: np.where(noise(*shape) < 0, -32768, 32767),
+    "square": lambda n, c: np.where(np.arange(n * c).reshape(c, n).T // 9 % 2, -32768, 32767),
+    "ramp": lambda n, c: np.arange(n * c).reshape(n, c) * 1000,
+    "tone": lambda n, c: 32767 * np.sin(np.arange(n * c).reshape(n, c) / 7),
+}
+SHAPES = [(1, 1), (2, 1), (3, 1), (33, 1), (600, 1), (5, 2), (257, 2), (40, 3), (300, 4), (11, 67)]
+
+
+def as_int16(values):
+    return np.ascontiguousarray(values.astype(int).astype("u2").view("<i2"))
+
+
+def encode(name, samples, parameter):
+    num_channels = samples.shape[1]
+    return core.simple_codec(name).encode(samples, num_channels, parameter).tobytes()
+
+
+def decode(name, payload):
+    return core.simple_codec(name).decode(payload).tobytes()
+
+
+# --- What is encoded comes back, here and by the specification
+
+
+@pytest.mark.parametrize(("name", "parameter"), SETTINGS)
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_payloads_are_as_specified(name, parameter, signal):
+    for shape in SHAPES:
+        samples = as_int16(SIGNALS[signal](*shape))
+        payload = encode(name, samples, parameter)
+        added = -(-3 // shape[1]) + (1 + parameter if name == "lpc" else 0)
+        assert len(payload) == samples.nbytes + added * 2 * shape[1]
+        assert specified(name, payload).tobytes() == samples.tobytes()
+        assert decode(name, payload) == samples.tobytes()
+
+
+@pytest.mark.parametrize(("name", "most"), [("delta", 2), ("lpc", 32), ("iwt", 8)])
+def test_parameters(name, most):
+    assert core.simple_codec(name).parameters == range(1, most + 1)
+    for parameter in (0, most + 1):
+        with pytest.raises(N1StoreError):
+            encode(name, np.zeros((2, 1), "<i2"), parameter)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_anything_comes_back(name, data):
+    shape = data.draw(st.tuples(st.integers(0, 80), st.integers(1, 5)))
+    samples = data.draw(hnp.arrays("<i2", shape))
+    parameter = data.draw(st.sampled_from(core.simple_codec(name).parameters))
+    payload = encode(name, samples, parameter)
+    assert decode(name, payload) == samples.tobytes()
+    assert not payload or specified(name, payload).tobytes() == samples.tobytes()
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_more_channels_than_16_bits_can_count(name):
+    samples = as_int16(noise(2, 65536 + 3))
+    payload = encode(name, samples, 1)
+    assert payload[:6] == bytes([3, 0, 1, 0, 1, 0])
+    assert decode(name, payload) == samples.tobytes()
+
+
+@pytest.mark.parametrize(("name", "parameter"), SETTINGS)
+def test_recordings(name, parameter, recordings):
+    for path in sorted(recordings.glob("*.wav")):
+        codes = core.adc_encode(read_wav_independently(path)[0])
+        assert decode(name, encode(name, codes, parameter)) == codes.tobytes()
+
+
+# --- What the transforms are for
+
+
+def entropy(numbers):
+    """Return the bits that a number takes when only its frequency is known."""
+    _, counts = np.unique(numbers, return_counts=True)
+    return -np.sum(counts / numbers.size * np.log2(counts / numbers.size))
+
+
+def bits(name, samples, parameter):
+    return entropy(np.frombuffer(encode(name, samples, parameter), "<i2"))
+
+
+def test_recordings_take_fewer_bits(recordings):
+    for path in sorted(recordings.glob("*.wav")):
+        codes = core.adc_encode(read_wav_independently(path)[0])
+        plain, delta = entropy(codes), bits("delta", codes, 1)
+        assert delta < plain
+        assert bits("iwt", codes, 8) < plain
+        assert bits("lpc", codes, 8) < delta
+
+
+@pytest.mark.parametrize("order", [1, 2, 8, 32])
+@pytest.mark.parametrize("offset", [0, 12000])
+def test_lpc_finds_the_best_coefficients(order, offset):
+    samples = as_int16(recorded(3000, 2) + offset + 900 * np.sin(np.arange(3000) / 20)[:, None])
+    payload = np.frombuffer(encode("lpc", samples, order), "<i2").reshape(-1, 2)
+    for residuals, x in zip(payload[2 + 1 + order :].T, samples.T.astype(float), strict=True):
+        before = np.stack([x[order - k : -k] for k in range(1, order + 1)], axis=1)
+        best = x[order:] - before @ np.linalg.lstsq(before, x[order:], rcond=None)[0]
+        energy = np.sum(np.square(residuals[order:].astype(float)))
+        assert energy <= 1.01 * np.sum(best**2) + len(best) / 6  # rounding to whole numbers
+
+
+def test_lpc_of_what_repeats_leaves_nothing():
+    for value in (0, 1, -32768, 32767):
+        payload = np.frombuffer(encode("lpc", np.full((500, 1), value, "<i2"), 8), "<i2")
+        assert not payload[3 + 9 + 8 :].any()
+
+
+def test_iwt_leaves_no_details_of_straight_lines():
+    samples = as_int16(np.arange(65)[:, None] * [1, 8, -100] + [0, 5, -300])
+    numbers = np.frombuffer(encode("iwt", samples, 1), "<i2").reshape(-1, 3)[1:]
+    assert (numbers[:33] == samples[::2]).all()
+    assert not numbers[33:].any()
+
+
+# --- Payloads that no encoder writes, and payloads that were damaged
+
+
+@pytest.mark.parametrize("order", [1, 8, 9, 32])
+def test_any_coefficients(order):
+    rng = np.random.default_rng(order)
+    for shift in range(16):
+        for limit in (1, 32768):
+            frames = noise(1 + 1 + order + 60, 3).astype("i2")
+            frames[0] = 3, 0, order
+            frames[1] = shift, 15 - shift, 0
+            frames[2 : 2 + order] = rng.integers(-limit, limit, (order, 3))
+            payload = frames.astype("<i2").tobytes()
+            assert decode("lpc", payload) == specified("lpc", payload).tobytes()
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_all_of_the_header_counts(name):
+    payload = encode(name, as_int16(noise(9, 5)), 1)
+    for place, value in [(0, 0), (0, 7), (1, 1), (2, 0), (2, 33)]:
+        numbers = np.frombuffer(payload, "<u2").copy()
+        numbers[place] = value
+        with pytest.raises(N1StoreError):
+            decode(name, numbers.tobytes())
+    numbers = np.frombuffer(payload, "<u2").copy()
+    numbers[3:5] = 77  # beyond the three
+    assert decode(name, numbers.tobytes()) == decode(name, payload)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_cut_off(name):
+    samples = as_int16(noise(9, 5))
+    payload = encode(name, samples, 1)
+    for length in range(1, len(payload)):
+        added = len(payload) - samples.nbytes
+        if length % 10 or length < added:
+            with pytest.raises(N1StoreError):
+                decode(name, payload[:length])
+        else:
+            assert len(decode(name, payload[:length])) == length - added
+
+
+def test_shift_out_of_range():
+    numbers = np.frombuffer(encode("lpc", as_int16(noise(9, 5)), 1), "<u2").copy()
+    numbers[9] = 16
+    with pytest.raises(N1StoreError, match="lpc"):
+        decode("lpc", numbers.tobytes())
+
+
+# --- Payloads of the first version, which are decoded for ever
+
+FROZEN_SAMPLES = as_int16(
+    np.array([[3, -32768], [10, 32767], [14, -1], [15, 0], [13, 9], [8, 700]])
+)
+FROZEN = {
+    ("delta", 1): "0200000001000000030000800700ffff0400008001000100feff0900fbffb302",
+    ("delta", 2): "0200000002000000030000800400ff7ffdff0180fdff0180fdff0800fdffaa02",
+    ("lpc", 2): "02000000020000000e000f00cd6affffe4c70100030000800500fe7f000001000000ffff"
+    "00000900ffffbc02",
+    ("iwt", 1): "0200000001000000040000600f00feef0c00b500020000c00200fcfffbffb302",
+    ("iwt", 3): "02000000030000000c002d100800b5a00700a4bf020000c00200fcfffbffb302",
+}
+
+
+@pytest.mark.parametrize(("name", "parameter"), FROZEN)
+def test_frozen_payloads(name, parameter):
+    payload = bytes.fromhex(FROZEN[name, parameter])
+    assert decode(name, payload) == specified(name, payload).tobytes() == FROZEN_SAMPLES.tobytes()
+    if name != "lpc":  # whose encoder may find other coefficients
+        assert encode(name, FROZEN_SAMPLES, parameter) == payload
