@@ -372,6 +372,20 @@ _ENTRIES = (
         hdf5=_hdf5_own("N1"),
         checks=True,
     ),
+    _transform(
+        "lpc",
+        "predictive",
+        "each sample minus its linear prediction, which is fitted to the channel and kept",
+        "LPC",
+        Parameter("order", 8, 1, 32),
+    ),
+    _transform(
+        "iwt",
+        "transform",
+        "the reversible 5/3 integer wavelet of JPEG 2000, along time",
+        "IWT",
+        Parameter("levels", 3, 1, 8),
+    ),
     _coder(
         "packbits10",
         "entropy",

@@ -285,6 +285,18 @@ class Delta(_Transform):
     codec = simple.Delta
 
 
+class LPC(_Transform):
+    """See `n1store.codecs.simple.LPC` and `Delta`."""
+
+    codec = simple.LPC
+
+
+class IWT(_Transform):
+    """See `n1store.codecs.simple.IWT` and `Delta`."""
+
+    codec = simple.IWT
+
+
 class _Coder(_Simple):
     """A filter from bytes to bytes, for chunks of anything; it takes no arguments.
 

@@ -175,6 +175,40 @@ class Delta(Transform):
         super().__init__(order)
 
 
+class LPC(Transform):
+    """Each sample minus what a linear predictor, fitted to its channel, makes of those before it.
+
+    Parameters
+    ----------
+    order : int
+        Samples that a prediction is made from, 1 to 32.
+    """
+
+    codec_id = "n1store.lpc"
+    filter_id = 52790
+    parameter = "order"
+
+    def __init__(self, order: int = 8):
+        super().__init__(order)
+
+
+class IWT(Transform):
+    """The reversible 5/3 wavelet transform along time, as JPEG 2000 has it (ISO/IEC 15444-1).
+
+    Parameters
+    ----------
+    levels : int
+        How often, 1 to 8; each time the smooth half is transformed again.
+    """
+
+    codec_id = "n1store.iwt"
+    filter_id = 52791
+    parameter = "levels"
+
+    def __init__(self, levels: int = 3):
+        super().__init__(levels)
+
+
 class Coder(_Simple):
     """A codec from bytes to bytes, without parameters."""
 
@@ -219,4 +253,4 @@ class PackBits10(Coder):
     filter_id = 52793
 
 
-CODECS: tuple[type[_Simple], ...] = (Delta, RLE, PackBits10)
+CODECS: tuple[type[_Simple], ...] = (Delta, LPC, IWT, RLE, PackBits10)

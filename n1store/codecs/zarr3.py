@@ -183,6 +183,24 @@ class Delta(_Transform):
 
 
 @dataclass(frozen=True)
+class LPC(_Transform):
+    """To be given as a filter; see `n1store.codecs.simple.LPC`."""
+
+    order: int = 8
+
+    numcodecs_class = simple.LPC
+
+
+@dataclass(frozen=True)
+class IWT(_Transform):
+    """To be given as a filter; see `n1store.codecs.simple.IWT`."""
+
+    levels: int = 3
+
+    numcodecs_class = simple.IWT
+
+
+@dataclass(frozen=True)
 class _Coder(_Twin, BytesBytesCodec):
     """A codec from bytes to bytes; see `n1store.codecs.simple.Coder`."""
 
