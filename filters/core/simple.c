@@ -8,6 +8,9 @@ static const simple_codec *const CODECS[] = {
     &SIMPLE_IWT,
     &SIMPLE_RLE,
     &SIMPLE_PACKBITS10,
+    &SIMPLE_HUFFMAN,
+    &SIMPLE_ARITHMETIC,
+    &SIMPLE_RANS,
 };
 
 const simple_codec *simple_codec_named(const char *name) {
