@@ -77,6 +77,18 @@ def test_spikeinterface_reads_its_layout(writer, wavs, tmp_path, codec):
             np.testing.assert_array_equal(window, samples[100:30_000])
 
 
+def test_spikeinterface_knows_gains_from_nwb(writer, wavs, tmp_path):
+    nwb, store = tmp_path / "in.nwb", tmp_path / "out.zarr"
+    n1store(writer, "convert", wavs, nwb, "--gain-to-uv", 0.5, "--offset-to-uv", -3)
+    n1store(writer, "convert", nwb, store, "--layout", "spikeinterface")
+    recording = spikeinterface.load(store)
+    np.testing.assert_allclose(recording.get_channel_gains(), [0.5])
+    np.testing.assert_allclose(recording.get_channel_offsets(), [-3])
+    samples, _ = read_independently(min(wavs.iterdir()))
+    microvolts = recording.get_traces(segment_index=0, return_in_uV=True)
+    np.testing.assert_allclose(microvolts, samples * 0.5 - 3, rtol=1e-5)
+
+
 def test_format_3_says_what_it_needs(writer, wavs, tmp_path):
     if writer == "this environment":
         pytest.skip("zarr 2 writes no format 3 unasked")

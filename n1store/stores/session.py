@@ -90,6 +90,20 @@ class Session:
     columns: dict[str, Column] = field(default_factory=dict)
     series: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def scale_to_uv(
+        self, recordings: Iterable[str], num_channels: int
+    ) -> tuple[list[float], list[float]] | None:
+        """Return gains and offsets to microvolts of channels, where recordings agree in them."""
+        scales = []
+        for name in recordings:
+            fields = self.series.get(name, {})
+            if not fields.keys() & {"conversion", "channel_conversion"}:
+                return None
+            factors = fields.get("channel_conversion", [1.0] * num_channels)
+            gains = [1e6 * fields.get("conversion", 1.0) * factor for factor in factors]
+            scales.append((gains, [1e6 * fields.get("offset", 0.0)] * num_channels))
+        return scales[0] if scales and scales.count(scales[0]) == len(scales) else None
+
     def to_json(self, recordings: Iterable[str]) -> dict[str, Any]:
         """Return what JSON can hold of it, which is all, of these recordings."""
         return {

@@ -129,8 +129,12 @@ class ZarrWriter:
                 "annotations": {},
                 "provenance": None,
             }
-            self._write_small_array("channel_ids", np.array(self._arrays[0]["channel_ids"]))
+            channel_ids = self._arrays[0]["channel_ids"]
+            self._write_small_array("channel_ids", np.array(channel_ids))
             self._write_group("properties", {})
+            scale = self._session and self._session.scale_to_uv(recordings, len(channel_ids))
+            for name, values in zip(("gain_to_uV", "offset_to_uV"), scale or (), strict=False):
+                self._write_small_array(f"properties/{name}", np.array(values))
         else:
             self._write_group("recordings", {})
         self._write_group("", root)
