@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from n1store.bench import benchmark
+    from n1store.comparison import compare
     from n1store.conversion import convert
     from n1store.errors import N1StoreError
     from n1store.evaluation import evaluate
@@ -25,6 +26,7 @@ __all__ = [
     "N1StoreError",
     "Recording",
     "benchmark",
+    "compare",
     "convert",
     "decode_file",
     "encode_file",
@@ -40,6 +42,7 @@ _HOMES = {
     "N1StoreError": "errors",
     "Recording": "recording",
     "benchmark": "bench",
+    "compare": "comparison",
     "convert": "conversion",
     "decode_file": "n1file",
     "encode_file": "n1file",

@@ -32,6 +32,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from itertools import product
 from pathlib import Path
@@ -69,8 +70,9 @@ FORMAT = 1
 _IN_FRONT_OF = {"dictionary", "entropy", "run-length", "blosc"}
 """Groups whose codecs predict nothing themselves, and are tried with `delta` in front too."""
 
-_BEHIND_FILTERS = ("zstd", "huffman", "arithmetic", "rans")
-"""Codecs that a filter is tried with, as it makes nothing smaller alone."""
+_BEHIND_FILTERS = ("rans", "arithmetic", "huffman", "zstd")
+"""Codecs that a filter is tried with, as it makes nothing smaller alone: with its default
+parameters each of them, with others the first."""
 
 _LEVELS = ("level", "clevel", "preset", "order", "levels")
 """Parameters that are tried at their lowest, default and highest value."""
@@ -80,6 +82,8 @@ _WITH_LEVELS = {"filter", "predictive", "audio", "numeric", "transform"}
 _CODECS_WITH_LEVELS = {"zstd"}
 
 _MOST_COMBINATIONS = 16
+_LARGE_NUMBERS = {str(number) for number in range(3, 100)}
+"""Words that stand for numbers, of which there the smallest do."""
 
 _TIMES_THE_LEAST = (1, 1.5, 2)
 """What a lossy codec may take of bits, as multiples of the least."""
@@ -89,25 +93,26 @@ def variants(entry: Entry) -> list[str]:
     """Return the stages to compare of a codec, the one of the default parameters first.
 
     These are all combinations of the words that its parameters take, or where that is too many
-    each word beside the defaults of the others; or else the lowest, default and highest level.
+    each word beside the defaults of the others; and the lowest and highest level.
     """
     worded = [each for each in entry.parameters if each.choices]
-    if worded:
-        defaults = {each.name: each.default for each in worded}
-        words = [sorted(each.choices, key=each.default.__ne__) for each in worded]
-        values = [dict(zip(defaults, each, strict=True)) for each in product(*words)]
-        if len(values) > _MOST_COMBINATIONS:
-            values = [each for each in values if len(each.items() - defaults.items()) <= 1]
-        return [_stage(entry, each) for each in values]
+    defaults = {each.name: each.default for each in worded}
+    words = [sorted(each.choices, key=each.default.__ne__) for each in worded]
+    values: list[dict[str, Any]] = [
+        dict(zip(defaults, each, strict=True)) for each in product(*words)
+    ]
+    if len(values) > _MOST_COMBINATIONS:
+        values = [each for each in values if len(each.items() - defaults.items()) <= 1]
+        values = [each for each in values if not _LARGE_NUMBERS & set(each.values())]
     for each in entry.parameters:
         if each.name in _LEVELS and isinstance(each.default, int):
-            ends = [max(1, each.low), each.high]
-            wanted = entry.group in _WITH_LEVELS or entry.name in _CODECS_WITH_LEVELS
-            levels = dict.fromkeys([each.default, *(ends if wanted else [])])
-            stages = [_stage(entry, {each.name: level}) for level in levels]
-            # What stands in front of many others is called by its name alone.
-            return [entry.name, *stages[1:]] if entry.stands_in_front else stages
-    return [entry.name]
+            if not worded:
+                values = [{each.name: each.default}]
+            if entry.group in _WITH_LEVELS or entry.name in _CODECS_WITH_LEVELS:
+                values += [{each.name: level} for level in (max(1, each.low), each.high)]
+    default, *others = dict.fromkeys(_stage(entry, each) for each in values)
+    # What stands in front of many others is called by its name alone.
+    return [entry.name if entry.stands_in_front else default, *others]
 
 
 def lossy_variants(entry: Entry) -> list[str]:
@@ -125,7 +130,8 @@ def lossy_variants(entry: Entry) -> list[str]:
 
 
 def _stage(entry: Entry, values: dict[str, Any]) -> str:
-    return f"{entry.name}:{','.join(f'{name}={value}' for name, value in values.items())}"
+    settings = ",".join(f"{name}={value}" for name, value in values.items())
+    return f"{entry.name}:{settings}" if settings else entry.name
 
 
 def pipelines_of(entry: Entry, adc: bool | None) -> list[str]:
@@ -148,12 +154,9 @@ def pipelines_of(entry: Entry, adc: bool | None) -> list[str]:
             for name in _BEHIND_FILTERS
             if name in CATALOGUE and (numbers or CATALOGUE[name].group == "dictionary")
         ]
-        plain = [
-            f"{stage}+{variants(partner)[0]}"
-            for stage in (default, *others)
-            for partner in partners
-        ]
-        defaults, others = plain[: len(partners)], plain[len(partners) :]
+        behind = [variants(partner)[0] for partner in partners]
+        defaults = [f"{default}+{stage}" for stage in behind]
+        others = [f"{front}+{stage}" for front in others for stage in behind[:1]]
     else:
         defaults = [default]
         if entry.group in _IN_FRONT_OF:
@@ -610,6 +613,7 @@ def compare(
     data = load_data([Path(source) for source in sources], sample, chunk_seconds)
     measured_with = _environment(pipelines)
     settings = {
+        "program": _program(),
         "pipelines": [each.spec for each in pipelines],
         "repeats": repeats,
         "chunks": data.facts["chunks"],
@@ -805,7 +809,8 @@ def _pareto_front(results: Iterable[Result]) -> set[str]:
 def _chosen_for_access(results: list[Result]) -> set[str]:
     smallest: dict[str, str] = {}
     for each in results:
-        smallest.setdefault(each.group, each.pipeline)
+        if each.lossless:
+            smallest.setdefault(each.group, each.pipeline)
     return {each.pipeline for each in results if each.pareto} | set(smallest.values())
 
 
@@ -822,6 +827,23 @@ def _environment(pipelines: list[Pipeline]) -> dict[str, Any]:
     }
 
 
+_packages = cache(packages_distributions)
+
+
+def _program() -> str:
+    """Return the SHA-256 of n1store's codecs, and of how they are measured."""
+    digest = hashlib.sha256()
+    for folder in map(Path, n1store.__path__):
+        files = [*folder.glob("*.so"), *folder.glob("codecs/*.py"), *folder.glob("*.py")]
+        for file in sorted(files):
+            if file.parent.name == "codecs" or file.suffix == ".so" or file.name in _MEASURING:
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+_MEASURING = ("catalogue.py", "measurement.py", "pipeline.py")
+
+
 def _libraries(pipelines: list[Pipeline]) -> dict[str, str]:
     """Return the versions of the packages that codecs are made of, and of numpy and zarr."""
     modules = {"numpy", "zarr"}
@@ -830,7 +852,7 @@ def _libraries(pipelines: list[Pipeline]) -> dict[str, str]:
         homes = {each.__module__ for each in codec.__mro__}
         contents = [each for home in homes for each in vars(sys.modules[home]).values()]
         modules |= homes | {each.__name__ for each in contents if isinstance(each, ModuleType)}
-    packages = packages_distributions()
+    packages = _packages()
     names = {name for each in modules for name in packages.get(each.partition(".")[0], ())}
     return {name: version(name) for name in sorted(names - {"n1store"})}
 
