@@ -3,6 +3,8 @@
 # make test    all tests;  make test-compat  what touches zarr with zarr 2.18, and with SpikeInterface
 # make lint    formatting, linting, types, C warnings
 # make bench   the figures that the README claims;  make bench-codec  n1 beside its rivals
+# make study   every codec on ../shared/n1-data or synthetic recordings, and a report: build/study/;
+#              goes on where it was stopped, and STUDY=--overwrite begins anew
 # make train   the built-in code widths of n1, learned anew from ../shared/n1-data
 # make fuzz    each fuzz target for FUZZ_SECONDS;  make fuzz-decode  one of them
 #              FUZZ_SANITIZERS=memory looks for results that depend on memory never written
@@ -18,7 +20,7 @@ FUZZ_TARGETS := decode samples signals simple_decode simple_samples
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZERS ?= address,undefined
 
-.PHONY: setup demo test test-compat lint bench bench-codec train fuzz $(FUZZ_TARGETS:%=fuzz-%) clean
+.PHONY: setup demo test test-compat lint bench bench-codec study train fuzz $(FUZZ_TARGETS:%=fuzz-%) clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -26,6 +28,7 @@ setup: .venv/ready
 .venv/ready: pyproject.toml CMakeLists.txt $(SOURCES)
 	@$(call new_environment,.venv)
 	@$(install_packages)
+	@$(install_browser)
 	.venv/bin/pip install --quiet --editable '.[test]'
 	@$(call install_wavpack,.venv,--editable)
 	@touch $@
@@ -63,6 +66,14 @@ bench: setup
 bench-codec: .venv/ready-to-bench
 	.venv/bin/python benchmarks/codecs $(RECORDINGS) --arrays $(ARRAYS) --other-half \
 		--csv benchmarks/results/codecs.csv
+
+study: setup
+	@mkdir -p build
+	@[ -d $(RECORDINGS) ] || .venv/bin/n1store synth build/recordings --recordings 84 --overwrite
+	.venv/bin/n1store compare $(firstword $(wildcard $(RECORDINGS)) build/recordings) \
+		-o build/study $(STUDY)
+	.venv/bin/n1store report build/study -o build/study/report.html --overwrite
+	@[ ! -d $(RECORDINGS) ] || cp build/study/results.csv benchmarks/results/study.csv
 
 .venv/ready-to-bench: .venv/ready
 	.venv/bin/pip install --quiet --editable '.[bench]'
@@ -112,6 +123,16 @@ define install_packages
 	fi; \
 	has_all >/dev/null || \
 		echo "setup: for WavPack and FLAC: apt-get install $(PACKAGES), then make clean setup"
+endef
+
+# What the tests look at reports with. Apart from the others, as not every system has it.
+define install_browser
+	if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } >/dev/null 2>&1; \
+	fi; \
+	command -v chromium >/dev/null || \
+		echo "setup: the tests leave out reports in a browser without: apt-get install chromium"
 endef
 
 has_header = $(CC) -E -include $(1) -x c /dev/null >/dev/null 2>&1

@@ -1,0 +1,179 @@
+"""A report of a comparison: one page that needs nothing else, and its plots as files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from n1store.atomic import replacing
+from n1store.errors import N1StoreError
+
+try:
+    import jinja2
+    import matplotlib  # noqa: F401
+    from markupsafe import Markup
+except ImportError as error:
+    raise N1StoreError(
+        f"a report needs {error.name}, which is not installed: pip install 'n1store[report]'"
+    ) from error
+
+from n1store.report import plots, words
+from n1store.report.results import load_results, short
+
+_HERE = Path(__file__).parent
+
+
+@dataclass
+class Report:
+    """What was written.
+
+    Attributes
+    ----------
+    page : Path
+        The page.
+    plots : list of Path
+        Each plot as PNG and as SVG.
+    results : int
+        Pipelines that are in it.
+    """
+
+    page: Path
+    plots: list[Path]
+    results: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it as JSON has it."""
+        return {**vars(self), "page": str(self.page), "plots": [str(plot) for plot in self.plots]}
+
+
+def write_report(
+    source: str | os.PathLike, destination: str | os.PathLike, *, overwrite: bool = False
+) -> Report:
+    """Write a report of a comparison as a page for a browser, with its plots beside it.
+
+    The same results give the same bytes.
+
+    Parameters
+    ----------
+    source : path-like
+        What ``n1store compare`` wrote: its folder, or the results.json in it.
+    destination : path-like
+        The page, which ends in .html and appears when it is complete. The plots of ``x.html``
+        go to the folder ``x_files``, as PNG and SVG.
+    overwrite : bool
+        Whether to replace both where they exist.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    N1StoreError
+        If the results are not there, not complete or not of the right format, `destination`
+        exists or does not end in .html.
+    """
+    source, destination = Path(source), Path(destination)
+    if destination.suffix != ".html":
+        raise N1StoreError(f"{destination}: a report's name ends in .html")
+    document = load_results(source)
+    results = document["results"]
+    for result in results:
+        result["tip"] = words.tip(result)
+    folder = destination.with_name(f"{destination.stem}_files")
+    _check_replaceable(folder)
+    with (
+        replacing(destination, overwrite=overwrite) as page,
+        replacing(folder, overwrite=overwrite, folder=True) as plot_folder,
+        plots.drawing(),
+    ):
+        styles = plots.group_styles(results)
+        figures = plots.draw_all(results, styles, document["data"]["entropy"])
+        drawn: dict[str, tuple[str, str | None]] = {}
+        for name, (wide, narrow) in figures.items():
+            drawn[name] = plots.svg_of(wide), plots.svg_of(narrow) if narrow else None
+            (plot_folder / f"{name}.svg").write_text(drawn[name][0], encoding="utf-8")
+            (plot_folder / f"{name}.png").write_bytes(plots.png_of(wide))
+        page.write_text(_page(document, styles, drawn), encoding="utf-8")
+    files = [folder / f"{name}{suffix}" for name in figures for suffix in _SUFFIXES]
+    return Report(destination, files, len(results))
+
+
+_SUFFIXES = (".png", ".svg")
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuse to replace a folder with anything that is no plot."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.suffix not in _SUFFIXES:
+                raise N1StoreError(
+                    f"{path}: no plot, and the plots are to replace all in its folder; move it away"
+                )
+
+
+def _breakable(pipeline: str) -> Markup:
+    """Return a pipeline's string, which may go on in the next line behind a stage or parameter."""
+    return Markup("<wbr>").join(re.split("(?<=[+:,])", short(pipeline)))
+
+
+def _page(
+    document: dict[str, Any],
+    styles: dict[str, plots.Style],
+    svgs: dict[str, tuple[str, str | None]],
+) -> str:
+    """Return the page, as HTML, with the plots that were drawn for wide screens and for phones."""
+    results = document["results"]
+
+    def inline(svg: str | None, name: str, alt: str) -> Markup | None:
+        return None if svg is None else Markup(plots.for_page(svg, name, alt, results, styles))
+
+    figures = []
+    for name, (wide, narrow) in svgs.items():
+        title, caption, alt = words.describe(name, results, document["noise"])
+        figures.append(
+            {
+                "name": name,
+                "title": title,
+                "caption": caption,
+                "wide": inline(wide, name, alt),
+                "narrow": inline(narrow, f"{name}-narrow", alt),
+            }
+        )
+    columns, rows = words.table(results)
+    script = (_HERE / "script.js").read_text(encoding="utf-8")
+    # The page may run this script and nothing else, whatever its texts hold.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"breakable": _breakable, "speed": words.speed}
+    return environment.get_template("template.html").render(
+        results=results,
+        summary=words.summary(document),
+        tiles=words.headlines(results),
+        styles=styles,
+        colours=[
+            *((role, *pair) for role, pair in plots.COLOURS.items()),
+            *((style.variable, style.light, style.dark) for style in styles.values()),
+        ],
+        markers={group: Markup(plots.marker_svg(style)) for group, style in styles.items()},
+        figures=figures,
+        front=plots.front_of(results),
+        groups={
+            group: words.group_words(group, results, document["data"], document["noise"])
+            for group in styles
+        },
+        columns=columns,
+        rows=rows,
+        failed=document["failed"],
+        missing=document["missing"],
+        method=words.method(document),
+        script=Markup(script),
+        script_hash=digest,
+    )

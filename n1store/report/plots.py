@@ -1,0 +1,751 @@
+"""The plots of a report, drawn once for the page, for PNG and for SVG.
+
+What is drawn of a result has its index in the gid, from which the page knows what to tell of it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path as Outline
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import Affine2D, Bbox
+
+from n1store.report.results import short, stages
+
+Result = dict[str, Any]
+
+# Each role's colour on white and on the page's dark ground; a plot has the first, and the page
+# puts a variable in its place.
+COLOURS = {
+    "ink": ("#1b2026", "#e8ebef"),
+    "muted": ("#5a646f", "#a3adb8"),
+    "line": ("#dfe3e8", "#323a44"),
+    "paper": ("#fffffe", "#151a20"),
+    "front": ("#2a3138", "#cdd5dd"),
+    "tint": ("#eef2f7", "#1c232c"),
+}
+_GROUPS = {
+    "predictive": ("o", "#1a66d6", "#62a8ff"),
+    "dictionary": ("s", "#b95000", "#f59a4c"),
+    "blosc": ("D", "#15803d", "#45c46a"),
+    "audio": ("^", "#8447d1", "#c297ff"),
+    "entropy": ("v", "#c02a7e", "#ff85bd"),
+    "run-length": ("X", "#0b7c8c", "#3cc8d8"),
+    "numeric": ("P", "#c9252d", "#ff8078"),
+    "transform": ("p", "#7c6a00", "#d9b93c"),
+}
+_OTHERS = [("h", "#59636e", "#a9b3bd"), ("*", "#3f4bb8", "#98a2ff"), ("d", "#6b5b4b", "#c9b59f")]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a group looks: its marker, its CSS variable, and its colour on white and on dark."""
+
+    marker: str
+    variable: str
+    light: str
+    dark: str
+
+
+def group_styles(results: Iterable[Result]) -> dict[str, Style]:
+    """Return the look of each group, in the order in which the groups are shown."""
+    present = {result["group"] for result in results}
+    ordered = [name for name in _GROUPS if name in present]
+    ordered += sorted(present - set(ordered))
+    styles, others = {}, 0
+    for index, name in enumerate(ordered):
+        look = _GROUPS.get(name) or _OTHERS[others % len(_OTHERS)]
+        others += name not in _GROUPS
+        styles[name] = Style(look[0], f"g{index}", look[1], look[2])
+    return styles
+
+
+def label_of(result: Result, length: int = 34) -> str:
+    """Return what a result is called where a pipeline's string would be too long."""
+    text = short(plain(result["pipeline"]), length)
+    return text if result["lossless"] else f"{text} (lossy)"
+
+
+def plain(pipeline: str) -> str:
+    """Return a pipeline's string without what only a parser needs."""
+    text = re.sub(r"[:,]\w+=auto\b", "", short(pipeline, 200))
+    text = re.sub(r"\w+=(?=[a-z])", "", text)
+    return re.sub("[:=,]", " ", text)
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw alike everywhere, whatever matplotlib is set to on this machine."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # What a font has no letter for becomes a box in PNG.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        matplotlib.rcdefaults()
+        ink, muted, line, paper = (COLOURS[role][0] for role in ("ink", "muted", "line", "paper"))
+        matplotlib.rcParams.update(
+            {
+                "svg.fonttype": "none",
+                "svg.hashsalt": "n1store",
+                "text.parse_math": False,
+                "text.color": ink,
+                "axes.labelcolor": muted,
+                "axes.edgecolor": line,
+                "axes.facecolor": "none",
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "axes.spines.left": False,
+                "axes.grid": True,
+                "axes.axisbelow": True,
+                "grid.color": line,
+                "grid.linewidth": 0.7,
+                "xtick.color": line,
+                "ytick.color": line,
+                "xtick.labelcolor": muted,
+                "ytick.labelcolor": muted,
+                "xtick.minor.size": 0,
+                "ytick.major.size": 0,
+                "ytick.minor.size": 0,
+                "figure.facecolor": paper,
+                "savefig.facecolor": paper,
+                "font.size": 9,
+                "axes.labelsize": 9,
+            }
+        )
+        yield
+
+
+def front_of(results: list[Result]) -> list[Result]:
+    """Return the lossless results on the Pareto front, the smallest first."""
+    front = [result for result in results if result["pareto"] and result["lossless"]]
+    return sorted(front, key=lambda result: (-result["ratio"], -result["decode"]["mb_per_s"]))
+
+
+def best_of(results: list[Result]) -> Result:
+    """Return the result of the highest ratio, and of those the one that decodes fastest."""
+    return max(results, key=lambda result: (result["ratio"], result["decode"]["mb_per_s"]))
+
+
+def best_of_groups(results: list[Result], styles: dict[str, Style]) -> list[Result]:
+    """Return the best lossless result of each group, the smallest first."""
+    members = [
+        [result for result in results if result["group"] == group and result["lossless"]]
+        for group in styles
+    ]
+    return sorted(map(best_of, filter(None, members)), key=lambda result: -result["ratio"])
+
+
+def draw_all(
+    results: list[Result], styles: dict[str, Style], entropy: float
+) -> dict[str, tuple[Figure, Figure | None]]:
+    """Draw every plot that there are numbers for: for wide pages, and for phones if that differs.
+
+    Parameters
+    ----------
+    results : list of dict
+    styles : dict of str to Style
+        The look of each group.
+    entropy : float
+        Of the samples, each by itself, in bits.
+
+    Returns
+    -------
+    dict
+        From the plot's name to its figures.
+    """
+    drawn: dict[str, tuple[Figure | None, Figure | None]] = {
+        "ratio-and-speed": (
+            _ratio_and_speed(results, styles, entropy, wide=True),
+            _ratio_and_speed(results, styles, entropy, wide=False),
+        ),
+        "groups": (_groups(results, styles), None),
+        "transforms": (_transforms(results, styles), None),
+        "entropy": (_entropy(results, styles), None),
+        "chunks": (_chunks(results, styles), None),
+        "random-access": (_random_access(results, styles), None),
+        "encode-and-decode": (_encode_and_decode(results, styles), None),
+    }
+    return {name: (wide, narrow) for name, (wide, narrow) in drawn.items() if wide is not None}
+
+
+def _ratio_and_speed(
+    results: list[Result], styles: dict[str, Style], entropy: float, wide: bool
+) -> Figure:
+    figure, axes = _figure(9.6, 5.6) if wide else _figure(4.0, 5.2)
+    _log_axis(axes.xaxis, (1, 2, 5) if wide else (1, 3))
+    axes.set(xlabel="decode speed, MB of samples per second", ylabel="compression ratio")
+    lossless = [result["ratio"] for result in results if result["lossless"]]
+    # What lossy results reach beyond is not to press the others together.
+    top = 1.08 * max(lossless or [result["ratio"] for result in results])
+    where = {
+        result["index"]: (result["decode"]["mb_per_s"], min(result["ratio"], top))
+        for result in results
+    }
+    front = front_of(results)
+    for result in sorted(results, key=lambda result: result in front):
+        speed, style = result["decode"], styles[result["group"]]
+        if result in front:
+            spread = [speed["low"], speed["high"]]
+            gid = _gid(axes, result)
+            axes.plot(spread, [result["ratio"]] * 2, color=style.light, lw=1.2, gid=gid)
+        _point(axes, *where[result["index"]], result, styles, 7 if wide else 6)
+    left, right = axes.get_xlim()
+    bottom = min(0.9, axes.get_ylim()[0])
+    axes.set(xlim=(left, right * (right / left) ** 0.1), ylim=(bottom, top + 0.1 * (top - bottom)))
+    alone = 16 / entropy if entropy else 0
+    if bottom < alone < top:
+        muted = COLOURS["muted"][0]
+        axes.axhline(alone, color=muted, lw=0.8, ls=(0, (1, 3)), zorder=1)
+        text = f"each sample by itself: {entropy:.2f} bits of entropy" if wide else "entropy"
+        place, transform = (0.004, alone), axes.get_yaxis_transform()
+        axes.annotate(
+            *(text, place, (0, 3)),
+            xycoords=transform,
+            textcoords="offset points",
+            size=8,
+            color=muted,
+        )
+    lines = [_draw_front(axes, front)]
+    lines += [[(each["decode"][end], each["ratio"]) for end in ("low", "high")] for each in front]
+    beyond = [result for result in results if not result["lossless"]]
+    texts = {
+        result["index"]: label_of(result)
+        + (f", ratio {result['ratio']:.2f} ↑" if result["ratio"] > top else "")
+        for result in [*front, *beyond]
+    }
+    bold = {result["index"] for result in front if result["codec"] == "n1"}
+    _label(figure, axes, where, texts, bold, lines, 8.5 if wide else 8)
+    return figure
+
+
+def _draw_front(axes: Axes, front: list[Result]) -> list[tuple[float, float]]:
+    """Draw the steps below which something is both smaller and faster; return their corners."""
+    if not front:
+        return []
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    corners = [(left, front[0]["ratio"])]
+    for result, following in zip(front, [*front[1:], None], strict=True):
+        speed = result["decode"]["mb_per_s"]
+        corners += [(speed, result["ratio"]), (speed, following["ratio"] if following else bottom)]
+    x, y = zip(*corners, strict=True)
+    axes.fill_between(x, y, bottom, color=COLOURS["tint"][0], zorder=0.5, lw=0)
+    axes.plot(x, y, color=COLOURS["front"][0], lw=1.1, ls=(0, (4, 2)), zorder=1.5)
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    return corners
+
+
+def _encode_and_decode(results: list[Result], styles: dict[str, Style]) -> Figure:
+    figure, axes = _figure(4.3, 4.2)
+    _log_axis(axes.xaxis, (1, 3))
+    _log_axis(axes.yaxis, (1, 3))
+    axes.set(xlabel="encode, MB/s", ylabel="decode, MB/s")
+    for result in results:
+        _point(axes, result["encode"]["mb_per_s"], result["decode"]["mb_per_s"], result, styles)
+    low = max(axes.get_xlim()[0], axes.get_ylim()[0])
+    high = min(axes.get_xlim()[1], axes.get_ylim()[1])
+    if low < high:
+        axes.plot([low, high], [low, high], color=COLOURS["muted"][0], lw=0.8, ls=(0, (1, 3)))
+        axes.annotate(
+            "as fast to read\nas to write",
+            (low, low),
+            (10, 0),
+            textcoords="offset points",
+            size=8,
+            color=COLOURS["muted"][0],
+        )
+    where = {
+        each["index"]: (each["encode"]["mb_per_s"], each["decode"]["mb_per_s"]) for each in results
+    }
+    texts = {each["index"]: label_of(each, 30) for each in best_of_groups(results, styles)}
+    _label(figure, axes, where, texts, set(), [], 8)
+    return figure
+
+
+def _groups(results: list[Result], styles: dict[str, Style]) -> Figure:
+    members = {
+        group: [result for result in results if result["group"] == group] for group in styles
+    }
+
+    def best(group: str) -> float:
+        lossless = [result["ratio"] for result in members[group] if result["lossless"]]
+        return max(lossless, default=0)
+
+    ordered = sorted(styles, key=best, reverse=True)
+    figure, axes = _row_figure(len(ordered), "compression ratio", 0.52)
+    if _is_wide((result["ratio"] for result in results), 10):
+        _log_axis(axes.xaxis)
+    for row, group in enumerate(ordered):
+        lossless = [result for result in members[group] if result["lossless"]]
+        text = short(group, 24)
+        if lossless:
+            ratios = [result["ratio"] for result in lossless]
+            axes.plot([min(ratios), max(ratios)], [row] * 2, color=COLOURS["line"][0], lw=4)
+            axes.plot(
+                [np.median(ratios)] * 2, [row - 0.2, row + 0.2], color=COLOURS["front"][0], lw=1.6
+            )
+            text += f": best {label_of(best_of(lossless))} {max(ratios):.2f}"
+        for result in members[group]:
+            _point(axes, result["ratio"], row, result, styles)
+        _row_label(axes, row, text)
+    return figure
+
+
+_MOST_ROWS = 24
+
+
+def _transforms(results: list[Result], styles: dict[str, Style]) -> Figure | None:
+    """Draw, for each codec, its ratio behind each chain of transforms that it was tried behind."""
+    families: dict[tuple[str, str], dict[str, Result]] = {}
+    for result in results:
+        if result["lossless"]:
+            chain, rest = split_chain(result)
+            family = families.setdefault((result["codec"], rest), {})
+            # Of a transform's parameters the best.
+            names = names_of(chain)
+            family[names] = best_of([result, *filter(None, [family.get(names)])])
+    fullest: dict[str, dict[str, Result]] = {}
+    for (codec, _), family in families.items():
+        before = fullest.get(codec, {})
+        if _merit(family) > _merit(before):
+            fullest[codec] = family
+    rows = sorted(
+        (family for family in fullest.values() if len(family) > 1),
+        key=lambda family: -max(result["ratio"] for result in family.values()),
+    )[:_MOST_ROWS]
+    if not rows:
+        return None
+    counts: dict[str, int] = {}
+    for family in rows:
+        for chain in family:
+            counts[chain] = counts.get(chain, 0) + 1
+    chains = sorted(counts, key=lambda chain: (chain != "", chain != "adc", -counts[chain], chain))
+    markers = dict(zip(chains, _CHAIN_MARKERS, strict=False))
+    figure, axes = _row_figure(len(rows), "compression ratio", 0.4)
+    for row, family in enumerate(rows):
+        ratios = [result["ratio"] for result in family.values()]
+        axes.plot([min(ratios), max(ratios)], [row] * 2, color=COLOURS["line"][0], lw=3)
+        for chain, result in family.items():
+            marker = markers.get(chain, _OTHER_CHAINS)
+            _point(axes, result["ratio"], row, result, styles, 6, *marker)
+        some = next(iter(family.values()))
+        _row_label(
+            axes, row, short(plain(split_chain(some)[1]), 44), color=styles[some["group"]].light
+        )
+    ink = COLOURS["ink"][0]
+    if len(chains) > len(markers):
+        markers["others"] = _OTHER_CHAINS
+    for chain, (shape, filled) in markers.items():
+        face = ink if filled else COLOURS["paper"][0]
+        label = short(chain, 20) or "as it is"
+        axes.plot([], [], shape, color=ink, mfc=face, ms=5.5, label=label)
+    figure.legend(
+        loc="outside upper left",
+        ncols=3,
+        frameon=False,
+        fontsize=8.5,
+        handletextpad=0.2,
+        columnspacing=1.2,
+    )
+    return figure
+
+
+def _merit(family: dict[str, Result]) -> tuple[int, float]:
+    return len(family), max((result["ratio"] for result in family.values()), default=0)
+
+
+# Of nothing, of adc, of the others that are tried most, and whether they are filled.
+_CHAIN_MARKERS = (("o", False), ("o", True), ("D", True), ("^", True), ("s", True))
+_OTHER_CHAINS = ("x", True)
+
+
+def split_chain(result: Result) -> tuple[str, str]:
+    """Return the transforms that a pipeline begins with, and the rest of it."""
+    names = {"adc", *(stage_name(each) for each in result["transforms"])}
+    parts = stages(result["pipeline"])
+    count = 0
+    while count < len(parts) - 1 and stage_name(parts[count]) in names:
+        count += 1
+    return "+".join(parts[:count]), "+".join(parts[count:])
+
+
+def names_of(chain: str) -> str:
+    """Return stages without their parameters."""
+    return "+".join(map(stage_name, stages(chain)))
+
+
+def stage_name(stage: str) -> str:
+    """Return the name of a stage without its parameters."""
+    return stage.partition(":")[0]
+
+
+def _entropy(results: list[Result], styles: dict[str, Style]) -> Figure | None:
+    """Draw what each chain of transforms makes of the entropy, and the best codec behind it."""
+    chains: dict[str, list[Result]] = {}
+    for result in results:
+        if result["lossless"]:
+            chains.setdefault(names_of(split_chain(result)[0]), []).append(result)
+    rows = sorted(
+        map(best_of, chains.values()),
+        key=lambda result: result["bits_per_sample"],
+    )[:_MOST_ROWS]
+    figure, axes = _row_figure(len(rows), "bits per sample", 0.56)
+    ink, muted, paper = (COLOURS[role][0] for role in ("ink", "muted", "paper"))
+    for row, best in enumerate(rows):
+        before, after = best["entropy_before"], best["entropy_after"]
+        axes.plot([before, after], [row] * 2, color=COLOURS["line"][0], lw=3)
+        axes.plot([after, best["bits_per_sample"]], [row] * 2, color=muted, lw=0.8, ls=":")
+        axes.plot([before], [row], "|", color=muted, ms=9, mew=1.6)
+        axes.plot([after], [row], "|", color=ink, ms=11, mew=2.4)
+        _point(axes, best["bits_per_sample"], row, best, styles)
+        chain, rest = split_chain(best)
+        _row_label(
+            axes,
+            row,
+            f"{short(plain(chain), 24) or 'as it is'}: best with {short(plain(rest), 28)}",
+        )
+    for colour, width, label in ((muted, 1.6, "entropy before"), (ink, 2.4, "entropy after")):
+        axes.plot([], [], "|", color=colour, ms=9, mew=width, label=label)
+    axes.plot([], [], "o", color=ink, mfc=paper, ms=5.5, label="best codec")
+    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8.5, handletextpad=0.2)
+    return figure
+
+
+def _chunks(results: list[Result], styles: dict[str, Style]) -> Figure | None:
+    """Draw how the ratio spreads over the chunks: of the front, and of the best of each group."""
+    chosen = {result["index"]: result for result in front_of(results)[:6]}
+    chosen |= {result["index"]: result for result in best_of_groups(results, styles)}
+    rows = [result for result in chosen.values() if result["chunk_ratios"]]
+    rows.sort(key=lambda result: -float(np.median(result["chunk_ratios"])))
+    if not rows:
+        return None
+    figure, axes = _row_figure(len(rows), "ratio of a chunk", 0.6)
+    logarithmic = _is_wide((ratio for result in rows for ratio in result["chunk_ratios"]), 12)
+    if logarithmic:
+        _log_axis(axes.xaxis)
+    for row, result in enumerate(rows):
+        ratios, colour = np.array(result["chunk_ratios"]), styles[result["group"]].light
+        grid, density = _density(ratios, logarithmic)
+        curve = axes.fill_between(grid, row, row - 0.34 * density, color=colour, alpha=0.3, lw=0)
+        curve.set_gid(_gid(axes, result))
+        for ends, width in (([0, 100], 0.9), ([5, 95], 2.6)):
+            reach, gid = np.percentile(ratios, ends), _gid(axes, result)
+            axes.plot(reach, [row] * 2, color=colour, lw=width, gid=gid)
+        _point(axes, float(np.median(ratios)), row, result, styles)
+        _row_label(axes, row, f"{label_of(result)}: {ratios.min():.2f} to {ratios.max():.2f}")
+    return figure
+
+
+def _density(values: np.ndarray, logarithmic: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return where values lie, as a curve of height 1: Gaussians of Silverman's bandwidth."""
+    values = np.log(values) if logarithmic else values
+    bandwidth = max(0.9 * values.std() * len(values) ** -0.2, 1e-3 * abs(values).max(), 1e-9)
+    grid = np.linspace(values.min() - 2 * bandwidth, values.max() + 2 * bandwidth, 160)
+    density = np.exp(-0.5 * ((grid[:, None] - values) / bandwidth) ** 2).sum(1)
+    return np.exp(grid) if logarithmic else grid, density / density.max()
+
+
+def _random_access(results: list[Result], styles: dict[str, Style]) -> Figure | None:
+    """Draw the speed of reading at random against the chunk length."""
+    measured = [result for result in results if result["random_access"] and result["lossless"]]
+    if not measured:
+        return None
+    chosen = [*best_of_groups(measured, styles), *front_of(measured)[:3]]
+    chosen = list({result["index"]: result for result in chosen}.values())
+    figure, axes = _figure(4.3, 4.2)
+    _log_axis(axes.xaxis)
+    _log_axis(axes.yaxis)
+    axes.set(xlabel="chunk length, s", ylabel="random reading, xRT")
+    ends = []
+    for result in chosen:
+        steps = sorted((each["chunk_seconds"], each["xrt"]) for each in result["random_access"])
+        colour, gid = styles[result["group"]].light, _gid(axes, result)
+        axes.plot(*zip(*steps, strict=True), color=colour, lw=1.3, gid=gid)
+        for seconds, xrt in steps:
+            _point(axes, seconds, xrt, result, styles, 5)
+        ends.append((steps[-1], result))
+    _label_ends(figure, axes, ends)
+    lengths = {each["chunk_seconds"] for result in chosen for each in result["random_access"]}
+    axes.set_xticks(sorted(lengths))
+    return figure
+
+
+# What the plots are put together from.
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Settle where the axes are, for labels that are placed by what is drawn, and for good."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
+def _row_figure(rows: int, xlabel: str, inches: float) -> tuple[Figure, Axes]:
+    """Make a figure of rows under each other, each with its label above it."""
+    figure, axes = _figure(4.3, inches * rows + 0.9)
+    axes.set(ylim=(rows - 0.6, -0.75), yticks=[], xlabel=xlabel)
+    axes.margins(x=0.04)
+    return figure, axes
+
+
+def _row_label(axes: Axes, row: int, text: str, color: str = COLOURS["ink"][0]) -> None:
+    axes.text(0, row - 0.34, text, transform=axes.get_yaxis_transform(), size=8.5, color=color)
+
+
+def _is_wide(values: Iterable[float], most: float) -> bool:
+    """Tell whether values are too far apart for an axis that is not logarithmic."""
+    values = list(values)
+    return max(values) > most * min(values)
+
+
+def _log_axis(axis: Any, steps: tuple[float, ...] = (1, 2, 5)) -> None:
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(10, steps))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+# So that markers look alike in size.
+_SIZES = {"P": 1.2, "X": 1.15, "*": 1.5, "p": 1.15, "^": 1.1, "v": 1.1, "D": 0.9, "h": 1.1}
+
+
+def _point(
+    axes: Axes,
+    x: float,
+    y: float,
+    result: Result,
+    styles: dict[str, Style],
+    size: float = 6,
+    marker: str | None = None,
+    filled: bool = True,
+) -> None:
+    """Draw a result; hollow if it is lossy."""
+    style = styles[result["group"]]
+    filled = filled and result["lossless"]
+    axes.plot(
+        [x],
+        [y],
+        marker or style.marker,
+        ms=size * _SIZES.get(marker or style.marker, 1),
+        mfc=style.light if filled else COLOURS["paper"][0],
+        mec=style.light if not filled or marker == "x" else COLOURS["paper"][0],
+        mew=0.7 if filled and marker != "x" else 1.5,
+        clip_on=False,
+        zorder=3,
+        gid=_gid(axes, result, "mark"),
+    )
+
+
+def _gid(axes: Axes, result: Result, kind: str = "trace") -> str:
+    """Return the id of what is drawn of a result, which is new in this plot."""
+    return f"{kind}-{result['index']}-{len(axes.get_children())}"
+
+
+def _label(
+    figure: Figure,
+    axes: Axes,
+    where: dict[int, tuple[float, float]],
+    texts: dict[int, str],
+    bold: set[int],
+    lines: list[list[tuple[float, float]]],
+    size: float,
+) -> None:
+    """Write texts beside points, each where it covers nothing; not where there is no room.
+
+    Parameters
+    ----------
+    where : dict of int to tuple
+        Where the point of each result is, by its index.
+    texts : dict of int to str
+        What to write, by index, the most important first.
+    bold : set of int
+        Which of them to write in bold.
+    lines : list of list of tuple
+        Corners of lines not to write over.
+    """
+    _lay_out(figure)
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    frame = axes.get_window_extent(renderer).padded(4)
+    reach = 4.5 * figure.dpi / 72
+    taken = [
+        Bbox.from_extents(x - reach, y - reach, x + reach, y + reach)
+        for x, y in map(axes.transData.transform, where.values())
+    ]
+    for line in lines:
+        for start, end in pairwise(map(axes.transData.transform, line)):
+            steps = np.linspace(start, end, 2 + int(np.abs(end - start).max() / reach))
+            taken += [Bbox.from_extents(x - 1, y - 1, x + 1, y + 1) for x, y in steps]
+    for index, words in texts.items():
+        for dx, dy, ha, va in _PLACES:
+            text = axes.annotate(
+                words,
+                where[index],
+                (dx, dy),
+                textcoords="offset points",
+                ha=ha,
+                va=va,
+                size=size,
+                weight="bold" if index in bold else "normal",
+                arrowprops=_LEADER if max(abs(dx), abs(dy)) > 12 else None,
+                zorder=4,
+            )
+            text.update_positions(renderer)
+            box = Text.get_window_extent(text, renderer)  # without the line to the point
+            inside = frame.x0 < box.x0 and box.x1 < frame.x1 and frame.y0 < box.y0
+            if inside and box.y1 < frame.y1 and not box.count_overlaps(taken):
+                taken.append(box)
+                break
+            text.remove()
+
+
+_LEADER = {"arrowstyle": "-", "color": COLOURS["muted"][0], "lw": 0.6, "shrinkA": 0, "shrinkB": 3}
+_PLACES = [
+    *((6, 6, "left", "bottom"), (8, 0, "left", "center"), (0, 9, "center", "bottom")),
+    *((-6, 6, "right", "bottom"), (-8, 0, "right", "center"), (6, -6, "left", "top")),
+    *((-6, -6, "right", "top"), (0, -9, "center", "top")),
+    *(
+        (dx * far, dy * far, "left" if dx > 0 else "right", "bottom")
+        for far in (14, 22, 32, 44)
+        for dx, dy in ((0.8, 1), (0.3, 1), (1.2, 0.4), (-0.3, 1))
+    ),
+]
+
+
+def _label_ends(
+    figure: Figure, axes: Axes, ends: list[tuple[tuple[float, float], Result]], size: float = 8
+) -> None:
+    """Write pipelines to the right of their lines' ends, none over another."""
+    _lay_out(figure)
+    left, right = axes.get_xlim()
+    axes.set_xlim(left, right * (right / left) ** 0.75)
+    to_pixels = axes.transData
+    height = 1.25 * size * figure.dpi / 72
+    bottom = -np.inf
+    for point, result in sorted(ends, key=lambda end: end[0][1]):
+        y = max(to_pixels.transform(point)[1], bottom)
+        bottom = y + height
+        place = point[0] * 1.12, to_pixels.inverted().transform((0, y))[1]
+        axes.annotate(
+            label_of(result, 30),
+            point,
+            place,
+            va="center",
+            size=size,
+            arrowprops={**_LEADER, "shrinkB": 4, "relpos": (0, 0.5)},
+            zorder=4,
+        )
+
+
+# What a figure becomes.
+
+
+def png_of(figure: Figure) -> bytes:
+    """Return a figure as a PNG file."""
+    _lay_out(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
+    return file.getvalue()
+
+
+def svg_of(figure: Figure) -> str:
+    """Return a figure as an SVG file."""
+    _lay_out(figure)
+    file = io.StringIO()
+    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(file, format="svg", metadata=metadata)
+    return file.getvalue()
+
+
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+
+
+def for_page(
+    file: str, name: str, alt: str, results: list[Result], styles: dict[str, Style]
+) -> str:
+    """Return an SVG file as an <svg> for a page, in the page's colours and letters.
+
+    Parameters
+    ----------
+    file : str
+        What `svg_of` made.
+    name : str
+        What no other svg of the page is called.
+    alt : str
+        What it shows, in words.
+    results : list of dict
+        With what to tell of each when it is pointed at, as its ``tip``.
+    """
+    svg = ElementTree.fromstring(file)
+    variables = {light: role for role, (light, _) in COLOURS.items()}
+    variables |= {style.light: style.variable for style in styles.values()}
+    for parent in list(svg.iter()):
+        for child in list(parent):
+            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
+                parent.remove(child)
+        style = re.sub(r"font-family:[^;]*;?", "", parent.get("style", ""))
+        for light, variable in variables.items():
+            style = style.replace(light, f"var(--{variable})")
+        if style:
+            parent.set("style", style)
+        _name_for_page(parent, name, results)
+    for key in ("width", "height", "version"):
+        del svg.attrib[key]
+    svg.attrib |= {"role": "img", "aria-label": alt, "class": name}
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
+    return ElementTree.tostring(svg, encoding="unicode")
+
+
+def _name_for_page(element: ElementTree.Element, name: str, results: list[Result]) -> None:
+    """Make ids the page's only ones of that name; say of what is a result's which it is."""
+    own = element.attrib.pop("id", "")
+    if match := re.fullmatch(r"(mark|trace)-(\d+)-\d+", own):
+        result = results[int(match[2])]
+        element.set("data-group", result["group"])
+        if match[1] == "mark":
+            element.set("data-result", match[2])
+            title = ElementTree.Element(f"{{{_SVG}}}title")
+            title.text = result["tip"]
+            element.insert(0, title)
+    elif element.tag in (f"{{{_SVG}}}path", f"{{{_SVG}}}clipPath") and own:
+        element.set("id", f"{name}-{own}")
+    for key in (f"{{{_XLINK}}}href", "clip-path"):
+        if value := element.get(key):
+            element.set(key, value.replace("#", f"#{name}-"))
+
+
+def marker_svg(style: Style) -> str:
+    """Return a group's marker as a small <svg> for a legend."""
+    marker = MarkerStyle(style.marker)
+    outline = marker.get_path().transformed(marker.get_transform())
+    outline = outline.transformed(Affine2D().scale(9, -9).translate(7, 7))
+    letters = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C"}
+    path = "".join(
+        "Z"
+        if code == Outline.CLOSEPOLY
+        else letters[code] + " ".join(f"{number:.2f}" for number in numbers)
+        for numbers, code in outline.iter_segments()
+    )
+    return (
+        '<svg class="marker" viewBox="0 0 14 14" aria-hidden="true">'
+        f'<path d="{path}" fill="var(--{style.variable})"/></svg>'
+    )

@@ -1,0 +1,424 @@
+"""What a report says in words: all of it follows from the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from n1store.report.plots import best_of, front_of, label_of, plain, split_chain, stage_name
+from n1store.report.results import short, stages
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: what it is sorted by, and what it shows."""
+
+    value: str | float
+    text: str
+    small: str = ""
+    numeric: bool = True
+
+
+def speed(value: float) -> str:
+    """Return MB/s or xRT in three digits."""
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 999.5 or unit == "TB":
+            return f"{count:.3g} {unit}" if count < 999.5 else f"{count:,.0f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def tip(result: Result) -> str:
+    """Return what to tell of a result when it is pointed at."""
+    lines = [
+        short(result["pipeline"]),
+        f"{result['group']}, {'lossless' if result['lossless'] else 'lossy'}",
+        f"ratio {result['ratio']:.3f}, {result['bits_per_sample']:.2f} bits per sample",
+    ]
+    for what in ("encode", "decode"):
+        lines.append(
+            f"{what} {speed(result[what]['mb_per_s'])} MB/s "
+            f"({speed(result[what]['low'])} to {speed(result[what]['high'])})"
+        )
+    return "\n".join([*lines, *([loss(result)] if not result["lossless"] else [])])
+
+
+def loss(result: Result) -> str:
+    """Return what a lossy result has lost."""
+    error = result["error"]
+    if error is None:
+        return "lossy; its error was not measured"
+    return f"lossy: error {error['rmse']:,.4g} (RMS), at most {error['max']:,.4g}, " + (
+        "no SNR" if error["snr_db"] is None else f"SNR {error['snr_db']:.1f} dB"
+    )
+
+
+def headlines(results: list[Result]) -> list[dict[str, Any]]:
+    """Return the best lossless result in each of a few respects."""
+    lossless = [result for result in results if result["lossless"]]
+    if not lossless:
+        return []
+    best = best_of(lossless)
+    # What is fast because it makes nothing smaller is of no use to anyone.
+    enough = best["ratio"] / 2
+    small = [result for result in lossless if result["ratio"] >= enough]
+    reads = max(small, key=lambda result: result["decode"]["mb_per_s"])
+    writes = max(small, key=lambda result: result["encode"]["mb_per_s"])
+    found = [
+        ("smallest", best, "ratio"),
+        (f"fastest to read, ratio ≥ {enough:.2f}", reads, "decode"),
+        (f"fastest to write, ratio ≥ {enough:.2f}", writes, "encode"),
+    ]
+    with_chunks = [result for result in lossless if result["chunk_ratios"]]
+    if with_chunks:
+        even = max(with_chunks, key=lambda result: min(result["chunk_ratios"]))
+        found.append(("best worst chunk", even, "worst"))
+    values = {
+        "ratio": lambda result: f"{result['ratio']:.2f}",
+        "decode": lambda result: f"{speed(result['decode']['mb_per_s'])} MB/s",
+        "encode": lambda result: f"{speed(result['encode']['mb_per_s'])} MB/s",
+        "worst": lambda result: f"{min(result['chunk_ratios']):.2f}",
+    }
+    return [
+        {
+            "what": what,
+            "value": values[key](result),
+            "result": result,
+            "beside": f"decodes at {speed(result['decode']['mb_per_s'])} MB/s"
+            if key == "ratio"
+            else f"ratio {result['ratio']:.2f}",
+        }
+        for what, result, key in found
+    ]
+
+
+def group_words(group: str, results: list[Result], data: dict[str, Any], noise: float) -> list[str]:
+    """Return what a group's results mean for neural data, a paragraph each.
+
+    Parameters
+    ----------
+    group : str
+    results : list of dict
+        Of all groups.
+    data : dict
+        What was compressed.
+    noise : float
+        How far speeds spread, relative: what differs by less is said to be alike.
+    """
+    members = [result for result in results if result["group"] == group]
+    lossless = [result for result in members if result["lossless"]]
+    everywhere = [result for result in results if result["lossless"]]
+    paragraphs = []
+    if lossless:
+        best = best_of(lossless)
+        paragraphs = [
+            f"{_standing(best, len(lossless), everywhere)} {_memory(best)}",
+            _effects(lossless, everywhere),
+            _speeds(best, lossless, everywhere, data, noise),
+        ]
+    paragraphs += [
+        f"{label_of(result)} reaches ratio {result['ratio']:.2f}, {loss(result)}."
+        for result in members
+        if not result["lossless"]
+    ]
+    return [paragraph for paragraph in paragraphs if paragraph]
+
+
+def _standing(best: Result, count: int, everywhere: list[Result]) -> str:
+    """Say how small the group's best is, and how far it is from n1 or from the smallest."""
+    text = (
+        f"{'Smallest is' if count > 1 else 'The only one is'} {label_of(best)}: ratio "
+        f"{best['ratio']:.2f}, {best['bits_per_sample']:.2f} bits per sample"
+    )
+    n1 = [result for result in everywhere if result["codec"] == "n1"]
+    target = best_of(n1 or everywhere)
+    if target is not best:
+        return f"{text}, {_size_beside(best, target)}."
+    others = [result for result in everywhere if result["group"] != best["group"]]
+    if not others:
+        return f"{text}."
+    second = best_of(others)
+    return f"{text}. Nearest in another group is {label_of(second)}, {_size_beside(second, best)}."
+
+
+def _size_beside(result: Result, other: Result) -> str:
+    change = other["ratio"] / result["ratio"] - 1
+    if abs(change) < 0.0005:
+        return f"as small as {label_of(other)}"
+    if change > 1:
+        return f"{change + 1:.1f} times the size of {label_of(other)}"
+    return f"{abs(change):.1%} {'larger' if change > 0 else 'smaller'} than {label_of(other)}"
+
+
+def _memory(best: Result) -> str:
+    """Say whether the best knows anything of a sample from those before it."""
+    bits, entropy = best["bits_per_sample"], best["entropy_after"]
+    if not entropy:
+        return ""
+    given = f"{entropy:.2f} bits of entropy that each sample has by itself where it is given to it"
+    if bits < 0.99 * entropy:
+        beside = (
+            f"{1 - bits / entropy:.0%} below the {given}: it sees how samples follow each other"
+        )
+    elif bits <= 1.02 * entropy:
+        beside = f"the {given}: it wastes nothing, and how samples follow each other escapes it"
+    else:
+        beside = (
+            f"{bits / entropy - 1:.0%} above the {given}: coding them one by one would be smaller"
+        )
+    return f"That is {beside}."
+
+
+def _effects(members: list[Result], everywhere: list[Result]) -> str:
+    """Say what each transform changes, over the pipelines that were tried with it and without."""
+    by_spec = {result["pipeline"]: result for result in everywhere}
+    names = dict.fromkeys(
+        ["adc", *(stage_name(each) for result in members for each in result["transforms"])]
+    )
+    effects = []
+    for name in names:
+        changes = []
+        for result in members:
+            chain, rest = split_chain(result)
+            left = [each for each in stages(chain) if stage_name(each) != name]
+            other = by_spec.get("+".join([*left, rest]))
+            if other is not None and other is not result:
+                changes.append((result["ratio"] / other["ratio"] - 1, result))
+        if changes:
+            effects.append(_effect(name, changes))
+    if not effects:
+        return ""
+    return f"Ratios with and without transforms: {'; '.join(effects)}."
+
+
+def _effect(name: str, changes: list[tuple[float, Result]]) -> str:
+    changes.sort(key=lambda change: (change[0], change[1]["index"]))
+    (least, worst), (most, best) = changes[0], changes[-1]
+    text = f"{name} {_percent(median(change for change, _ in changes))}"
+    if len(changes) == 1:
+        return f"{text} ({_rest(best)})"
+    called = label_of if _rest(worst) == _rest(best) else _rest
+    return f"{text} ({called(worst)} {_percent(least)}, {called(best)} {_percent(most)})"
+
+
+def _rest(result: Result) -> str:
+    return short(plain(split_chain(result)[1]), 34)
+
+
+def _percent(change: float) -> str:
+    """Return a change with its sign, and a real minus."""
+    return f"{change:+.0%}".replace("-", "\N{MINUS SIGN}") if abs(change) >= 0.005 else "0%"
+
+
+def _speeds(
+    best: Result,
+    members: list[Result],
+    everywhere: list[Result],
+    data: dict[str, Any],
+    noise: float,
+) -> str:
+    """Say how fast the group is, and how many channels it keeps up with."""
+    channels = best["encode"]["xrt"] * data["channels"]
+    count = f"{channels:,.0f} channels" if channels >= 1.5 else f"{channels:.2g} of a channel"
+    text = (
+        f"On one core {label_of(best)} keeps up with {count} as they are recorded, and decodes "
+        f"{speed(best['decode']['mb_per_s'])} MB/s"
+    )
+    n1 = [result for result in everywhere if result["codec"] == "n1"]
+    if n1 and best["codec"] != "n1":
+        text += f", {_times(best, best_of(n1), noise)}"
+    fastest = max(members, key=lambda result: result["decode"]["mb_per_s"])
+    if fastest is not best:
+        text += (
+            f"; the fastest to read, {label_of(fastest)}, does "
+            f"{speed(fastest['decode']['mb_per_s'])} MB/s at ratio {fastest['ratio']:.2f}"
+        )
+    front = {result["index"] for result in front_of(everywhere)}
+    on_front = sum(result["index"] in front for result in members)
+    if len(members) == 1:
+        return f"{text}. It is {'' if on_front else 'not '}on the front."
+    return f"{text}. {on_front or 'None'} of {len(members)} on the front."
+
+
+def _times(result: Result, other: Result, noise: float) -> str:
+    factor = result["decode"]["mb_per_s"] / other["decode"]["mb_per_s"]
+    if abs(factor - 1) <= noise:
+        return f"as fast as {label_of(other)} within the spread"
+    if factor < 1:
+        return f"which takes {1 / factor:.2g} times as long as {label_of(other)}"
+    return f"{factor:.2g} times as fast as {label_of(other)}"
+
+
+def summary(document: dict[str, Any]) -> str:
+    """Return what was compared on what, in two or three sentences."""
+    data, results = document["data"], document["results"]
+    lossy = sum(not result["lossless"] for result in results)
+    channels = f"{data['channels']:,} channel{'s' * (data['channels'] != 1)}"
+    text = (
+        f"{len(results) - lossy} lossless pipelines"
+        + (f" and {lossy} lossy" if lossy else "")
+        + f" on {data['files']:,} recording{'s' * (data['files'] != 1)} of {channels} at "
+        f"{data['sampling_frequency']:,.10g} Hz: {_duration(data['duration_s'])}, "
+        f"{size(data['raw_bytes'])}, in chunks of {data['chunk_seconds']:g} s."
+    )
+    lossless = [result for result in results if result["lossless"]]
+    if lossless:
+        best = best_of(lossless)
+        rate = data["sampling_frequency"] * 1000 * 3600
+        text += (
+            f" An hour of 1,000 channels at this rate, {size(2 * rate)}, would take "
+            f"{size(rate * best['bits_per_sample'] / 8)} with {label_of(best)}."
+        )
+    return text
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 5400 else f"{seconds / 3600:.3g} h"
+
+
+def describe(name: str, results: list[Result], noise: float) -> tuple[str, str, str]:
+    """Return the title of a plot, how to read it, and what it shows to who cannot see it."""
+    lossless = [result for result in results if result["lossless"]]
+    front = front_of(results)
+    title, caption = _TITLES[name]
+    alt = f"{title}. {caption}"
+    if name == "ratio-and-speed":
+        caption += f" Repeats of a measurement spread by {noise:.1%} (median)."
+        if len(lossless) < len(results):
+            caption += " Hollow points are lossy, and no part of the front."
+        alt += " On the front: " + "; ".join(
+            f"{label_of(result)}, ratio {result['ratio']:.2f} at "
+            f"{speed(result['decode']['mb_per_s'])} MB/s"
+            for result in front
+        )
+    elif name == "groups":
+        by_group: dict[str, list[Result]] = {}
+        for result in lossless:
+            by_group.setdefault(result["group"], []).append(result)
+        alt += " " + "; ".join(
+            f"{group}: best {max(each['ratio'] for each in members):.2f}, "
+            f"median {median(each['ratio'] for each in members):.2f}, "
+            f"least {min(each['ratio'] for each in members):.2f}"
+            for group, members in by_group.items()
+        )
+    return title, caption, f"{alt} The table of all results has the numbers."
+
+
+_TITLES = {
+    "ratio-and-speed": (
+        "Ratio against decode speed",
+        "Up is smaller, right is faster to read. The dashed line is the front: nothing lossless "
+        "was both smaller and faster.",
+    ),
+    "groups": (
+        "Ratio by group",
+        "Every pipeline of a group on one line; the bar reaches from the least to the best "
+        "lossless ratio, the tick is the median.",
+    ),
+    "transforms": (
+        "What stands in front of a codec",
+        "The ratio of the same codec behind different transforms.",
+    ),
+    "entropy": (
+        "Entropy before and after transforms",
+        "Bits of entropy of single samples, before and after the transforms, and what the best "
+        "codec behind them stored. Left of the bold tick, a codec made use of how samples follow "
+        "each other.",
+    ),
+    "chunks": (
+        "Ratio of each chunk",
+        "How the ratio spreads over the chunks, for the best of each group and for the front; the "
+        "thick line holds nine chunks of ten, the point is the median.",
+    ),
+    "encode-and-decode": (
+        "Encode against decode speed",
+        "Right is faster to write, up is faster to read. The best ratio of each group is named.",
+    ),
+    "random-access": (
+        "Random reading against chunk length",
+        "Seconds of recording per CPU second when windows of 1 s are read at random places: short "
+        "chunks are begun more often, of long ones more is decoded than is wanted.",
+    ),
+}
+
+
+def method(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what was measured with and what the numbers mean, as terms and texts."""
+    machine, data = document["measured_with"], document["data"]
+    repeats = [result["repeats"] for result in document["results"]]
+    return [
+        ("machine", f"{machine['cpu']}, {machine['cores']} cores, {machine['machine']}"),
+        ("date", machine["date"]),
+        ("n1store", f"{machine['n1store']}, Python {machine['python']}"),
+        ("libraries", ", ".join(f"{name} {each}" for name, each in machine["libraries"].items())),
+        (
+            "recordings",
+            f"{data['files']:,} files, {data['samples']:,} samples, {data['raw_bytes']:,} bytes; "
+            f"{data['chunks']:,} chunks of {data['chunk_samples']:,} samples",
+        ),
+        (
+            "their entropy",
+            f"{data['entropy']:.2f} bits a sample taken alone, {data['entropy_adc']:.2f} after adc",
+        ),
+        (
+            "repeats",
+            f"{' to '.join(map(str, sorted({min(repeats), max(repeats)})))}; speeds are medians, "
+            f"and spread by {document['noise']:.1%} (median over all)",
+        ),
+        ("ratio", "bytes of the samples, 16 bits each, divided by bytes stored"),
+        ("MB/s", "10⁶ bytes of samples per CPU second, on one core"),
+        ("xRT", "seconds of recording, all its channels, per CPU second on one core"),
+        ("memory", "by how much a process grows that encodes or decodes the largest chunk"),
+        (
+            "front",
+            "the lossless pipelines of which no other is both smaller and faster to read; lossy "
+            "ones are never on it",
+        ),
+    ]
+
+
+def table(results: list[Result]) -> tuple[list[tuple[str, bool]], list[tuple[Result, list[Cell]]]]:
+    """Return the headings of the table of all results, whether they are of numbers, and its rows.
+
+    Rows are of a result and the cells after its name, the smallest result first.
+    """
+    columns = [("pipeline", False)]
+    rows = []
+    for result in sorted(results, key=lambda result: (-result["ratio"], result["index"])):
+        memory = result["peak_memory_bytes"]
+        worst = min(result["chunk_ratios"], default=None)
+        cells = {
+            "ratio": Cell(result["ratio"], f"{result['ratio']:.3f}"),
+            "bits per sample": Cell(result["bits_per_sample"], f"{result['bits_per_sample']:.3f}"),
+            "decode MB/s": _speed_cell(result["decode"]),
+            "encode MB/s": _speed_cell(result["encode"]),
+            "decode xRT": Cell(result["decode"]["xrt"], speed(result["decode"]["xrt"])),
+            "encode xRT": Cell(result["encode"]["xrt"], speed(result["encode"]["xrt"])),
+            "worst chunk": Cell("" if worst is None else worst, f"{worst:.3f}" if worst else ""),
+            "decode memory": Cell(memory["decode"], size(memory["decode"])),
+            "encode memory": Cell(memory["encode"], size(memory["encode"])),
+            "entropy after": Cell(result["entropy_after"], f"{result['entropy_after']:.3f}"),
+            "bytes": Cell(result["payload_bytes"], f"{result['payload_bytes']:,}"),
+            "group": Cell(result["group"], result["group"], numeric=False),
+            "loss": Cell("none", "lossless", numeric=False)
+            if result["lossless"]
+            else Cell("lossy", loss(result), numeric=False),
+        }
+        rows.append((result, list(cells.values())))
+        columns[1:] = [(name, cell.numeric) for name, cell in cells.items()]
+    return columns, rows
+
+
+def _speed_cell(measured: dict[str, float]) -> Cell:
+    spread = f"{speed(measured['low'])} to {speed(measured['high'])}"
+    return Cell(measured["mb_per_s"], speed(measured["mb_per_s"]), spread)
