@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from numcodecs.abc import Codec
 
 from n1store.errors import N1StoreError
@@ -106,7 +107,10 @@ class Entry:
     package : str
         What those who read such chunks must have installed beside zarr, if anything.
     install : str
-        What to do where `home` cannot be imported.
+        The command to run where `home` cannot be imported.
+    read_with : callable, optional
+        From the numcodecs codec's configuration to that of another one, which decodes the same
+        bytes and which more readers have; it is what Zarr arrays name.
     maps : bool
         Whether it maps samples to the converter's codes itself, so that `adc` is not needed.
     checks : bool
@@ -125,8 +129,9 @@ class Entry:
     zarr3: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     hdf5: Callable[[dict[str, Any], tuple[int, int]], Hdf5Filter] | None = None
     hdf5_home: str = ""
+    read_with: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     package: str = ""
-    install: str = "install n1store again"
+    install: str = "pip install --force-reinstall n1store"
     maps: bool = False
     checks: bool = False
     loses_with: str = ""
@@ -191,9 +196,14 @@ class Entry:
                 raise N1StoreError(f"codec {self.name}: {error}, not {value!r}") from None
         return values
 
+    def zarr2_metadata(self, codec: Codec) -> dict[str, Any]:
+        """Return what a Zarr format 2 array says of this codec."""
+        configuration = dict(codec.get_config())
+        return self.read_with(configuration) if self.read_with else configuration
+
     def zarr3_metadata(self, codec: Codec) -> dict[str, Any]:
         """Return what a Zarr format 3 array says of this codec."""
-        configuration = dict(codec.get_config())
+        configuration = self.zarr2_metadata(codec)
         if self.zarr3 is not None:
             return self.zarr3(configuration)
         return {"name": f"numcodecs.{configuration.pop('id')}", "configuration": configuration}
@@ -290,6 +300,53 @@ def _hdf5_blosc(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> 
     sizes = (2, 2, 2, 2 * chunk_shape[0] * chunk_shape[1])
     compressor = ("blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd").index(configuration["cname"])
     return 32001, (*sizes, configuration["clevel"], configuration["shuffle"], compressor)
+
+
+def _hdf5_lzf(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> Hdf5Filter:
+    # As its filter in h5py sets them: its version, that of liblzf, and the size of a chunk.
+    return 32000, (4, 0x0105, 2 * chunk_shape[0] * chunk_shape[1])
+
+
+def _hdf5_blosc2(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> Hdf5Filter:
+    # As its plugin sets them. It has no number for bytedelta, of which only frames need to know.
+    filters = {"none": 0, "shuffle": 1, "bitshuffle": 2, "delta": 3, "bytedelta": 1}
+    compressor = {"blosclz": 0, "lz4": 1, "lz4hc": 2, "zlib": 4, "zstd": 5}[configuration["cname"]]
+    sizes = (1, 0, configuration["typesize"], 2 * chunk_shape[0] * chunk_shape[1])
+    settings = (configuration["clevel"], filters[configuration["filter"]], compressor)
+    return 32026, (*sizes, *settings)
+
+
+def _hdf5_numcodecs(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> Hdf5Filter:
+    """Describe a codec to the filter that runs any codec from bytes to bytes."""
+    return _numcodecs_filter(configuration, None, "u1")
+
+
+def _hdf5_numcodecs_of_samples(
+    configuration: dict[str, Any], chunk_shape: tuple[int, int]
+) -> Hdf5Filter:
+    """Describe a codec to the filter that runs any codec from samples to bytes."""
+    return _numcodecs_filter(configuration, chunk_shape[1], "<i2")
+
+
+def _numcodecs_filter(
+    configuration: dict[str, Any], num_channels: int | None, dtype: str
+) -> Hdf5Filter:
+    try:
+        from n1store.codecs import hdf5, hdf5_numcodecs
+    except ImportError as error:
+        raise N1StoreError(str(error)) from error
+    hdf5.Numcodecs.require()
+    cd_values = hdf5_numcodecs.to_cd_values(configuration, np.dtype(dtype), num_channels, 0)
+    return hdf5_numcodecs.FILTER_ID, cd_values
+
+
+def _pcodec_arguments(level: int, delta: str, mode: str) -> dict[str, Any]:
+    orders = {"none": 0, **{str(order): order for order in range(1, 8)}}
+    settings: dict[str, Any] = {"level": level, "mode_spec": mode}
+    if delta in orders:
+        # numcodecs' own word for none is not one of pcodec's from version 1 on.
+        return settings | {"delta_spec": "try_consecutive", "delta_encoding_order": orders[delta]}
+    return settings | {"delta_spec": {"auto": "auto", "lookback": "try_lookback"}[delta]}
 
 
 def _widths_as_text(path: str) -> str:
@@ -426,6 +483,18 @@ _ENTRIES = (
         checks=True,
     ),
     Entry(
+        "alac",
+        "audio",
+        "ALAC: adaptive linear prediction and Golomb codes, made for audio",
+        "array-bytes",
+        "n1store.codecs.alac:Alac",
+        zarr3=_zarr3_named,
+        hdf5=_hdf5_numcodecs_of_samples,
+        package="n1store and soundfile",
+        install="pip install soundfile",
+        checks=True,
+    ),
+    Entry(
         "zstd",
         "dictionary",
         "Zstandard: LZ77 with Huffman and FSE coding",
@@ -445,6 +514,52 @@ _ENTRIES = (
         (Parameter("acceleration", 1, 1, 65537),),
         hdf5=lambda configuration, chunk_shape: (32004, ()),
         hdf5_home="n1store.codecs.hdf5_lz4:HDF5LZ4",
+    ),
+    Entry(
+        "lz4hc",
+        "dictionary",
+        "LZ4 by a slower encoder, which finds longer matches; decoded as LZ4",
+        "bytes-bytes",
+        "n1store.codecs.lz4hc:LZ4HC",
+        (Parameter("level", 9, 3, 12),),
+        hdf5=lambda configuration, chunk_shape: (32004, ()),
+        hdf5_home="n1store.codecs.lz4hc:HDF5LZ4HC",
+        read_with=lambda configuration: {"id": "lz4", "acceleration": 1},
+        install="pip install lz4",
+    ),
+    Entry(
+        "lzf",
+        "dictionary",
+        "LZF: LZ77 in very few instructions; HDF5 reads it wherever h5py is",
+        "bytes-bytes",
+        "n1store.codecs.lzf:LZF",
+        zarr3=_zarr3_named,
+        hdf5=_hdf5_lzf,
+        package="n1store",
+        install="apt-get install liblzf1",
+    ),
+    Entry(
+        "brotli",
+        "dictionary",
+        "Brotli: LZ77 with Huffman codes chosen by context",
+        "bytes-bytes",
+        "n1store.codecs.brotli:Brotli",
+        (Parameter("level", 9, 0, 11),),
+        zarr3=_zarr3_named,
+        hdf5=_hdf5_numcodecs,
+        package="n1store and brotli",
+        install="pip install brotli",
+    ),
+    Entry(
+        "bzip3",
+        "dictionary",
+        "bzip3: Burrows-Wheeler transform and context mixing",
+        "bytes-bytes",
+        "n1store.codecs.bzip3:Bzip3",
+        zarr3=_zarr3_named,
+        hdf5=_hdf5_numcodecs,
+        package="n1store and bzip3",
+        install="pip install bzip3",
     ),
     Entry(
         "gzip",
@@ -482,6 +597,7 @@ _ENTRIES = (
         "bytes-bytes",
         "numcodecs:LZMA",
         (Parameter("preset", 6, 0, 9),),
+        hdf5=_hdf5_numcodecs,
     ),
     Entry(
         "blosc",
@@ -497,6 +613,42 @@ _ENTRIES = (
         _blosc_arguments,
         _zarr3_blosc,
         _hdf5_blosc,
+    ),
+    Entry(
+        "blosc2",
+        "blosc",
+        "Blosc2: as Blosc, with differences of samples or bytes, and each chunk a frame",
+        "bytes-bytes",
+        "n1store.codecs.blosc2:Blosc2",
+        (
+            Parameter("cname", "zstd", choices=("zstd", "lz4", "lz4hc", "zlib", "blosclz")),
+            Parameter("clevel", 5, 0, 9),
+            Parameter(
+                "filter",
+                "bitshuffle",
+                choices=("none", "shuffle", "bitshuffle", "delta", "bytedelta"),
+            ),
+        ),
+        zarr3=_zarr3_named,
+        hdf5=_hdf5_blosc2,
+        package="n1store",
+        install="pip install blosc2",
+    ),
+    Entry(
+        "pcodec",
+        "transform",
+        "pcodec: differences of numbers, sorted into ranges of like probability",
+        "array-bytes",
+        "numcodecs.pcodec:PCodec",
+        (
+            Parameter("level", 8, 0, 12),
+            Parameter("delta", "auto", choices=("auto", "none", *"1234567", "lookback")),
+            Parameter("mode", "auto", choices=("auto", "classic")),
+        ),
+        _pcodec_arguments,
+        hdf5=_hdf5_numcodecs_of_samples,
+        package="pcodec",
+        install="pip install pcodec",
     ),
     Entry(
         "fletcher32",

@@ -18,6 +18,8 @@ EXAMPLE_CHUNK = (20_000, 64)
 # Filters of HDF5 itself have numbers below these, those of hdf5plugin are between them.
 _FIRST_REGISTERED = 256
 _FIRST_OWN = 52785
+_OF_H5PY = (32000,)  # LZF, which h5py brings along
+_NUMCODECS = 52797
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def hdf5_readers_need(filter_ids: Iterable[int]) -> list[str]:
     for number in filter_ids:
         if number >= _FIRST_OWN:
             packages.append("n1store")
-        elif number >= _FIRST_REGISTERED:
+        elif number >= _FIRST_REGISTERED and number not in _OF_H5PY:
             packages.append("hdf5plugin")
     return list(dict.fromkeys(packages))
 
@@ -202,7 +204,7 @@ def _in_hdf5(entry: Entry, pipeline: Pipeline | None) -> InFormat:
     if entry.hdf5 is None:
         why_not = "HDF5 has no filter for it"
     elif pipeline is None:
-        number = _own_filter_id(entry.name)
+        number = _filter_id(entry)
     else:
         try:
             ((number, cd_values),) = pipeline.for_hdf5().hdf5(EXAMPLE_CHUNK)
@@ -210,7 +212,19 @@ def _in_hdf5(entry: Entry, pipeline: Pipeline | None) -> InFormat:
         except (N1StoreError, ImportError) as error:
             number, why_not = number or _own_filter_id(entry.name), one_line(error)
     written = {"filter_id": number, "cd_values": cd_values, "chunk_shape": EXAMPLE_CHUNK}
-    return InFormat(written, [] if number is None else hdf5_readers_need([number]), why_not)
+    packages = [] if number is None else hdf5_readers_need([number])
+    if number == _NUMCODECS and entry.package:
+        packages = [each for each in packages if each not in entry.package] + [entry.package]
+    return InFormat(written, packages, why_not)
+
+
+def _filter_id(entry: Entry) -> int | None:
+    """Return the number of the HDF5 filter of a codec that is not here."""
+    configuration = {"id": entry.name, **{each.name: each.default for each in entry.parameters}}
+    try:
+        return entry.hdf5(configuration, EXAMPLE_CHUNK)[0] if entry.hdf5 else None
+    except (KeyError, N1StoreError):
+        return _own_filter_id(entry.name)
 
 
 def _own_filter_id(name: str) -> int | None:
@@ -232,14 +246,16 @@ def _why_no_filter(number: int) -> str | None:
         # It tells HDF5 where the plugins are.
         import n1store.codecs.hdf5  # noqa: F401
 
-        remedy = "install n1store again"
-    elif number >= _FIRST_REGISTERED:
+        remedy = "pip install --force-reinstall n1store"
+    elif number >= _FIRST_REGISTERED and number not in _OF_H5PY:
         remedy = "pip install --upgrade hdf5plugin"
         try:
             import hdf5plugin  # noqa: F401
         except (ImportError, OSError) as error:
             return f"HDF5 reads it with hdf5plugin only ({one_line(error)}): {remedy}"
-    return None if h5py.h5z.filter_avail(number) else f"HDF5 finds no filter {number}: {remedy}"
+    if h5py.h5z.filter_avail(number):
+        return None
+    return f"HDF5 finds no filter {number}; to install it: {remedy}"
 
 
 def _notes(entry: Entry) -> list[str]:

@@ -100,7 +100,7 @@ class Pipeline:
 
     def zarr2(self) -> list[dict[str, Any]]:
         """Return the filters of a Zarr format 2 array of these chunks; no compressor."""
-        return [codec.get_config() for _, codec in self.stages]
+        return [entry.zarr2_metadata(codec) for entry, codec in self.stages]
 
     def for_hdf5(self) -> Pipeline:
         """Return the pipeline whose bytes HDF5's filters read."""

@@ -23,7 +23,10 @@ def plugin_path() -> str:
         If the plugins are not there, or if the variable has a line break in it.
     """
     if not any(Path(PLUGIN_FOLDER).glob("libn1store_h5_*.so")):
-        raise N1StoreError(f"{PLUGIN_FOLDER}: no HDF5 plugins there; install n1store again")
+        raise N1StoreError(
+            f"{PLUGIN_FOLDER}: no HDF5 plugins there; "
+            "to install them: pip install --force-reinstall n1store"
+        )
     path = search_path(os.environ.get(VARIABLE))
     if len(path.splitlines()) > 1:
         raise N1StoreError(f"{VARIABLE} has a line break in it; unset it or set it anew")
@@ -54,5 +57,7 @@ def _hdf5plugin_folder() -> Path:
     # Importing it would load all of its libraries.
     spec = find_spec("hdf5plugin")
     if spec is None or spec.origin is None:
-        raise N1StoreError("hdf5plugin is not installed; install n1store again")
+        raise N1StoreError(
+            "hdf5plugin is not installed; to install it: pip install --force-reinstall hdf5plugin"
+        )
     return Path(spec.origin).parent / "plugins"

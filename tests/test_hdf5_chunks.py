@@ -228,10 +228,8 @@ def test_flac(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        {"compression": "lzf"},
         {"scaleoffset": 0},
         dict(hdf5plugin.Bitshuffle()),
-        dict(hdf5plugin.Blosc2()),
         dict(hdf5plugin.Zfp(reversible=True)),
     ],
     ids=str,

@@ -14,10 +14,12 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numcodecs import get_codec
+from numcodecs.abc import Codec
 
 import n1store
-from n1store.codecs import flac, n1, simple
-from n1store.errors import N1StoreError
+from n1store.codecs import flac, hdf5_numcodecs, n1, simple
+from n1store.errors import N1StoreError, one_line
 
 
 def _plugin_folder() -> Path:
@@ -56,12 +58,18 @@ class _Filter(h5py.filters.FilterRefBase):
     name: str
     package = ""
 
-    def __init__(self, *cd_values: int, **config: Any):
-        if not h5py.h5z.filter_avail(self.filter_id):
-            needs = f": apt-get install {self.package}, then" if self.package else ""
+    @classmethod
+    def require(cls) -> None:
+        """Raise N1StoreError if HDF5 does not find its plugin."""
+        if not h5py.h5z.filter_avail(cls.filter_id):
+            needs = f"apt-get install {cls.package} && " if cls.package else ""
             raise N1StoreError(
-                f"HDF5 finds no plugin for {self.name}{needs or ';'} install n1store again"
+                f"HDF5 finds no plugin for {cls.name}; to install it: "
+                f"{needs}pip install --force-reinstall n1store"
             )
+
+    def __init__(self, *cd_values: int, **config: Any):
+        self.require()
         self.filter_options = cd_values
         self._config = config
 
@@ -317,3 +325,62 @@ class PackBits10(_Coder):
     """See `n1store.codecs.simple.PackBits10`."""
 
     codec = simple.PackBits10
+
+
+class Numcodecs(_Filter):
+    """Any codec of numcodecs, of its own or found by its entry points.
+
+    Chunks have the bytes that the codec makes of them, also where they do not become smaller.
+    They are read in processes that run Python, with numcodecs and what the codec needs, such as
+    those of h5py and pynwb; h5dump and h5repack cannot read them.
+
+    Parameters
+    ----------
+    codec : numcodecs.abc.Codec or dict
+        The codec, or its configuration, such as ``{"id": "lzma", "preset": 6}``.
+    num_channels : int, optional
+        For codecs that must know the shape of what they encode: the channels of a chunk, that is
+        the product of all lengths of its shape but the first. Without, they are given flat arrays.
+    dtype : dtype-like
+        Of what the codec is given: little-endian integers or floats.
+    chunk_bytes : int
+        Bytes of a chunk, if they are known: then a chunk that decodes to others is an error.
+
+    Raises
+    ------
+    N1StoreError
+        If any of them is not of its kind, or if there is no such codec here, or it is one for
+        objects.
+    """
+
+    name = "numcodecs"
+    filter_id = hdf5_numcodecs.FILTER_ID
+
+    def __init__(
+        self,
+        codec: Codec | dict[str, Any],
+        num_channels: int | None = None,
+        dtype: Any = "int16",
+        chunk_bytes: int = 0,
+    ):
+        configuration = codec.get_config() if isinstance(codec, Codec) else dict(codec)
+        dtype = np.dtype(dtype)
+        if dtype not in hdf5_numcodecs.DTYPES:
+            known = ", ".join(each.name for each in hdf5_numcodecs.DTYPES)
+            raise N1StoreError(f"numcodecs in HDF5 takes {known}, little-endian, not {dtype}")
+        if num_channels is not None and not 0 < num_channels < 2**31:
+            raise N1StoreError(f"a chunk has at least one channel, not {num_channels}")
+        if not 0 <= chunk_bytes < 2**32:
+            raise N1StoreError(f"a chunk has less than 4 GiB, not {chunk_bytes} bytes")
+        cd_values = hdf5_numcodecs.to_cd_values(configuration, dtype, num_channels, chunk_bytes)
+        try:
+            get_codec(dict(configuration))
+        except Exception as error:  # whatever a codec makes of its settings
+            raise N1StoreError(f"codec {configuration['id']}: {one_line(error)}") from error
+        super().__init__(
+            *cd_values,
+            codec=configuration,
+            num_channels=num_channels,
+            dtype=dtype.name,
+            chunk_bytes=chunk_bytes,
+        )

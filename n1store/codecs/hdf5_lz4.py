@@ -29,13 +29,17 @@ class HDF5LZ4(Codec):
     def __init__(self, acceleration: int = 1):
         self.acceleration = acceleration
 
+    def _compress(self, block) -> bytes:
+        """Return a block as numcodecs has it, with its size in front."""
+        return lz4.compress(block, self.acceleration)
+
     def encode(self, buf) -> bytes:
         """Return a chunk, any contiguous buffer, as the filter stores it."""
         content = ensure_contiguous_ndarray(buf).view("u1")
         parts = [_HEADER.pack(content.size, min(content.size, _MAX_BLOCK))]
         for start in range(0, content.size, _MAX_BLOCK):
             block = content[start : start + _MAX_BLOCK]
-            encoded = lz4.compress(block, self.acceleration)[_PREFIX.size :]
+            encoded = self._compress(block)[_PREFIX.size :]
             if len(encoded) >= block.size:
                 encoded = block.tobytes()
             parts += [_BLOCK_HEADER.pack(len(encoded)), encoded]

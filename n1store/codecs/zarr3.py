@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+from numcodecs import get_codec
 from numcodecs.abc import Codec
 from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec, BytesBytesCodec
 
@@ -225,6 +226,66 @@ class PackBits10(_Coder):
     """To be given as a compressor; see `n1store.codecs.simple.PackBits10`."""
 
     numcodecs_class = simple.PackBits10
+
+
+class _Registered(_Twin):
+    """A codec whose library may be missing, so that numcodecs finds it when it is used."""
+
+    codec_id: ClassVar[str]
+
+    def _codec(self) -> Any:
+        return get_codec({"id": self.codec_id, **asdict(self)})
+
+
+@dataclass(frozen=True)
+class Alac(_Registered, _Payload):
+    """ALAC, to be given as ``serializer``; see `n1store.codecs.alac.Alac`."""
+
+    codec_id = "n1store.alac"
+
+
+@dataclass(frozen=True)
+class Blosc2(_Registered, _Coder):
+    """Blosc2, to be given as a compressor; see `n1store.codecs.blosc2.Blosc2`."""
+
+    cname: str = "zstd"
+    clevel: int = 5
+    filter: str = "bitshuffle"
+    typesize: int = 2
+
+    codec_id = "n1store.blosc2"
+
+
+@dataclass(frozen=True)
+class Brotli(_Registered, _Coder):
+    """Brotli, to be given as a compressor; see `n1store.codecs.brotli.Brotli`."""
+
+    level: int = 9
+
+    codec_id = "n1store.brotli"
+
+
+@dataclass(frozen=True)
+class Bzip3(_Registered, _Coder):
+    """bzip3, to be given as a compressor; see `n1store.codecs.bzip3.Bzip3`."""
+
+    codec_id = "n1store.bzip3"
+
+
+@dataclass(frozen=True)
+class LZ4HC(_Registered, _Coder):
+    """LZ4HC, to be given as a compressor; see `n1store.codecs.lz4hc.LZ4HC`."""
+
+    level: int = 9
+
+    codec_id = "n1store.lz4hc"
+
+
+@dataclass(frozen=True)
+class LZF(_Registered, _Coder):
+    """LZF, to be given as a compressor; see `n1store.codecs.lzf.LZF`."""
+
+    codec_id = "n1store.lzf"
 
 
 def _array(chunk: NDBuffer | np.ndarray) -> np.ndarray:

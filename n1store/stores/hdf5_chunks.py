@@ -16,13 +16,14 @@ from typing import Any, BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
-from numcodecs import BZ2, Blosc, Fletcher32, Shuffle, Zlib, Zstd
+from numcodecs import BZ2, Blosc, Fletcher32, Shuffle, Zlib, Zstd, get_codec
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_ndarray
 
 from n1store import core
 from n1store.codecs.adc import ADC
 from n1store.codecs.hdf5_lz4 import HDF5LZ4
+from n1store.codecs.hdf5_numcodecs import FILTER_ID, configuration_of
 from n1store.codecs.n1 import N1
 from n1store.codecs.simple import CODECS, Transform
 from n1store.errors import N1StoreError, one_line
@@ -346,6 +347,35 @@ def _simple(codec: type[Codec], *cd_values: int) -> Codec:
     return codec(*cd_values[:1]) if issubclass(codec, Transform) else codec()
 
 
+def _blosc2(
+    version: int,
+    blosc2_version: int,
+    type_size: int,
+    chunk_bytes: int,
+    level: int = 5,
+    filter_: int = 1,
+    compressor: int = 0,
+    *_: int,
+) -> Codec:
+    from n1store.codecs.blosc2 import Blosc2
+
+    names = {0: "blosclz", 1: "lz4", 2: "lz4hc", 4: "zlib", 5: "zstd"}
+    filters = ("none", "shuffle", "bitshuffle", "delta")
+    # What it encodes with, which has no names for all that others do; it decodes any frame.
+    name = names.get(compressor, "zstd")
+    return Blosc2(name, level, filters[filter_] if filter_ < len(filters) else "none", type_size)
+
+
+def _lzf(*_: int) -> Codec:
+    from n1store.codecs.lzf import LZF
+
+    return LZF()
+
+
+def _numcodecs(*cd_values: int) -> Codec:
+    return get_codec(configuration_of(cd_values))
+
+
 # By HDF5 filter id, from cd_values. Decoding needs none of them but n1's widths and the size of
 # the elements that are shuffled; the others make codecs that encode as the filters did.
 _CODECS: dict[int, Callable[..., Codec]] = {
@@ -353,12 +383,15 @@ _CODECS: dict[int, Callable[..., Codec]] = {
     2: lambda element_bytes, *_: Shuffle(element_bytes),
     3: lambda *_: Fletcher32(),
     307: lambda level=9, *_: BZ2(level),
+    32000: _lzf,
     32001: _blosc,
     32004: lambda *_: HDF5LZ4(),
     32015: lambda level=3, *_: Zstd(level),
+    32026: _blosc2,
     52785: _n1,
     52786: lambda *_: ADC(),
     52787: _wavpack,
     52788: _flac,
+    FILTER_ID: _numcodecs,
     **{codec.filter_id: partial(_simple, codec) for codec in CODECS},
 }

@@ -1,0 +1,65 @@
+"""cd_values of HDF5 filter 52797, which is any codec of numcodecs; see filters/FORMAT.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from n1store.errors import N1StoreError
+
+FILTER_ID = 52797
+
+DTYPES = tuple(
+    np.dtype(name) for name in ("<i2", "<u2", "i1", "u1", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8")
+)
+"""What a codec can be given, by the number that stands for it."""
+
+REFUSED = ("pickle", "json2", "msgpack2", "vlen-array", "vlen-bytes", "vlen-utf8", "categorize")
+"""Codecs for objects, of which some run what they find in a file."""
+
+_HEAD = 4  # size of the configuration, dtype, channels, bytes of a chunk
+_MOST = 250  # programs that list filters take 256 values at most
+
+
+def to_cd_values(
+    configuration: dict[str, Any], dtype: np.dtype, num_channels: int | None, chunk_bytes: int
+) -> tuple[int, ...]:
+    """Return the cd_values for a codec's configuration and what it is to be given.
+
+    `num_channels` is None for a flat array, `chunk_bytes` 0 where it is not known.
+
+    Raises
+    ------
+    N1StoreError
+        If it is refused or too long.
+    """
+    _check(configuration)
+    text = json.dumps(configuration, separators=(",", ":"), sort_keys=True).encode()
+    packed = np.frombuffer(text + bytes(-len(text) % 4), "<u4").tolist()
+    if len(packed) > _MOST:
+        raise N1StoreError(
+            f"the configuration of codec {configuration['id']} has {len(text)} bytes; "
+            f"HDF5 has room for {4 * _MOST}"
+        )
+    return len(text), DTYPES.index(dtype), num_channels or 0, chunk_bytes, *packed
+
+
+def configuration_of(cd_values: Sequence[int]) -> dict[str, Any]:
+    """Return the codec's configuration in cd_values; ValueError or N1StoreError if it is none."""
+    size = cd_values[0]
+    text = np.array(cd_values[_HEAD:], "<u4").tobytes()
+    if size > len(text):
+        raise ValueError("the configuration is cut off")
+    configuration = json.loads(text[:size])
+    _check(configuration)
+    return configuration
+
+
+def _check(configuration: Any) -> None:
+    if not isinstance(configuration, dict) or not isinstance(configuration.get("id"), str):
+        raise N1StoreError("the configuration of a codec has an id")
+    if configuration["id"] in REFUSED:
+        raise N1StoreError(f"codec {configuration['id']} is for objects; HDF5 takes none of these")
