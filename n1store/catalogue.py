@@ -444,6 +444,24 @@ _ENTRIES = (
         Parameter("levels", 3, 1, 8),
     ),
     _coder(
+        "huffman",
+        "entropy",
+        "canonical Huffman codes of 16-bit numbers, whose lengths are in the payload",
+        "Huffman",
+    ),
+    _coder(
+        "arithmetic",
+        "entropy",
+        "adaptive arithmetic coding, by range coders that learn the numbers as they go",
+        "Arithmetic",
+    ),
+    _coder(
+        "rans",
+        "entropy",
+        "range asymmetric numeral systems (rANS), the numbers' frequencies in the payload",
+        "RANS",
+    ),
+    _coder(
         "packbits10",
         "entropy",
         "numbers from -512 to 511, such as the converter's codes, in 10 bits each",

@@ -242,7 +242,7 @@ def n1_decode(
     return out
 
 
-_MEMORY, _FORMAT, _CORRUPT = -2, -4, -6
+_MEMORY, _FORMAT, _VERSION, _CORRUPT = -2, -4, -5, -6
 _MAX_SAMPLES_PER_BYTE = 1 << 17
 
 
@@ -390,6 +390,8 @@ class SimpleCodec:
     def _error(self, error: int) -> N1StoreError:
         if error in (_FORMAT, _CORRUPT):
             return N1StoreError(f"the {self.name} payload is damaged, or is none")
+        if error == _VERSION:
+            return N1StoreError(f"the {self.name} payload is of a newer version; update n1store")
         return N1StoreError(f"{self.name}: {_message(error)}")
 
 

@@ -112,7 +112,7 @@ def test_every_codec_has_a_row(table):
         assert row["HDF5"] == str(FILTERS.get(name, "none"))
         assert (row["installed"] == "no") == (name not in HERE)
         for parameter in entry.parameters:
-            assert f"{parameter.name}={parameter.default or 'FILE'}" in row["parameters"]
+            assert f"{parameter.name}={parameter.default or '…'}" in row["parameters"]
     for name in ("n1", "adc", "wavpack", "flac"):
         is_here = name in hdf5.plugins()
         assert (rows[name]["installed"] == "yes") == (is_here and name in HERE)
@@ -141,7 +141,7 @@ def test_explanation_says_all_that_json_says(name, run, run_json):
         name_first = [parameter["name"]]
         (line,) = (x for x in lines if x.removeprefix("  parameters").split()[:1] == name_first)
         assert f"[default: {parameter['default'] or 'none'}]" in line
-        if parameter["type"] == "integer":
+        if parameter["type"] in ("integer", "number"):
             assert f"{parameter['low']} to {parameter['high']}" in line
         elif parameter["type"] == "choice":
             assert ", ".join(parameter["choices"]) in line

@@ -327,6 +327,24 @@ class PackBits10(_Coder):
     codec = simple.PackBits10
 
 
+class Huffman(_Coder):
+    """See `n1store.codecs.simple.Huffman`."""
+
+    codec = simple.Huffman
+
+
+class Arithmetic(_Coder):
+    """See `n1store.codecs.simple.Arithmetic`."""
+
+    codec = simple.Arithmetic
+
+
+class RANS(_Coder):
+    """See `n1store.codecs.simple.RANS`."""
+
+    codec = simple.RANS
+
+
 class Numcodecs(_Filter):
     """Any codec of numcodecs, of its own or found by its entry points.
 

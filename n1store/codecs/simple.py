@@ -253,4 +253,25 @@ class PackBits10(Coder):
     filter_id = 52793
 
 
-CODECS: tuple[type[_Simple], ...] = (Delta, LPC, IWT, RLE, PackBits10)
+class Huffman(Coder):
+    """Canonical Huffman codes of 16-bit numbers, whose lengths are in the payload."""
+
+    codec_id = "n1store.huffman"
+    filter_id = 52794
+
+
+class Arithmetic(Coder):
+    """Adaptive arithmetic coding of 16-bit numbers, by range coders that learn as they go."""
+
+    codec_id = "n1store.arithmetic"
+    filter_id = 52795
+
+
+class RANS(Coder):
+    """Range asymmetric numeral systems (rANS), the numbers' frequencies in the payload."""
+
+    codec_id = "n1store.rans"
+    filter_id = 52796
+
+
+CODECS: tuple[type[_Simple], ...] = (Delta, LPC, IWT, RLE, PackBits10, Huffman, Arithmetic, RANS)

@@ -228,6 +228,27 @@ class PackBits10(_Coder):
     numcodecs_class = simple.PackBits10
 
 
+@dataclass(frozen=True)
+class Huffman(_Coder):
+    """To be given as a compressor; see `n1store.codecs.simple.Huffman`."""
+
+    numcodecs_class = simple.Huffman
+
+
+@dataclass(frozen=True)
+class Arithmetic(_Coder):
+    """To be given as a compressor; see `n1store.codecs.simple.Arithmetic`."""
+
+    numcodecs_class = simple.Arithmetic
+
+
+@dataclass(frozen=True)
+class RANS(_Coder):
+    """To be given as a compressor; see `n1store.codecs.simple.RANS`."""
+
+    numcodecs_class = simple.RANS
+
+
 class _Registered(_Twin):
     """A codec whose library may be missing, so that numcodecs finds it when it is used."""
 
