@@ -16,7 +16,7 @@ enum {
     MAX_KNOWN = 1 << 14,   /* words that can have a probability at a time */
     LEAST_BITS = 12,       /* of a probability; of the escape's as well, so that no word is free */
     MOST_BITS = 16,
-    MAX_TOTAL = 1 << 14,   /* counts are halved above that, and forgotten in the end */
+    MAX_TOTAL = 1 << 13,   /* counts are halved above that, and forgotten in the end */
     LEAST_PERIOD = 16,     /* words from one making of probabilities to the next */
     MOST_PERIOD = 512,
     MOST = 1 << 16,        /* bytes of words in a byte: no word has more than 1 - 2^-12 */

@@ -1,11 +1,11 @@
 /*
  * Range coding (G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a
- * digitised message", 1979), with a carry, as M. Schindler's has it, and in steps of 16 bits;
- * and on top of it adaptive bits and numbers.
+ * digitised message", 1979), with a carry, as M. Schindler's coder has it; and on top of it adaptive
+ * bits and numbers.
  *
- * What is coded is one long number below 1, in words of 16 bits. Each symbol narrows the interval
- * that it is in, of which 48 bits are at hand. Neither side runs past its end: an encoder without
- * room and a decoder without words go on with `overrun` set, which the caller looks at when done.
+ * What is coded is one long number below 1, in digits of 16 bits. Each symbol narrows the interval
+ * that it is in, of which three digits are at hand. Neither side runs past its end: an encoder
+ * without room and a decoder without digits go on with `overrun` set, which the caller looks at.
  */
 #ifndef N1STORE_RANGE_CODER_H
 #define N1STORE_RANGE_CODER_H
@@ -22,7 +22,7 @@ typedef struct {
 typedef struct {
     uint64_t code, range; /* where in the interval the number is, and the interval's width */
     const uint8_t *next, *end;
-    int num_missing; /* words beyond the end */
+    int num_missing; /* digits beyond the end, which are taken for 0 */
     int overrun;
 } range_decoder;
 
@@ -30,7 +30,7 @@ static inline range_encoder encode_range_to(uint8_t *dst, uint8_t *end) {
     return (range_encoder){.range = 1ull << 48, .next = dst, .end = end};
 }
 
-static inline void range_put_word(range_encoder *e) {
+static inline void range_put_digit(range_encoder *e) {
     if (e->end - e->next < 2) e->overrun = 1;
     if (!e->overrun) {
         if (e->low >> 48 != 0) {
@@ -50,35 +50,35 @@ static inline void range_put(range_encoder *e, uint32_t start, uint32_t freq, in
     e->low += slot * start;
     e->range = slot * freq;
     if (e->range >> 32 == 0) {
-        range_put_word(e);
+        range_put_digit(e);
         e->range <<= 16;
     }
 }
 
-/* The last words are as few as make the number one of the interval, whatever follows them. */
-static inline int range_last_words(uint64_t range) { return range >> 33 != 0 ? 1 : 2; }
+/* The last digits are as few as keep the number in the interval, whatever follows them. */
+static inline int range_last_digits(uint64_t range) { return range >> 33 != 0 ? 1 : 2; }
 
-/* Returns the first byte after the last word. */
+/* Returns the first byte after the last digit. */
 static inline uint8_t *finish_range(range_encoder *e) {
-    const int words = range_last_words(e->range);
-    e->low += words == 1 ? 0xFFFFFFFF : 0xFFFF;
-    for (int i = 0; i < words; i++) range_put_word(e);
+    const int digits = range_last_digits(e->range);
+    e->low += digits == 1 ? 0xFFFFFFFF : 0xFFFF;
+    for (int i = 0; i < digits; i++) range_put_digit(e);
     return e->next;
 }
 
-static inline uint64_t range_get_word(range_decoder *d) {
+static inline uint64_t range_get_digit(range_decoder *d) {
     if (d->end - d->next < 2) {
         if (++d->num_missing > 2) d->overrun = 1;
         return 0;
     }
-    const uint64_t word = load_u16(d->next);
+    const uint64_t digit = load_u16(d->next);
     d->next += 2;
-    return word;
+    return digit;
 }
 
 static inline range_decoder decode_range_from(const uint8_t *src, const uint8_t *end) {
     range_decoder d = {.range = 1ull << 48, .next = src, .end = end};
-    for (int i = 0; i < 3; i++) d.code = d.code << 16 | range_get_word(&d);
+    for (int i = 0; i < 3; i++) d.code = d.code << 16 | range_get_digit(&d);
     return d;
 }
 
@@ -86,7 +86,7 @@ static inline void range_narrow(range_decoder *d, uint64_t below, uint64_t range
     d->code -= below;
     d->range = range;
     if (d->range >> 32 == 0) {
-        d->code = d->code << 16 | range_get_word(d);
+        d->code = d->code << 16 | range_get_digit(d);
         d->range <<= 16;
     }
 }
@@ -102,9 +102,9 @@ static inline void range_take(range_decoder *d, uint32_t start, uint32_t freq, i
     range_narrow(d, slot * start, slot * freq);
 }
 
-/* Returns the first byte after the last word; `overrun` is set if that is not there. */
+/* Returns the first byte after the last digit; `overrun` is set if that is not there. */
 static inline const uint8_t *finish_range_reading(range_decoder *d) {
-    const int ahead = 3 - range_last_words(d->range);
+    const int ahead = 3 - range_last_digits(d->range);
     if (d->num_missing > ahead) d->overrun = 1;
     return d->overrun ? d->end : d->next - 2 * (ahead - d->num_missing);
 }
@@ -114,8 +114,8 @@ static inline const uint8_t *finish_range_reading(range_decoder *d) {
  * more (R. Krichevsky and V. Trofimov, 1981).
  */
 typedef struct {
-    uint16_t one;   /* probability, of 2^16; never 0 */
-    uint16_t count; /* 253 at most, so that the probability never stands still */
+    uint16_t one;   /* its probability of being 1, of 2^16; never 0 */
+    uint16_t count; /* of those that were learned; 253 at most */
 } adaptive_bit;
 
 static inline void adapt(adaptive_bit *b, int bit) {

@@ -69,7 +69,7 @@ static inline const uint8_t *test_widths(void) {
 
 /* The simple codecs by numbers, of which inputs hold one; the same as in seeds.py. */
 static const char *const SIMPLE_NAMES[] = {
-    "delta", "lpc", "iwt", "rle", "packbits10",
+    "delta", "lpc", "iwt", "rle", "packbits10", "huffman", "arithmetic", "rans",
 };
 
 static inline const simple_codec *numbered_codec(unsigned number) {

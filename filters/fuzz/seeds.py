@@ -110,7 +110,7 @@ def signals() -> Iterator[tuple[str, bytes]]:
 
 
 # As in fuzz.h.
-SIMPLE_NAMES = ("delta", "lpc", "iwt", "rle", "packbits10")
+SIMPLE_NAMES = ("delta", "lpc", "iwt", "rle", "packbits10", "huffman", "arithmetic", "rans")
 
 
 def simple_inputs() -> Iterator[tuple[str, int, np.ndarray, int]]:

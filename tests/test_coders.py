@@ -1,0 +1,486 @@
+"""The coders, rle to rans, beside decoders written from filters/FORMAT.md alone."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import read_wav_independently
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from n1store import N1StoreError, core
+
+CODERS = ["rle", "packbits10", "huffman", "arithmetic", "rans"]
+ENTROPY_CODERS = CODERS[2:]
+
+
+# --- Decoders written from the specification: one word after the other
+
+
+def specified(name, payload):
+    """Return the data of a payload."""
+    assert payload[0] >> 4 == 1
+    size, at = varint(payload, 1)
+    if payload[0] & 15 == 0:
+        return payload[at:]
+    odd, at = payload[at : at + size % 2], at + size % 2
+    words = {
+        "rle": undo_rle,
+        "packbits10": undo_packbits10,
+        "huffman": lambda *rest: undo_blocks(huffman_words, 13, *rest),
+        "rans": lambda *rest: undo_blocks(rans_words, 1, *rest),
+        "arithmetic": undo_arithmetic,
+    }[name](payload[at:], size // 2)
+    return np.array(words, "<u2").tobytes() + odd
+
+
+def varint(data, at):
+    value, shift = 0, 0
+    while True:
+        value |= (data[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if data[at - 1] < 128:
+            return value, at
+
+
+def words_at(data, at, count):
+    return np.frombuffer(data[at : at + 2 * count], "<u2").tolist()
+
+
+def signed(word):
+    return (word + 32768) % 65536 - 32768
+
+
+def unfolded(number):
+    return -(number + 1) // 2 if number % 2 else number // 2
+
+
+def undo_rle(data, count):
+    words, at = [], 0
+    while len(words) < count:
+        token, at = varint(data, at)
+        n = token // 2 + 1
+        words += words_at(data, at, 1) * n if token % 2 else words_at(data, at, n)
+        at += 2 if token % 2 else 2 * n
+    assert (len(words), at) == (count, len(data))
+    return words
+
+
+def undo_packbits10(data, count):
+    blocks = -(-count // 1024)
+    words, at = [], -(-blocks // 8)
+    for b in range(blocks):
+        n = min(1024, count - 1024 * b)
+        if data[b // 8] >> b % 8 & 1:
+            words += words_at(data, at, n)
+            at += 2 * n
+        else:
+            size = -(-10 * n // 8)
+            bits = int.from_bytes(data[at : at + size], "little")
+            words += [((bits >> 10 * i) + 512) % 1024 - 512 & 0xFFFF for i in range(n)]
+            at += size
+    assert at == len(data)
+    return words
+
+
+class RangeCode:
+    def __init__(self, data):
+        self.digits, self.taken = np.frombuffer(data[: len(data) // 2 * 2], "<u2").tolist(), 0
+        self.c, self.r = 0, 2**48
+        for _ in range(3):
+            self.take_digit()
+        self.bits = defaultdict(lambda: [2**15, 0])
+
+    def take_digit(self):
+        digit = self.digits[self.taken] if self.taken < len(self.digits) else 0
+        self.c, self.taken = 2**16 * self.c + digit, self.taken + 1
+
+    def slot(self, n):
+        return self.c // (self.r >> n)
+
+    def narrow(self, start, freq, n):
+        s = self.r >> n
+        self.c, self.r = self.c - s * start, s * freq
+        if self.r < 2**32:
+            self.take_digit()
+            self.r *= 2**16
+
+    def plain(self, n):
+        number = self.slot(n)
+        self.narrow(number, 1, n)
+        return number
+
+    def bit(self, context):
+        p, count = self.bits[context]
+        bit = int(self.slot(16) < p)
+        self.narrow(0 if bit else p, p if bit else 2**16 - p, 16)
+        p += (2**16 - p) // (count + 2) if bit else -(p // (count + 2))
+        self.bits[context] = [p, min(count + 1, 253)]
+        return bit
+
+    def number(self, name):
+        k = 0
+        while k < 16 and self.bit((name, "M", k)):
+            k += 1
+        u = 1
+        for _ in range(k):
+            u = 2 * u + (self.bit((name, "B", k, u)) if u < 64 else self.plain(1))
+        return u - 1
+
+    def size(self):
+        return 2 * (self.taken - (2 if self.r >= 2**33 else 1))
+
+
+def undo_blocks(decode_words, before, data, count):
+    words, at = [], 0
+    blocks = -(-count // 2**16)
+    length = -(-count // blocks)
+    for begin in range(0, count, length):
+        n = min(length, count - begin)
+        num_words, at = varint(data, at)
+        if num_words == 0:
+            words += words_at(data, at, n)
+            at += 2 * n
+            continue
+        code = RangeCode(data[at:])
+        word, value, table = 0, before if num_words > 1 else 1, []
+        for i in range(num_words):
+            word = word + code.number("distance") + 1 if i else code.plain(16) - 32768
+            value += unfolded(code.number("change"))
+            table.append((word % 65536, value))
+        at += code.size()
+        if num_words == 1:
+            words += [table[0][0]] * n
+        else:
+            decoded, used = decode_words(table, data[at:], n)
+            words += decoded
+            at += used
+    assert at == len(data)
+    return words
+
+
+def huffman_words(table, data, count):
+    codes, code, before = {}, -1, 0
+    for word, length in sorted(table, key=lambda entry: entry[1]):  # stable
+        code = (code + 1) << (length - before)
+        before = length
+        codes[length, code] = word
+    assert code == 2**before - 1
+    size = data[0] + 256 * data[1]
+    words, at = [0] * count, 0
+    for parity, string in enumerate((data[2 : 2 + size], data[2 + size :])):
+        at = 0
+        for i in range(parity, count, 2):
+            length, code = 0, 0
+            while (length, code) not in codes:
+                code = 2 * code + (string[at // 8] >> (7 - at % 8) & 1)
+                length, at = length + 1, at + 1
+            words[i] = codes[length, code]
+        assert parity or -(-at // 8) == size
+    return words, 2 + size + -(-at // 8)
+
+
+def rans_words(table, data, count):
+    n, states, at = data[0], [int.from_bytes(data[i : i + 4], "little") for i in (1, 5)], 9
+    sums = np.cumsum([0] + [weight**2 for _, weight in table])
+    starts = [i + int(s) * (2**n - len(table)) // int(sums[-1]) for i, s in enumerate(sums)]
+    owner = np.repeat(np.arange(len(table)), np.diff(starts)).tolist()
+    words = []
+    for t in range(count):
+        x = states[t % 2]
+        slot = x % 2**n
+        i = owner[slot]
+        x = (starts[i + 1] - starts[i]) * (x >> n) + slot - starts[i]
+        if x < 2**16:
+            x, at = x << 16 | data[at] | data[at + 1] << 8, at + 2
+        states[t % 2] = x
+        words.append(table[i][0])
+    assert states == [2**16] * 2
+    return words, at
+
+
+def undo_arithmetic(data, count):
+    size, at = varint(data, 0)
+    codes = [RangeCode(data[at : at + size]), RangeCode(data[at + size :])]
+    codes[1].bits = codes[0].bits  # the model is shared
+    counts, recent, recent_escapes, words = {}, 0, 0, []
+    while len(words) < count:
+        if sum(counts.values()) > 2**13:
+            counts = {word: c // 2 for word, c in counts.items() if c > 1}
+        known, total, n = list(counts), sum(counts.values()), 12
+        while 2**n < 4 * len(known):
+            n += 1
+        e = 2**n * (recent_escapes + 80) // (recent + 256)
+        e = min(max(e, 2 ** (n - 12)), 2 ** (n - 1))
+        q = 2**32 * (2**n - e - len(known)) // total if known else 0
+        sums = np.cumsum([0] + [counts[word] for word in known])
+        starts = [i + (int(s) * q >> 32) for i, s in enumerate(sums)]
+        owner = np.repeat(np.arange(len(known)), np.diff(starts)).tolist()
+
+        begin = len(words)
+        even = lambda number: number - number % 2  # noqa: E731
+        end = begin + even(min(max(begin // 16, 16), max(len(known), 512)))
+        escapes, i = 0, begin
+        while i < min(end, count):
+            before = escapes
+            for j in range(i, min(i + 2, count)):
+                code = codes[j % 2]
+                slot = code.slot(n)
+                if slot < starts[-1]:
+                    k = owner[slot]
+                    code.narrow(starts[k], starts[k + 1] - starts[k], n)
+                    word = known[k]
+                    counts[word] += 1
+                else:
+                    code.narrow(starts[-1], 2**n - starts[-1], n)
+                    last = words[-1] if words else 0
+                    word = (last + unfolded(code.number("difference"))) % 65536
+                    if word in counts or len(counts) < 2**14:
+                        counts[word] = counts.get(word, 0) + 2
+                    escapes += 1
+                words.append(word)
+            i += 2
+            if escapes > before:
+                end = min(end, i + even(16 + len(counts) // 8))
+        recent += 256 * (i - begin) - recent // 4
+        recent_escapes += 256 * escapes - recent_escapes // 4
+    assert [code.size() for code in codes] == [size, len(data) - at - size]
+    return words
+
+
+# --- Data
+
+
+def encode(name, data):
+    return core.simple_codec(name).encode(data).tobytes()
+
+
+def decode(name, payload):
+    return core.simple_codec(name).decode(payload).tobytes()
+
+
+def entropy(data):
+    """Return the bytes that the words take if only their frequencies in the data are known."""
+    _, counts = np.unique(np.frombuffer(data, "<u2"), return_counts=True)
+    return np.sum(counts * np.log2(counts.sum() / counts)) / 8
+
+
+def rounded(values):
+    return np.round(values).astype(int).astype("u2").astype("<u2")
+
+
+def normal(count, sigma, seed=0):
+    return np.random.default_rng(seed).normal(0, sigma, count)
+
+
+def noise(count):
+    return np.random.default_rng(1).integers(0, 65536, count)
+
+
+WORDS = {
+    "one word": lambda: np.array([513]),
+    "two words": lambda: np.array([1, 1]),
+    "three words": lambda: np.array([7, 7, 7]),
+    "constant": lambda: np.full(70_001, 54321),
+    "two values": lambda: np.where(normal(1500, 1) > 1.5, 65535, 0),
+    "codes": lambda: normal(6000, 20),
+    "codes beyond ten bits": lambda: np.where(noise(6000) < 20, 600, normal(6000, 20)),
+    "many rare values": lambda: normal(5000, 2) ** 7 % 65536,
+    "on a grid": lambda: np.trunc((np.round(normal(3000, 9)) + 0.5) * 65535 / 1023 - 0.5),
+    "drifting": lambda: normal(20_000, 3) + np.arange(20_000) // 40,
+    "twelve bits": lambda: noise(20_000) % 4096,
+    "sixteen bits": lambda: noise(300),
+    "extremes": lambda: np.repeat([32767, 32768, 0, 65535], 50),
+    "runs": lambda: np.repeat(noise(400) % 5, np.arange(400) % 4 + 1),
+    "noise, then silence": lambda: np.where(np.arange(140_000) < 66_000, noise(140_000), 3),
+    "skewed": lambda: np.repeat(np.arange(17), [1, 1, *2 ** np.arange(1, 16)]) * 3,
+}
+WORDS = {name: rounded(make()) for name, make in WORDS.items()}
+LONGEST = 25_000  # words, of those that the slow decoders are tried on
+
+
+@pytest.mark.parametrize("words", WORDS)
+@pytest.mark.parametrize("name", CODERS)
+def test_payloads_are_as_specified(name, words):
+    whole = WORDS[words].tobytes()
+    for data in (whole, whole[:-1], whole + b"\xff"):
+        payload = encode(name, data)
+        assert decode(name, payload) == data
+        assert core.simple_codec(name).decoded_size(payload) == len(data)
+        assert len(payload) <= len(data) + 8
+    if len(data) < 2 * LONGEST or len(payload) < 2000:
+        assert specified(name, payload) == data
+
+
+@pytest.mark.parametrize("name", CODERS)
+def test_few_bytes(name):
+    assert encode(name, b"") == b"" == decode(name, b"")
+    for size in range(1, 40):
+        for data in (bytes(size), bytes(range(size)), b"\xff" * size):
+            payload = encode(name, data)
+            assert decode(name, payload) == specified(name, payload) == data
+
+
+@pytest.mark.parametrize("name", CODERS)
+@given(
+    st.binary(max_size=300)
+    | st.lists(st.sampled_from([0, 1, 255, 256, 511, 512, 65024, 65535]), max_size=300).map(
+        lambda words: np.array(words, "<u2").tobytes()
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_anything_comes_back(name, data):
+    payload = encode(name, data)
+    assert decode(name, payload) == data
+    assert not payload or specified(name, payload) == data
+    assert len(payload) <= len(data) + 8
+
+
+@pytest.mark.parametrize("name", CODERS)
+def test_at_any_address(name):
+    data = b"x" + WORDS["codes"].tobytes()
+    payload = bytes(1) + encode(name, memoryview(data)[1:])
+    out = np.zeros(len(data), "u1")
+    core.simple_codec(name).decode(memoryview(payload)[1:], out=out[1:])
+    assert out[1:].tobytes() == data[1:]
+
+
+def test_noise_is_stored():
+    data = noise(70_000).astype("<u2").tobytes()
+    for name in CODERS:
+        payload = encode(name, data)
+        assert payload == bytes([1 << 4]) + payload[1:4] + data
+
+
+# --- What the coders are for
+
+
+def chunks_of(recordings, num_samples):
+    for path in sorted(recordings.glob("*.wav")):
+        samples = read_wav_independently(path)[0].astype("<i2")
+        for begin in range(0, len(samples) - num_samples + 1, num_samples):
+            yield samples[begin : begin + num_samples]
+
+
+VIEWS = {
+    "raw": lambda samples: samples,
+    "adc": core.adc_encode,
+    "adc+delta": lambda samples: np.diff(core.adc_encode(samples), axis=0, prepend=0),
+}
+WITHIN = {"huffman": 1.01, "rans": 1.01, "arithmetic": 1.02}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("name", ENTROPY_CODERS)
+def test_recordings_take_little_more_than_their_entropy(name, view, recordings):
+    sizes, entropies = [], []
+    for samples in chunks_of(recordings, 19_531):
+        data = np.ascontiguousarray(VIEWS[view](samples)).astype("<i2").tobytes()
+        payload = encode(name, data)
+        assert decode(name, payload) == data
+        sizes.append(len(payload))
+        entropies.append(entropy(data))
+    assert sum(sizes) < WITHIN[name] * sum(entropies)
+    # Of a Huffman code nothing is asked that whole bits cannot give.
+    assert all(s < (WITHIN[name] + 0.01) * e for s, e in zip(sizes, entropies, strict=True))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("name", CODERS)
+def test_recordings_as_specified(name, view, recordings):
+    samples = next(chunks_of(recordings, 5_000))
+    data = np.ascontiguousarray(VIEWS[view](samples)).astype("<i2").tobytes()
+    assert specified(name, encode(name, data)) == data
+
+
+def test_codes_of_ten_bits():
+    codes = WORDS["codes"]
+    assert len(encode("packbits10", codes)) == 1 + 2 + 1 + 10 * len(codes) // 8
+    codes = codes.copy()
+    codes[5] = 512  # costs one block of 1,024 its packing
+    assert len(encode("packbits10", codes)) == 1 + 2 + 1 + 10 * len(codes) // 8 + 6 * 1024 // 8
+
+
+def test_constant_words_take_next_to_nothing():
+    data = np.full(100_000, -3, "<i2").tobytes()
+    assert len(encode("rle", data)) < 100
+    for name in ENTROPY_CODERS:
+        assert len(encode(name, data)) < 40
+
+
+def test_arithmetic_follows_what_drifts():
+    data = rounded(normal(120_000, 3) + np.arange(120_000) // 200).tobytes()
+    assert len(encode("arithmetic", data)) < 0.75 * entropy(data)
+    assert len(encode("arithmetic", data)) < 0.85 * len(encode("rans", data))
+
+
+# --- Damage
+
+
+@pytest.mark.parametrize("name", CODERS)
+@pytest.mark.parametrize("words", ["three words", "codes", "sixteen bits", "runs"])
+def test_cut_off_or_too_long(name, words):
+    payload = encode(name, WORDS[words].tobytes()[: 2 * 1001 - 1])
+    for length in range(1, len(payload)):
+        with pytest.raises(N1StoreError):
+            decode(name, payload[:length])
+    with pytest.raises(N1StoreError):
+        decode(name, payload + b"\0")
+
+
+@pytest.mark.parametrize("name", CODERS)
+def test_changed_bytes_never_crash(name):
+    rng = np.random.default_rng(5)
+    failures = 0
+    for words in ("codes", "runs", "two values", "many rare values"):
+        payload = np.frombuffer(encode(name, WORDS[words][:1500]), "u1")
+        for _ in range(300):
+            damaged = payload.copy()
+            damaged[rng.integers(0, len(payload) if rng.random() < 0.5 else 40)] ^= rng.integers(
+                1, 256, dtype="u1"
+            )
+            try:
+                size = core.simple_codec(name).decoded_size(damaged)
+                assert len(decode(name, damaged)) == size
+            except N1StoreError:
+                failures += 1
+    assert failures > 0
+
+
+@pytest.mark.parametrize("name", CODERS)
+def test_heads_that_are_none(name):
+    payload = encode(name, WORDS["codes"])
+    for first, message in [(0x01, "damaged"), (0x12, "damaged"), (0x21, "newer"), (0xF1, "newer")]:
+        with pytest.raises(N1StoreError, match=message):
+            decode(name, bytes([first]) + payload[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("packbits10", 2), ("rle", 2**12), ("huffman", 2**15), ("rans", 2**15), ("arithmetic", 2**16)],
+)
+def test_no_more_is_claimed_than_could_be_there(name, most):
+    def claiming(size, body):
+        digits = [size >> 7 * i & 127 for i in range(7)]
+        return bytes([0x11, *(digit | 128 for digit in digits[:6]), digits[6]]) + bytes(body)
+
+    assert core.simple_codec(name).decoded_size(claiming(10 * most, 10)) == 10 * most
+    with pytest.raises(N1StoreError):
+        core.simple_codec(name).decoded_size(claiming(10 * most + 2, 10))
+
+
+# --- Payloads of the first version, which are decoded for ever
+
+FROZEN = Path(__file__).parent / "data/coders-v1.npz"
+
+
+@pytest.mark.parametrize("name", CODERS)
+def test_frozen_payloads(name):
+    with np.load(FROZEN) as frozen:
+        names = [key for key in frozen.files if key.startswith(f"{name} ")]
+        assert names
+        for key in names:
+            data = frozen[key.removeprefix(f"{name} ")].tobytes()
+            assert decode(name, frozen[key].tobytes()) == data
+            assert specified(name, frozen[key].tobytes()) == data
