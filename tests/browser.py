@@ -1,6 +1,5 @@
 """A page in headless Chromium, driven through its DevTools protocol over two pipes."""
 
-import base64
 import json
 import os
 import select
@@ -137,25 +136,15 @@ class Page:
     def click(self, selector):
         """Click in the middle of an element with the mouse, as a user would."""
         x, y = self.run(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); "
+            f"(async () => {{ const e = document.querySelector({json.dumps(selector)}); "
             "e.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'}); "
+            # What listens to scrolling has heard of it then.
+            "for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame); "
             "const b = e.getBoundingClientRect(); "
             "return [b.left + b.width / 2, b.top + b.height / 2]; })()"
         )
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-
-    def screenshot(self, path, whole=True):
-        size = self.call("Page.getLayoutMetrics")[
-            "cssContentSize" if whole else "cssVisualViewport"
-        ]
-        clip = {"x": 0, "y": 0, "scale": 1}
-        clip |= {
-            "width": size.get("width") or size["clientWidth"],
-            "height": size.get("height") or size["clientHeight"],
-        }
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=whole, clip=clip)["data"]
-        path.write_bytes(base64.b64decode(data))
 
     def _events(self, *methods):
         self.run("0")  # what was said before has arrived then

@@ -170,6 +170,7 @@ def _page(
             for group in styles
         },
         columns=columns,
+        lossy=any(not result["lossless"] for result in results),
         rows=rows,
         failed=document["failed"],
         missing=document["missing"],

@@ -594,8 +594,10 @@ def _label(
         for start, end in pairwise(map(axes.transData.transform, line)):
             steps = np.linspace(start, end, 2 + int(np.abs(end - start).max() / reach))
             taken += [Bbox.from_extents(x - 1, y - 1, x + 1, y + 1) for x, y in steps]
+    farthest = 4.5 * figure.get_figwidth()
+    places = [place for place in _PLACES if max(abs(place[0]), abs(place[1])) < farthest]
     for index, words in texts.items():
-        for dx, dy, ha, va in _PLACES:
+        for dx, dy, ha, va in places:
             text = axes.annotate(
                 words,
                 where[index],
@@ -613,6 +615,7 @@ def _label(
             inside = frame.x0 < box.x0 and box.x1 < frame.x1 and frame.y0 < box.y0
             if inside and box.y1 < frame.y1 and not box.count_overlaps(taken):
                 taken.append(box)
+                text.set_gid(f"trace-{index}-{len(taken)}")
                 break
             text.remove()
 

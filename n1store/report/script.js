@@ -78,7 +78,8 @@ for (const button of buttons) {
   });
 }
 
-// The table: a click sorts, another one the other way round; what has no value stays last.
+// The table: a click sorts, another one the other way round. What is lossy stays last, and before
+// it what has no value.
 const headings = all("#results thead th");
 const body = document.querySelector("#results tbody");
 headings.forEach((heading, column) => {
@@ -91,6 +92,7 @@ headings.forEach((heading, column) => {
     const sign = order === "ascending" ? 1 : -1;
     const value = (row) => row.cells[column].dataset.value;
     const rows = [...body.rows].sort((a, b) => {
+      if (a.dataset.lossy !== b.dataset.lossy) return a.dataset.lossy - b.dataset.lossy;
       const [x, y] = [value(a), value(b)];
       if (x === "" || y === "") return (x === "") - (y === "");
       return sign * (numeric ? x - y : x.localeCompare(y));

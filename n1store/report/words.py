@@ -125,7 +125,7 @@ def group_words(group: str, results: list[Result], data: dict[str, Any], noise: 
             _speeds(best, lossless, everywhere, data, noise),
         ]
     paragraphs += [
-        f"{label_of(result)} reaches ratio {result['ratio']:.2f}, {loss(result)}."
+        f"{label_of(result)} reaches ratio {result['ratio']:.2f}; {loss(result)}."
         for result in members
         if not result["lossless"]
     ]
@@ -390,11 +390,11 @@ def method(document: dict[str, Any]) -> list[tuple[str, str]]:
 def table(results: list[Result]) -> tuple[list[tuple[str, bool]], list[tuple[Result, list[Cell]]]]:
     """Return the headings of the table of all results, whether they are of numbers, and its rows.
 
-    Rows are of a result and the cells after its name, the smallest result first.
+    Rows are of a result and the cells after its name: lossless ones first, and the smallest first.
     """
     columns = [("pipeline", False)]
     rows = []
-    for result in sorted(results, key=lambda result: (-result["ratio"], result["index"])):
+    for result in sorted(results, key=lambda result: (not result["lossless"], -result["ratio"])):
         memory = result["peak_memory_bytes"]
         worst = min(result["chunk_ratios"], default=None)
         cells = {
