@@ -888,8 +888,10 @@ class _Journal:
             self.rows[pipeline] = content
         elif kind == "round":
             self.rounds.setdefault(pipeline, []).append(content)
-        else:
+        elif kind == "random_access":
             self.access[pipeline] = content
+        else:
+            raise ValueError(f"a line of kind {kind}")
 
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line).encode() + b"\n")
