@@ -275,6 +275,8 @@ def _notes(entry: Entry) -> list[str]:
         notes.append("convert puts it in front by itself; --no-adc leaves it out.")
     elif entry.maps:
         notes.append("It maps samples to the converter's codes itself; convert adds no adc.")
+    elif entry.package.startswith("n1store"):
+        notes.append("convert puts adc in front; --no-adc leaves it out.")
     elif entry.group != "checksum":
         notes.append("convert puts adc in front, so that readers need n1store; not with --no-adc.")
     if entry.loses_with:
