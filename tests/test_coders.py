@@ -206,7 +206,7 @@ def undo_arithmetic(data, count):
     codes[1].bits = codes[0].bits  # the model is shared
     counts, recent, recent_escapes, words = {}, 0, 0, []
     while len(words) < count:
-        if sum(counts.values()) > 2**13:
+        if sum(counts.values()) > max(2**13, 8 * len(counts)):
             counts = {word: c // 2 for word, c in counts.items() if c > 1}
         known, total, n = list(counts), sum(counts.values()), 12
         while 2**n < 4 * len(known):
@@ -288,7 +288,10 @@ WORDS = {
     "codes beyond ten bits": lambda: np.where(noise(6000) < 20, 600, normal(6000, 20)),
     "many rare values": lambda: normal(5000, 2) ** 7 % 65536,
     "on a grid": lambda: np.trunc((np.round(normal(3000, 9)) + 0.5) * 65535 / 1023 - 0.5),
+    "wide": lambda: normal(24_000, 900),
+    "all there are": lambda: np.concatenate([np.arange(-32768, 32768), np.zeros(9000)]),
     "drifting": lambda: normal(20_000, 3) + np.arange(20_000) // 40,
+    "1,500 values": lambda: noise(20_000) % 1500,
     "twelve bits": lambda: noise(20_000) % 4096,
     "sixteen bits": lambda: noise(300),
     "extremes": lambda: np.repeat([32767, 32768, 0, 65535], 50),

@@ -29,7 +29,7 @@ typedef struct {
     uint32_t total;                /* of the counts */
     uint32_t recent, recent_new;   /* words, and escapes among them, times 256; fading */
     uint16_t words[MAX_KNOWN];
-    uint16_t counts[MAX_KNOWN];
+    uint32_t counts[MAX_KNOWN];
     uint32_t starts[MAX_KNOWN + 1]; /* slots of the coded words; the escape has those after them */
     uint16_t of_word[NUM_WORDS];    /* which of the known words a word is, plus 1, or 0 */
     adaptive_number differences;
@@ -58,7 +58,8 @@ static void halve_counts(model *m) {
     uint32_t kept = 0;
     m->total = 0;
     for (uint32_t i = 0; i < m->num_known; i++) {
-        const uint16_t word = m->words[i], count = m->counts[i] / 2;
+        const uint16_t word = m->words[i];
+        const uint32_t count = m->counts[i] / 2;
         m->of_word[word] = count > 0 ? (uint16_t)(kept + 1) : 0;
         if (count == 0) continue;
         m->words[kept] = word;
@@ -72,7 +73,7 @@ static void halve_counts(model *m) {
 static void make_probabilities(model *m) {
     m->total = 0;
     for (uint32_t i = 0; i < m->num_known; i++) m->total += m->counts[i];
-    if (m->total > MAX_TOTAL) halve_counts(m);
+    if (m->total > MAX_TOTAL && m->total > 8 * m->num_known) halve_counts(m);
     m->num_bits = LEAST_BITS;
     while (1u << m->num_bits < 4 * m->num_known) m->num_bits++;
     const uint32_t slots = 1u << m->num_bits, least = slots >> LEAST_BITS;

@@ -14,6 +14,7 @@ enum {
     RARE = 13,       /* a length that rare words have */
     LOOKED_UP = 11,  /* bits; the table of the words that they begin with fits into any cache */
     LEAST_COUNT = 2, /* rarer words count as often: what codes lose by that, the table gains */
+    MAX_ENCODED = 1 << 15, /* different words, of 2^16 at most: more are as good as noise */
     STREAMS = 2,
     GROUP = 3,       /* words of a stream for which 56 bits always suffice */
     SIZES = 2 * (STREAMS - 1), /* bytes: how many each stream has but the last one */
@@ -117,6 +118,7 @@ static uint8_t *put_stream(const alphabet *a, const uint8_t *words, size_t count
 static uint8_t *encode_block(alphabet *a, const uint8_t *words, size_t count, uint8_t *dst,
                              uint8_t *end, void *memory) {
     encoder_memory *const m = memory;
+    if (a->size > MAX_ENCODED) return NULL;
     limit_lengths(a, m);
     if (!make_codes(a, &m->codes)) return NULL;
     dst = put_table(a, RARE, dst, end);

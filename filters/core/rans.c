@@ -10,7 +10,8 @@ enum {
     STATES = 2,
     LEAST_STATE = 1 << 16,
     LEAST_BITS = 8, /* of a probability */
-    MOST_BITS = 14,
+    USUAL_BITS = 14, /* with which the table of slots fits into most caches */
+    MOST_BITS = 16,
     MAX_WEIGHT = 1023,
 };
 
@@ -20,7 +21,7 @@ typedef struct {
 } symbol;
 
 typedef struct {
-    symbol symbols[1 << MOST_BITS];
+    symbol symbols[1 << (MOST_BITS - 1)];
     uint16_t of_slot[1 << MOST_BITS]; /* which symbol it is that a slot belongs to */
 } decoder_memory;
 
@@ -49,18 +50,19 @@ static uint16_t weight_of(uint32_t count) {
     return (uint16_t)weight;
 }
 
-/* Enough that the rarest words, which have one slot, do not take more than is theirs. */
+/* As precise as it is worth: rare words have a slot, which should not be more than is theirs. */
 static int bits_for(const alphabet *a, size_t count) {
     int num_bits = LEAST_BITS;
-    while (num_bits < MOST_BITS && (1u << num_bits) < count) num_bits++;
-    return a->size <= 1u << (num_bits - 1) ? num_bits : 0;
+    while (num_bits < USUAL_BITS && 1u << num_bits < count) num_bits++;
+    while (num_bits < MOST_BITS && 1u << num_bits < 8 * a->size) num_bits++;
+    return num_bits;
 }
 
 static uint8_t *encode_block(alphabet *a, const uint8_t *words, size_t count, uint8_t *dst,
                              uint8_t *end, void *memory) {
     symbol *const symbols = memory;
     const int num_bits = bits_for(a, count);
-    if (num_bits == 0) return NULL;
+    if (a->size > 1u << (num_bits - 1)) return NULL;
     for (uint32_t i = 0; i < a->size; i++) a->values[i] = weight_of(a->counts[i]);
     share_slots(a, num_bits, symbols);
     for (uint32_t i = 0; i < a->size; i++)
