@@ -36,13 +36,16 @@ setup: .venv/ready
 demo: setup
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" sh examples/demo.sh $(RECORDINGS)
 
+# A file of tests stays in one process, which makes what the file shares once.
+PYTEST = bin/pytest --numprocesses auto --dist loadfile
+
 test: setup
-	.venv/bin/pytest
+	.venv/$(PYTEST)
 
 # An ordinary installation, so that what a wheel holds is tried too.
 TOUCHING_ZARR = $(filter-out tests/conftest.py,$(shell grep -lE "import zarr|ZARR_|needs_zarr3" tests/*.py))
 test-compat: setup .venv-compat/ready
-	.venv-compat/bin/pytest $(TOUCHING_ZARR) tests/test_transparency.py
+	.venv-compat/$(PYTEST) $(TOUCHING_ZARR) tests/test_transparency.py
 
 .venv-compat/ready: pyproject.toml CMakeLists.txt $(SOURCES) $(shell find n1store -name '*.py')
 	@$(call new_environment,.venv-compat)

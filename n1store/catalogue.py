@@ -441,7 +441,7 @@ _ENTRIES = (
         "transform",
         "the reversible 5/3 integer wavelet of JPEG 2000, along time",
         "IWT",
-        Parameter("levels", 3, 1, 8),
+        Parameter("levels", 8, 1, 8),
     ),
     _coder(
         "huffman",

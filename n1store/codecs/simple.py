@@ -205,7 +205,7 @@ class IWT(Transform):
     filter_id = 52791
     parameter = "levels"
 
-    def __init__(self, levels: int = 3):
+    def __init__(self, levels: int = 8):
         super().__init__(levels)
 
 

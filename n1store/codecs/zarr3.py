@@ -196,7 +196,7 @@ class LPC(_Transform):
 class IWT(_Transform):
     """To be given as a filter; see `n1store.codecs.simple.IWT`."""
 
-    levels: int = 3
+    levels: int = 8
 
     numcodecs_class = simple.IWT
 
