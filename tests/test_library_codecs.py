@@ -21,6 +21,7 @@ from test_n1_wrappers import (
     READ_WITH_H5PY_ALONE,
     TRACES,
     Filter,
+    assert_lets_others_run,
     assert_one_line,
     direct_chunks,
     read_only,
@@ -142,6 +143,16 @@ def test_threads_do_not_disturb_each_other(name):
         assert list(threads.map(codec.encode, 2 * chunks)) == 2 * payloads
         for decoded, chunk in zip(threads.map(codec.decode, payloads), chunks, strict=True):
             assert decoded.tobytes() == chunk.tobytes()
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("work", ["encode", "decode"])
+def test_other_threads_run_while_the_codec_works(name, work):
+    codec = codec_of(name)
+    chunk = np.tile(TRACES, (20, 1))
+    payload = codec.encode(chunk)
+    call = {"encode": lambda: codec.encode(chunk), "decode": lambda: codec.decode(payload)}[work]
+    assert_lets_others_run(call)
 
 
 @pytest.mark.parametrize(

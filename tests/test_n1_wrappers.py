@@ -247,7 +247,12 @@ def test_other_threads_run_while_the_codec_works(work):
     chunk = np.tile(TRACES, (100, 1))
     out = np.empty_like(chunk)
     payload = N1().encode(chunk)
-    call = {"encode": lambda: N1().encode(chunk), "decode": lambda: N1().decode(payload, out)}[work]
+    assert_lets_others_run(
+        {"encode": lambda: N1().encode(chunk), "decode": lambda: N1().decode(payload, out)}[work]
+    )
+
+
+def assert_lets_others_run(call):
     count, stop = 0, threading.Event()
 
     def counter():

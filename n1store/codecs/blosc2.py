@@ -22,6 +22,9 @@ _FILTERS = {
     # Differences of bytes, of which those of like weight must be neighbours.
     "bytedelta": [blosc2.Filter.SHUFFLE, blosc2.Filter.BYTEDELTA],
 }
+# Blosc2 is told once, for the process, to let go of Python's lock while it works.
+blosc2.set_releasegil(True)
+
 CNAMES = tuple(_CODECS)
 FILTERS = tuple(_FILTERS)
 LEVELS = range(10)
@@ -93,4 +96,6 @@ class Blosc2(LibraryCodec):
         # Others' chunks of several dimensions are cut into blocks, whose samples are neighbours.
         if "b2nd" in frame.meta:
             return blosc2.ndarray_from_cframe(bytes(payload))[...].tobytes()
-        return frame[:]
+        # The frame itself would decode them without letting go of Python's lock.
+        chunks = (frame.get_chunk(number) for number in range(frame.nchunks))
+        return b"".join(blosc2.decompress2(chunk, nthreads=1) for chunk in chunks)
