@@ -92,10 +92,11 @@ class Blosc2(LibraryCodec):
         return frame.to_cframe()
 
     def _decompress(self, payload) -> bytes:
-        frame = blosc2.schunk_from_cframe(bytes(payload))
+        content = bytes(payload)  # older versions do not keep it for as long as the frame
+        frame = blosc2.schunk_from_cframe(content)
         # Others' chunks of several dimensions are cut into blocks, whose samples are neighbours.
         if "b2nd" in frame.meta:
-            return blosc2.ndarray_from_cframe(bytes(payload))[...].tobytes()
+            return blosc2.ndarray_from_cframe(content)[...].tobytes()
         # The frame itself would decode them without letting go of Python's lock.
         chunks = (frame.get_chunk(number) for number in range(frame.nchunks))
         return b"".join(blosc2.decompress2(chunk, nthreads=1) for chunk in chunks)
