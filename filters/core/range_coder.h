@@ -1,7 +1,7 @@
 /*
  * Range coding (G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a
- * digitised message", 1979), with a carry, as M. Schindler's coder has it; and on top of it adaptive
- * bits and numbers.
+ * digitised message", 1979), with a carry, as M. Schindler's coder has it; and on top of it
+ * adaptive bits and numbers.
  *
  * What is coded is one long number below 1, in digits of 16 bits. Each symbol narrows the interval
  * that it is in, of which three digits are at hand. Neither side runs past its end: an encoder
