@@ -1,5 +1,7 @@
 """The transforms delta, lpc and iwt, beside decoders written from filters/FORMAT.md alone."""
 
+import math
+
 import numpy as np
 import pytest
 from conftest import read_wav_independently
@@ -24,11 +26,23 @@ def signed(number):
     return (int(number) + 32768) % 65536 - 32768
 
 
+def frames_of_eights(num_channels):
+    return 8 // math.gcd(8, num_channels)
+
+
+def lpc_frames(num_channels, order):
+    """Return the frames that lpc adds to the header's."""
+    eights = frames_of_eights(num_channels)
+    return -(-(1 + order) // eights) * eights
+
+
 def specified(name, payload):
     """Return the data of a payload as uint16, of shape (num_samples, num_channels)."""
     numbers = np.frombuffer(payload, "<u2")
     num_channels, parameter = int(numbers[0]) + 65536 * int(numbers[1]), int(numbers[2])
-    frames = numbers.reshape(-1, num_channels)[-(-3 // num_channels) :]
+    frames = numbers.reshape(-1, num_channels)[frames_of_eights(num_channels) :]
+    if name == "lpc":  # the frames of 0
+        frames = np.delete(frames, np.s_[parameter + 1 : lpc_frames(num_channels, parameter)], 0)
     columns = [
         {"delta": undo_delta, "lpc": undo_lpc, "iwt": undo_iwt}[name](column.tolist(), parameter)
         for column in frames.T
@@ -118,7 +132,9 @@ def test_payloads_are_as_specified(name, parameter, signal):
     for shape in SHAPES:
         samples = as_int16(SIGNALS[signal](*shape))
         payload = encode(name, samples, parameter)
-        added = -(-3 // shape[1]) + (1 + parameter if name == "lpc" else 0)
+        added = frames_of_eights(shape[1])
+        added += lpc_frames(shape[1], parameter) if name == "lpc" else 0
+        assert added * shape[1] % 8 == 0
         assert len(payload) == samples.nbytes + added * 2 * shape[1]
         assert specified(name, payload).tobytes() == samples.tobytes()
         assert decode(name, payload) == samples.tobytes()
@@ -186,7 +202,9 @@ def test_recordings_take_fewer_bits(recordings):
 def test_lpc_finds_the_best_coefficients(order, offset):
     samples = as_int16(recorded(3000, 2) + offset + 900 * np.sin(np.arange(3000) / 20)[:, None])
     payload = np.frombuffer(encode("lpc", samples, order), "<i2").reshape(-1, 2)
-    for residuals, x in zip(payload[2 + 1 + order :].T, samples.T.astype(float), strict=True):
+    for residuals, x in zip(
+        payload[4 + lpc_frames(2, order) :].T, samples.T.astype(float), strict=True
+    ):
         before = np.stack([x[order - k : -k] for k in range(1, order + 1)], axis=1)
         best = x[order:] - before @ np.linalg.lstsq(before, x[order:], rcond=None)[0]
         energy = np.sum(np.square(residuals[order:].astype(float)))
@@ -196,12 +214,12 @@ def test_lpc_finds_the_best_coefficients(order, offset):
 def test_lpc_of_what_repeats_leaves_nothing():
     for value in (0, 1, -32768, 32767):
         payload = np.frombuffer(encode("lpc", np.full((500, 1), value, "<i2"), 8), "<i2")
-        assert not payload[3 + 9 + 8 :].any()
+        assert not payload[8 + 16 + 8 :].any()
 
 
 def test_iwt_leaves_no_details_of_straight_lines():
     samples = as_int16(np.arange(65)[:, None] * [1, 8, -100] + [0, 5, -300])
-    numbers = np.frombuffer(encode("iwt", samples, 1), "<i2").reshape(-1, 3)[1:]
+    numbers = np.frombuffer(encode("iwt", samples, 1), "<i2").reshape(-1, 3)[8:]
     assert (numbers[:33] == samples[::2]).all()
     assert not numbers[33:].any()
 
@@ -214,10 +232,10 @@ def test_any_coefficients(order):
     rng = np.random.default_rng(order)
     for shift in range(16):
         for limit in (1, 32768):
-            frames = noise(1 + 1 + order + 60, 3).astype("i2")
+            frames = noise(8 + lpc_frames(3, order) + 60, 3).astype("i2")
             frames[0] = 3, 0, order
-            frames[1] = shift, 15 - shift, 0
-            frames[2 : 2 + order] = rng.integers(-limit, limit, (order, 3))
+            frames[8] = shift, 15 - shift, 0
+            frames[9 : 9 + order] = rng.integers(-limit, limit, (order, 3))
             payload = frames.astype("<i2").tobytes()
             assert decode("lpc", payload) == specified("lpc", payload).tobytes()
 
@@ -250,7 +268,7 @@ def test_cut_off(name):
 
 def test_shift_out_of_range():
     numbers = np.frombuffer(encode("lpc", as_int16(noise(9, 5)), 1), "<u2").copy()
-    numbers[9] = 16
+    numbers[8 * 5 + 4] = 16
     with pytest.raises(N1StoreError, match="lpc"):
         decode("lpc", numbers.tobytes())
 
@@ -261,12 +279,18 @@ FROZEN_SAMPLES = as_int16(
     np.array([[3, -32768], [10, 32767], [14, -1], [15, 0], [13, 9], [8, 700]])
 )
 FROZEN = {
-    ("delta", 1): "0200000001000000030000800700ffff0400008001000100feff0900fbffb302",
-    ("delta", 2): "0200000002000000030000800400ff7ffdff0180fdff0180fdff0800fdffaa02",
-    ("lpc", 2): "02000000020000000e000f00cd6affffe4c70100030000800500fe7f000001000000ffff"
-    "00000900ffffbc02",
-    ("iwt", 1): "0200000001000000040000600f00feef0c00b500020000c00200fcfffbffb302",
-    ("iwt", 3): "02000000030000000c002d100800b5a00700a4bf020000c00200fcfffbffb302",
+    (
+        "delta",
+        1,
+    ): "02000000010000000000000000000000030000800700ffff0400008001000100feff0900fbffb302",
+    (
+        "delta",
+        2,
+    ): "02000000020000000000000000000000030000800400ff7ffdff0180fdff0180fdff0800fdffaa02",
+    ("lpc", 2): "020000000200000000000000000000000e000f00cd6affffe4c7010000000000030000800500fe7f"
+    "000001000000ffff00000900ffffbc02",
+    ("iwt", 1): "02000000010000000000000000000000040000600f00feef0c00b500020000c00200fcfffbffb302",
+    ("iwt", 3): "020000000300000000000000000000000c002d100800b5a00700a4bf020000c00200fcfffbffb302",
 }
 
 

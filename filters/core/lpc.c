@@ -158,10 +158,11 @@ static void add_predictions(const predictor *p, strip x, size_t count) {
 
 /* --- Payloads */
 
-/* The header, a frame of shifts, and frames of coefficients. */
+/* The header, a frame of shifts, frames of coefficients, and frames of zeros. */
 static size_t bytes_in_front(simple_settings settings) {
-    return (header_frames(settings.num_channels) + 1 + settings.parameter) *
-           frame_bytes(settings.num_channels);
+    const size_t eights = frames_of_eights(settings.num_channels);
+    const size_t parameters = (1 + settings.parameter + eights - 1) / eights * eights;
+    return (header_frames(settings.num_channels) + parameters) * frame_bytes(settings.num_channels);
 }
 
 static size_t bound(size_t size, simple_settings settings) {
@@ -174,6 +175,7 @@ static int64_t encode(const uint8_t *data, size_t size, simple_settings settings
     const size_t frame = frame_bytes(settings.num_channels), num_samples = size / frame;
     uint8_t *const parameters = store_header(payload, settings);
     uint8_t *const residuals = payload + bytes_in_front(settings);
+    memset(parameters, 0, (size_t)(residuals - parameters));
     for (size_t group = 0; group < frame; group += 2 * GROUP) {
         const size_t end = smaller(group + 2 * GROUP, frame);
         double products[GROUP][MAX_ORDER + 1] = {{0}};

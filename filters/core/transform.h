@@ -7,9 +7,17 @@
 
 enum { TRANSFORM_HEADER = 3 }; /* numbers: the low and high half of num_channels, the parameter */
 
-/* Whole frames that the numbers above take. */
+/*
+ * The fewest whole frames that have a multiple of 8 numbers. What is in front of the data always is
+ * a multiple of this, so that a codec behind which takes numbers by eights, such as a bitshuffle,
+ * finds as many of them as without the transform.
+ */
+static inline size_t frames_of_eights(uint32_t num_channels) {
+    return num_channels % 8 == 0 ? 1 : num_channels % 4 == 0 ? 2 : num_channels % 2 == 0 ? 4 : 8;
+}
+
 static inline size_t header_frames(uint32_t num_channels) {
-    return (TRANSFORM_HEADER + (size_t)num_channels - 1) / num_channels;
+    return frames_of_eights(num_channels); /* 8 numbers at least, hence room for the header */
 }
 
 static inline size_t frame_bytes(uint32_t num_channels) { return 2 * (size_t)num_channels; }
