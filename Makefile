@@ -76,7 +76,10 @@ study: setup
 	.venv/bin/n1store compare $(firstword $(wildcard $(RECORDINGS)) build/recordings) \
 		-o build/study $(STUDY)
 	.venv/bin/n1store report build/study -o build/study/report.html --overwrite
-	@[ ! -d $(RECORDINGS) ] || cp build/study/results.csv benchmarks/results/study.csv
+	@[ ! -d $(RECORDINGS) ] || { \
+		cp build/study/results.csv benchmarks/results/study.csv && \
+		cp build/study/report_files/ratio-and-speed.svg benchmarks/results && \
+		.venv/bin/python benchmarks/study.py benchmarks/results/study.csv README.md; }
 
 .venv/ready-to-bench: .venv/ready
 	.venv/bin/pip install --quiet --editable '.[bench]'

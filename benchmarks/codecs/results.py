@@ -1,4 +1,4 @@
-"""Results as a CSV file, on the terminal, and as the README's table.
+"""Results as a CSV file, on the terminal, and as a table in a document.
 
 The CSV file begins with lines of the form ``# name: value`` on how it was made.
 """
@@ -158,7 +158,7 @@ def _cells(median: float, low: float, high: float, relative: float | None) -> li
 
 
 def markdown(path: Path) -> str:
-    """Return the README's table: the recordings of a CSV file, smallest payloads first."""
+    """Return the document's table: the recordings of a CSV file, smallest payloads first."""
     head, lines = read_csv(path)
     # Rivals are given samples beside the codes for reference only.
     has_codes = any(line["input"] == CODES for line in lines)
