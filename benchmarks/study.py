@@ -21,7 +21,7 @@ HEAD = """\
 
 def main(results: Path, document: Path) -> None:
     before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    old, end, after = rest.partition(END)
+    _, end, after = rest.partition(END)
     if not begin or not end:
         sys.exit(f"{document}: put the lines {BEGIN.strip()} and {END} where the table is to be")
     with results.open(encoding="utf-8", newline="") as file:
