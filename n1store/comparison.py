@@ -851,10 +851,14 @@ def _libraries(pipelines: list[Pipeline]) -> dict[str, str]:
         # The module of its class, those of the classes it is made from, and what these import.
         homes = {each.__module__ for each in codec.__mro__}
         contents = [each for home in homes for each in vars(sys.modules[home]).values()]
-        modules |= homes | {each.__name__ for each in contents if isinstance(each, ModuleType)}
+        names = [
+            each.__name__ if isinstance(each, ModuleType) else getattr(each, "__module__", None)
+            for each in contents
+        ]
+        modules |= homes | {name for name in names if isinstance(name, str)}
     packages = _packages()
-    names = {name for each in modules for name in packages.get(each.partition(".")[0], ())}
-    return {name: version(name) for name in sorted(names - {"n1store"})}
+    used = {name for each in modules for name in packages.get(each.partition(".")[0], ())}
+    return {name: version(name) for name in sorted(used - {"n1store"})}
 
 
 # ---- The folder -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import csv
 import fcntl
 import json
 import math
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -251,7 +252,9 @@ def test_results_are_what_the_codecs_make_of_the_chunks(run_json, data, tmp_path
     printed = run_json("compare", data, "-o", results, "--codecs", FEW, "--repeats", 2)
     assert printed == json.loads((results / "results.json").read_text())
     assert printed["format"] == 1
-    assert printed["measured_with"]["libraries"]["numcodecs"]
+    libraries = printed["measured_with"]["libraries"]
+    assert {"numcodecs", "numpy", "zarr"} <= set(libraries)
+    assert libraries["numcodecs"] == version("numcodecs")
     assert printed["noise"] >= 0
     assert printed["failed"] == printed["missing"] == []
     assert {each["pipeline"] for each in printed["results"]} == set(FEW_PIPELINES)
@@ -481,6 +484,15 @@ def test_slow_codecs_are_timed_with_fewer_chunks(monkeypatch):
 def test_chunks_have_no_rest_that_tells_nothing():
     lengths = [[len(each) for each in cut(np.zeros((n, 1)), 200)] for n in (1, 200, 201, 202, 401)]
     assert lengths == [[1], [200], [200], [200, 2], [200, 200]]
+
+
+@pytest.mark.parametrize(
+    ("codec", "package"), [("bzip3", "bzip3"), ("blosc2", "blosc2"), ("pcodec", "pcodec")]
+)
+def test_libraries_are_those_that_codecs_are_made_of(codec, package):
+    find = n1store.comparison._libraries
+    assert find([Pipeline.parse(codec)])[package] == version(package)
+    assert package not in find([Pipeline.parse("n1")])
 
 
 def test_threads_of_libraries_come_back():
