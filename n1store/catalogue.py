@@ -657,7 +657,7 @@ _ENTRIES = (
         "transform",
         "pcodec: differences of numbers, sorted into ranges of like probability",
         "array-bytes",
-        "numcodecs.pcodec:PCodec",
+        "n1store.codecs.pcodec:PCodec",
         (
             Parameter("level", 8, 0, 12),
             Parameter("delta", "auto", choices=("auto", "none", *"1234567", "lookback")),
@@ -666,7 +666,7 @@ _ENTRIES = (
         _pcodec_arguments,
         hdf5=_hdf5_numcodecs_of_samples,
         package="pcodec",
-        install="pip install pcodec",
+        install="pip install pcodec 'numcodecs>=0.16'",
     ),
     Entry(
         "fletcher32",

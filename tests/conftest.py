@@ -23,6 +23,9 @@ ZARR_FORMATS = [2, 3] if ZARR_VERSION >= 3 else [2]
 HAS_WAVPACK = find_spec("wavpack_numcodecs") is not None
 
 needs_wavpack = pytest.mark.skipif(not HAS_WAVPACK, reason="wavpack-numcodecs is not installed")
+HAS_PCODEC = find_spec("pcodec") is not None and version("numcodecs") >= "0.16"
+
+needs_pcodec = pytest.mark.skipif(not HAS_PCODEC, reason="pcodec needs numcodecs 0.16")
 needs_zarr3 = pytest.mark.skipif(ZARR_VERSION < 3, reason="Zarr format 3 needs zarr 3 to be read")
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from conftest import needs_wavpack, write_wav
+from conftest import needs_pcodec, needs_wavpack, write_wav
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_ndarray
 
@@ -487,7 +487,12 @@ def test_chunks_have_no_rest_that_tells_nothing():
 
 
 @pytest.mark.parametrize(
-    ("codec", "package"), [("bzip3", "bzip3"), ("blosc2", "blosc2"), ("pcodec", "pcodec")]
+    ("codec", "package"),
+    [
+        ("bzip3", "bzip3"),
+        ("blosc2", "blosc2"),
+        pytest.param("pcodec", "pcodec", marks=needs_pcodec),
+    ],
 )
 def test_libraries_are_those_that_codecs_are_made_of(codec, package):
     find = n1store.comparison._libraries

@@ -9,6 +9,7 @@ import numcodecs.checksum32
 import numpy as np
 import pytest
 import zarr
+from conftest import needs_pcodec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def as_parameters(specs):
-    needs = {"wavpack": needs_wavpack, "crc32c": needs_crc32c}
+    needs = {"wavpack": needs_wavpack, "crc32c": needs_crc32c, "pcodec": needs_pcodec}
     return [
         pytest.param(spec, id=spec[:60], marks=[needs[name] for name in needs if name in spec])
         for spec in specs
