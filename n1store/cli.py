@@ -577,7 +577,8 @@ def codecs(name: str | None, as_json: bool) -> None:
     "--output",
     "destination",
     metavar="RESULTS",
-    required=True,
+    default="comparison",
+    show_default=True,
     type=_PATH,
     help="The folder of the results; a comparison that was stopped goes on.",
 )
