@@ -74,7 +74,7 @@ study: setup
 	@mkdir -p build
 	@[ -d $(RECORDINGS) ] || .venv/bin/n1store synth build/recordings --recordings 84 --overwrite
 	.venv/bin/n1store compare $(firstword $(wildcard $(RECORDINGS)) build/recordings) \
-		-o build/study $(STUDY)
+		-o build/study --repeats 9 $(STUDY)
 	.venv/bin/n1store report build/study -o build/study/report.html --overwrite
 	@[ ! -d $(RECORDINGS) ] || { \
 		cp build/study/results.csv benchmarks/results/study.csv && \
