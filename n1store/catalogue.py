@@ -307,6 +307,13 @@ def _hdf5_lzf(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> Hd
     return 32000, (4, 0x0105, 2 * chunk_shape[0] * chunk_shape[1])
 
 
+def _hdf5_bitshuffle(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> Hdf5Filter:
+    # As users give them to its plugin, which puts its version and the size of a sample in front.
+    compressor = {"none": 0, "lz4": 2, "zstd": 3}[configuration["cname"]]
+    level = (configuration["clevel"],) if configuration["cname"] == "zstd" else ()
+    return 32008, (configuration.get("nelems", 0), compressor, *level)
+
+
 def _hdf5_blosc2(configuration: dict[str, Any], chunk_shape: tuple[int, int]) -> Hdf5Filter:
     # As its plugin sets them. It has no number for bytedelta, of which only frames need to know.
     filters = {"none": 0, "shuffle": 1, "bitshuffle": 2, "delta": 3, "bytedelta": 1}
@@ -498,7 +505,6 @@ _ENTRIES = (
         hdf5=_hdf5_own("Flac"),
         package="n1store and libFLAC (apt-get install libflac-dev)",
         install="apt-get install libflac-dev",
-        checks=True,
     ),
     Entry(
         "alac",
@@ -555,6 +561,18 @@ _ENTRIES = (
         hdf5=_hdf5_lzf,
         package="n1store",
         install="apt-get install liblzf1",
+    ),
+    Entry(
+        "bitshuffle",
+        "dictionary",
+        "bits of like weight brought together, then LZ4, Zstandard or whatever stands behind",
+        "bytes-bytes",
+        "n1store.codecs.bitshuffle:Bitshuffle",
+        (Parameter("cname", "lz4", choices=("lz4", "zstd", "none")),),
+        zarr3=_zarr3_named,
+        hdf5=_hdf5_bitshuffle,
+        package="n1store",
+        install="pip install --upgrade hdf5plugin",
     ),
     Entry(
         "brotli",

@@ -28,7 +28,7 @@ from n1store.stores.zarr import ZarrWriter
 from n1store.stores.zarr_formats import FORMATS
 
 GROUPS = {
-    "dictionary": "zstd lz4 lz4hc gzip zlib bz2 lzma lzf brotli bzip3",
+    "dictionary": "zstd lz4 lz4hc gzip zlib bz2 lzma lzf brotli bzip3 bitshuffle",
     "predictive": "delta lpc n1",
     "entropy": "huffman arithmetic rans packbits10",
     "run-length": "rle",

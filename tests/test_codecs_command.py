@@ -52,6 +52,7 @@ FILTERS = {
     "lzf": 32000,
     "blosc": 32001,
     "lz4": 32004,
+    "bitshuffle": 32008,
     "lz4hc": 32004,
     "zstd": 32015,
     "blosc2": 32026,
@@ -244,9 +245,12 @@ def test_codec_that_is_missing(table, run, run_json, monkeypatch):
 
 
 def test_hdf5plugin_is_missing(table, run_json, monkeypatch):
+    monkeypatch.delitem(sys.modules, "n1store.codecs.bitshuffle", raising=False)
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     rows, below = table()
-    theirs = [name for name, number in FILTERS.items() if 256 <= number < 52785 and name != "lzf"]
+    # The library of one is in h5py, that of the other in hdf5plugin itself.
+    others = ("lzf", "bitshuffle")
+    theirs = [name for name, id_ in FILTERS.items() if 256 <= id_ < 52785 and name not in others]
     for name in CATALOGUE:
         content = run_json("codecs", name)
         if name in theirs:
@@ -256,7 +260,12 @@ def test_hdf5plugin_is_missing(table, run_json, monkeypatch):
         elif name in ("gzip", "fletcher32", "n1"):
             assert rows[name]["installed"] == "yes"
             assert content["hdf5"]["why_not"] is None
-    (line,) = (line for line in below if "hdf5plugin" in line)
+    assert rows["bitshuffle"]["installed"] == "no"
+    assert run_json("codecs", "bitshuffle")["hdf5"]["filter_id"] == FILTERS["bitshuffle"]
+    lines = (each for each in below if "hdf5plugin" in each)
+    own, line = sorted(lines, key=lambda each: not each.startswith("bitshuffle: "))
+    assert own.startswith("bitshuffle: ")
+    assert CATALOGUE["bitshuffle"].install in own
     assert set(line.partition(":")[0].split(", ")) == set(theirs)
 
 

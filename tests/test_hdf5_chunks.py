@@ -125,6 +125,12 @@ PIPELINES = {
             ("zstd", 2),
         )
     },
+    **{
+        f"bitshuffle {name}": [(32008, tuple(hdf5plugin.Bitshuffle(cname=name).filter_options))]
+        for name in ("none", "lz4", "zstd")
+    },
+    "bitshuffle deflate fletcher32": [(32008, (0, 0)), (1, (4,)), 3],
+    "deflate bitshuffle": [(1, (4,)), (32008, (0, 2))],
     "shuffle blosc": [SHUFFLE, (32001, (0, 0, 0, 0, 5, 0, 5))],
 }
 
@@ -156,7 +162,9 @@ def test_int16(tmp_path, name, shape):
         assert not any(place.filter_mask for place in places.values())
 
 
-@pytest.mark.parametrize("filters", [[], [SHUFFLE, (1, (4,)), 3], [(32015, (3,))]], ids=str)
+@pytest.mark.parametrize(
+    "filters", [[], [SHUFFLE, (1, (4,)), 3], [(32008, (0, 2))], [(32015, (3,))]], ids=str
+)
 @pytest.mark.parametrize(
     "dtype", [">i2", "<u2", ">u2", "i1", "u1", "<i4", ">i4", "<i8", "<f4", ">f4", "<f8", "bool"]
 )
@@ -229,8 +237,8 @@ def test_flac(tmp_path):
     "options",
     [
         {"scaleoffset": 0},
-        dict(hdf5plugin.Bitshuffle()),
         dict(hdf5plugin.Zfp(reversible=True)),
+        dict(hdf5plugin.FciDecomp()),
     ],
     ids=str,
 )

@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import textwrap
@@ -32,6 +33,7 @@ from test_n1_wrappers import (
 
 from n1store.catalogue import CATALOGUE
 from n1store.codecs import hdf5, hdf5_numcodecs
+from n1store.codecs.bitshuffle import CNAMES, Bitshuffle
 from n1store.codecs.blosc2 import FILTERS, Blosc2
 from n1store.codecs.lzf import LZF
 from n1store.errors import N1StoreError
@@ -39,12 +41,13 @@ from n1store.stores.hdf5_chunks import pipeline_of
 
 THEIRS = {
     "alac": "soundfile",
+    "bitshuffle": "hdf5plugin",
     "brotli": "brotli",
     "bzip3": "bz3",
     "lz4hc": "lz4",
     "pcodec": "n1store.codecs.pcodec",
 }
-BYTES_TO_BYTES = ["lz4hc", "lzf", "brotli", "bzip3", "blosc2"]
+BYTES_TO_BYTES = ["lz4hc", "lzf", "bitshuffle", "brotli", "bzip3", "blosc2"]
 OWN = [*BYTES_TO_BYTES, "alac"]
 # Codecs of numcodecs' own, of n1store and of its catalogue, with what they must be told.
 CONFIGURATIONS = {
@@ -110,7 +113,9 @@ def test_no_samples(name):
     assert codec.decode(codec.encode(TRACES[:0])).nbytes == 0
 
 
-@pytest.mark.parametrize("name", ["brotli", "bzip3", "blosc2", "lzf", "lz4hc", "alac"])
+@pytest.mark.parametrize(
+    "name", ["bitshuffle", "brotli", "bzip3", "blosc2", "lzf", "lz4hc", "alac"]
+)
 def test_damage_is_an_error_of_one_line_or_noticed_by_the_checksum_behind(name):
     codec = codec_of(name)
     chunk = make.on_grid(300, 2)
@@ -165,6 +170,10 @@ def test_other_threads_run_while_the_codec_works(name, work):
         ("blosc2", {"clevel": 10}),
         ("blosc2", {"filter": "trunc_prec"}),
         ("blosc2", {"typesize": 0}),
+        ("bitshuffle", {"cname": "gzip"}),
+        ("bitshuffle", {"clevel": 23}),
+        ("bitshuffle", {"typesize": 0}),
+        ("bitshuffle", {"nelems": 12}),
     ],
 )
 def test_wrong_settings_are_refused(spec, settings):
@@ -227,6 +236,105 @@ def test_blosc2_chunks_of_others_are_cut_into_blocks(tmp_path):
     write_hdf5(tmp_path / "x.h5", wide, (20_000, 64), compression=hdf5plugin.Blosc2("lz4", 1, 1))
     [(_, payload)] = direct_chunks(tmp_path / "x.h5").values()
     assert Blosc2().decode(payload).tobytes() == wide.tobytes()
+
+
+BITSHUFFLES = [
+    *({"cname": cname} for cname in CNAMES),
+    *({"cname": cname, "nelems": 64} for cname in CNAMES),
+    {"cname": "zstd", "clevel": 0},
+    {"cname": "zstd", "clevel": 19},
+]
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 127, 4095, 4096, 4097, 4103, 12_345])
+@pytest.mark.parametrize("settings", BITSHUFFLES, ids=str)
+def test_bitshuffle_has_the_chunks_of_hdf5plugin(tmp_path, settings, count):
+    codec = Bitshuffle(**settings)
+    samples = make.on_grid(count, 1)
+    for name, dtype in (("x.h5", "<i2"), ("y.h5", "<i4")):
+        write_hdf5(
+            tmp_path / name,
+            samples.astype(dtype),
+            (count, 1),
+            compression=hdf5plugin.Bitshuffle(**settings),
+        )
+    [stored] = direct_chunks(tmp_path / "x.h5").values()
+    assert stored == (0, codec.encode(samples))
+    assert codec.decode(stored[1]).tobytes() == samples.tobytes()
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert pipeline_of(file["x"]) == [codec]
+    # Samples of other sizes are those of others' files.
+    with h5py.File(tmp_path / "y.h5") as file:
+        (codec,) = pipeline_of(file["x"])
+    [(_, payload)] = direct_chunks(tmp_path / "y.h5").values()
+    assert payload == codec.encode(samples.astype("<i4"))
+    assert codec.decode(payload).tobytes() == samples.astype("<i4").tobytes()
+
+
+@pytest.mark.parametrize("cname", CNAMES)
+def test_bitshuffle_takes_whole_samples(cname):
+    for size in (1, 15, 8193):
+        with pytest.raises(N1StoreError, match=f"{size} bytes") as error:
+            Bitshuffle(cname).encode(bytes(size))
+        assert_one_line(error)
+    with pytest.raises(N1StoreError):
+        Bitshuffle("none").decode(bytes(17))
+
+
+@pytest.mark.parametrize("cname", ["lz4", "zstd"])
+@pytest.mark.parametrize("count", [5, 4096, 10_003])
+def test_bitshuffle_cut_off_or_longer(cname, count):
+    codec = Bitshuffle(cname)
+    payload = codec.encode(make.on_grid(count, 1))
+    for length in [*range(20), *range(20, len(payload), 97), len(payload) - 1]:
+        if length < len(payload):
+            with pytest.raises(N1StoreError) as error:
+                codec.decode(payload[:length])
+            assert_one_line(error)
+    with pytest.raises(N1StoreError):
+        codec.decode(payload + b"x")
+
+
+@pytest.mark.parametrize("cname", ["lz4", "zstd"])
+@pytest.mark.parametrize(
+    ("size", "block_size", "encoded_size"),
+    [
+        (1 << 60, 8192, 100),
+        (1 << 63, 8192, 100),
+        (161, 8192, 100),
+        (160, 0, 100),
+        (160, 8, 100),
+        (160, 8200, 100),
+        (160, 1 << 31, 100),
+        (160, (1 << 32) - 16, 100),
+        (160, 8192, 0),
+        (160, 8192, 99),
+        (160, 8192, 101),
+        (160, 8192, 1 << 31),
+        (160, 8192, (1 << 32) - 4),
+        (160, 16, 100),
+        (0, 8192, 100),
+    ],
+)
+def test_bitshuffle_of_impossible_sizes(cname, size, block_size, encoded_size):
+    content = struct.pack(">QII", size, block_size, encoded_size) + bytes(100)
+    with pytest.raises(N1StoreError) as error:
+        Bitshuffle(cname).decode(content)
+    assert_one_line(error)
+
+
+@pytest.mark.parametrize("cname", ["lz4", "zstd"])
+@pytest.mark.parametrize("size", [152, 168])
+def test_bitshuffle_block_of_another_size(cname, size):
+    block = {"lz4": lambda each: numcodecs.LZ4().encode(each)[4:], "zstd": numcodecs.Zstd().encode}
+    for length in (160, size):
+        encoded = block[cname](bytes(length))
+        payload = struct.pack(">QII", 160, 8192, len(encoded)) + encoded
+        if length == 160:
+            assert Bitshuffle(cname).decode(payload).tobytes() == bytes(160)
+        else:
+            with pytest.raises(N1StoreError):
+                Bitshuffle(cname).decode(payload)
 
 
 def test_alac_is_read_by_others(tmp_path):
@@ -603,7 +711,9 @@ def test_plugin_links_nothing_of_python():
     assert "libpython" not in needed.stdout
 
 
-@pytest.mark.parametrize("spec", ["brotli", "bzip3", "lzma", "pcodec", "alac", "lzf", "blosc2"])
+@pytest.mark.parametrize(
+    "spec", ["brotli", "bzip3", "lzma", "pcodec", "alac", "lzf", "blosc2", "bitshuffle"]
+)
 def test_nwb_is_read_by_a_process_that_knows_nothing_of_n1store(tmp_path, run, spec):
     codec_of(spec)
     samples = make.on_grid(20_000, 3)
@@ -614,7 +724,7 @@ def test_nwb_is_read_by_a_process_that_knows_nothing_of_n1store(tmp_path, run, s
         with pynwb.NWBHDF5IO("x.nwb", "r") as io:
             numpy.save("x.npy", io.read().acquisition["x"].data[:])
     """
-    if spec == "blosc2":
+    if spec in ("bitshuffle", "blosc2"):
         script = script.replace("pynwb\n", "pynwb, hdf5plugin\n", 1)
     result = run_without_n1store(tmp_path, [sys.executable, "-c", textwrap.dedent(script)])
     assert result.returncode == 0, result.stderr

@@ -266,6 +266,18 @@ class Alac(_Registered, _Payload):
 
 
 @dataclass(frozen=True)
+class Bitshuffle(_Registered, _Coder):
+    """bitshuffle, to be given as a compressor; see `n1store.codecs.bitshuffle.Bitshuffle`."""
+
+    cname: str = "lz4"
+    clevel: int = 3
+    typesize: int = 2
+    nelems: int = 0
+
+    codec_id = "n1store.bitshuffle"
+
+
+@dataclass(frozen=True)
 class Blosc2(_Registered, _Coder):
     """Blosc2, to be given as a compressor; see `n1store.codecs.blosc2.Blosc2`."""
 

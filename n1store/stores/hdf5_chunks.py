@@ -366,6 +366,22 @@ def _blosc2(
     return Blosc2(name, level, filters[filter_] if filter_ < len(filters) else "none", type_size)
 
 
+def _bitshuffle(
+    version: int,
+    minor_version: int,
+    type_size: int,
+    block: int = 0,
+    compressor: int = 0,
+    level: int = 3,
+    *_: int,
+) -> Codec:
+    from n1store.codecs.bitshuffle import Bitshuffle
+
+    # Without a compressor that it knows, the filter only shuffles.
+    name = {2: "lz4", 3: "zstd"}.get(compressor, "none")
+    return Bitshuffle(name, level, type_size, block)
+
+
 def _lzf(*_: int) -> Codec:
     from n1store.codecs.lzf import LZF
 
@@ -386,6 +402,7 @@ _CODECS: dict[int, Callable[..., Codec]] = {
     32000: _lzf,
     32001: _blosc,
     32004: lambda *_: HDF5LZ4(),
+    32008: _bitshuffle,
     32015: lambda level=3, *_: Zstd(level),
     32026: _blosc2,
     52785: _n1,
