@@ -2,8 +2,8 @@
 
 python benchmarks/study.py RESULTS.csv README.md
 
-A row for each codec, with those of its parameters that gave the highest ratio; n1 has one for
-each level. The table goes between the markers that are in the document.
+A row for each codec with its default parameters, which are those that it was measured with also
+without `adc`; n1 has one for each level. The table goes between the markers in the document.
 """
 
 import csv
@@ -14,7 +14,7 @@ from pathlib import Path
 BEGIN, END = "<!-- benchmarks/study.py -->\n", "<!-- -->"
 
 HEAD = """\
-| codec | group | ratio | behind another transform | without `adc` | encode MB/s | decode MB/s |
+| codec | group | ratio | best behind a transform | without `adc` | encode MB/s | decode MB/s |
 |---|---|---|---|---|---|---|
 """
 
@@ -43,19 +43,25 @@ def markdown(results: Iterable[dict[str, str]]) -> str:
 def row_of(results: list[dict[str, str]]) -> list[str] | None:
     """Return the cells of a codec, or None if it was only measured behind a transform."""
     alone = [each for each in results if not each["transforms"]]
-    mapped = best(each for each in alone if each["adc"] == "True" or each["codec"] == "n1")
-    if mapped is None:
+    raw = {each["pipeline"]: each for each in alone if each["adc"] == "False"}
+    default = best(
+        each
+        for each in alone
+        if each["codec"] == "n1"
+        or each["pipeline"].removeprefix("adc+") in raw.keys() - {each["pipeline"]}
+    )
+    if default is None:
         return None
-    raw = best(each for each in alone if each["adc"] == "False" and each["codec"] != "n1")
+    name = default["pipeline"].removeprefix("adc+")
     behind = best(each for each in results if each["transforms"])
     return [
-        f"`{mapped['pipeline'].removeprefix('adc+')}`" + " ★" * (mapped["pareto"] == "True"),
-        mapped["group"],
-        f"{float(mapped['ratio']):.3f}",
+        f"`{name}`" + " ★" * (default["pareto"] == "True"),
+        default["group"],
+        f"{float(default['ratio']):.3f}",
         f"{float(behind['ratio']):.2f} `{behind['transforms']}`" if behind else "",
-        f"{float(raw['ratio']):.2f}" if raw else "",
-        f"{float(mapped['encode_mb_per_s']):.0f}",
-        f"{float(mapped['decode_mb_per_s']):.0f}",
+        "" if default["codec"] == "n1" else f"{float(raw[name]['ratio']):.2f}",
+        f"{float(default['encode_mb_per_s']):.0f}",
+        f"{float(default['decode_mb_per_s']):.0f}",
     ]
 
 
