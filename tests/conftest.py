@@ -29,6 +29,18 @@ needs_pcodec = pytest.mark.skipif(not HAS_PCODEC, reason="pcodec needs numcodecs
 needs_zarr3 = pytest.mark.skipif(ZARR_VERSION < 3, reason="Zarr format 3 needs zarr 3 to be read")
 
 
+def change_a_bit(payload):
+    middle = len(payload) // 2
+    return payload[:middle] + bytes([payload[middle] ^ 1]) + payload[middle + 1 :]
+
+
+DAMAGES = {
+    "bit": change_a_bit,
+    "cut": lambda payload: payload[:-1],
+    "gone": lambda payload: bytes(len(payload)),
+}
+
+
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory):
     """Give a folder of a few real recordings, or of synthetic ones where there are none."""

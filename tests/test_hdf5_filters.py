@@ -12,7 +12,7 @@ import h5py
 import make_wav as make
 import numpy as np
 import pytest
-from conftest import HAS_WAVPACK, needs_wavpack
+from conftest import DAMAGES, HAS_WAVPACK, needs_wavpack
 from test_n1_wrappers import (
     READ_WITH_H5PY_ALONE,
     Filter,
@@ -386,18 +386,12 @@ def test_flac_never_gives_wrong_samples():
 
 
 @pytest.mark.parametrize("chain", [FLAC, WAVPACK, ADC_FLAC, ADC_WAVPACK])
-@pytest.mark.parametrize("damage", ["bit", "cut", "gone"])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_h5py_says_that_a_chunk_is_damaged(tmp_path, chain, damage):
     create(tmp_path / "x.h5", chain, TRACES, (500, 4))
     _, payload = encode(chain, TRACES[500:1000])
-    middle = len(payload) // 2
-    payload = {
-        "bit": payload[:middle] + bytes([payload[middle] ^ 1]) + payload[middle + 1 :],
-        "cut": payload[:-1],
-        "gone": bytes(len(payload)),
-    }[damage]
     with h5py.File(tmp_path / "x.h5", "r+") as file:
-        file["x"].id.write_direct_chunk((500, 0), payload)
+        file["x"].id.write_direct_chunk((500, 0), DAMAGES[damage](payload))
     with h5py.File(tmp_path / "x.h5") as file:
         np.testing.assert_array_equal(file["x"][:500], TRACES[:500])
         with pytest.raises(OSError, match="filter"):

@@ -16,7 +16,7 @@ import make_wav as make
 import numcodecs
 import numpy as np
 import pytest
-from conftest import write_wav
+from conftest import DAMAGES, write_wav
 from numcodecs.compat import ensure_bytes
 from test_n1_wrappers import (
     READ_WITH_H5PY_ALONE,
@@ -552,18 +552,12 @@ def test_settings_that_mean_nothing(values, words, capsys):
 
 # brotli has no checksum, nor have others that are left out here.
 @pytest.mark.parametrize("name", ["lzma", "bzip3", "alac", "crc32"])
-@pytest.mark.parametrize("damage", ["bit", "cut", "gone"])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_h5py_says_that_a_chunk_is_damaged(tmp_path, name, damage, capsys):
     create(tmp_path / "x.h5", name)
     payload = direct_chunks(tmp_path / "x.h5")[500, 0][1]
-    middle = len(payload) // 2
-    payload = {
-        "bit": payload[:middle] + bytes([payload[middle] ^ 1]) + payload[middle + 1 :],
-        "cut": payload[:-1],
-        "gone": bytes(len(payload)),
-    }[damage]
     with h5py.File(tmp_path / "x.h5", "r+") as file:
-        file["x"].id.write_direct_chunk((500, 0), payload)
+        file["x"].id.write_direct_chunk((500, 0), DAMAGES[damage](payload))
     with h5py.File(tmp_path / "x.h5") as file:
         np.testing.assert_array_equal(file["x"][:500], TRACES[:500])
         with pytest.raises(OSError, match="filter"):
