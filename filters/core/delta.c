@@ -2,10 +2,6 @@
 #include "simple.h"
 #include "transform.h"
 
-static size_t bound(size_t size, simple_settings settings) {
-    return size + header_frames(settings.num_channels) * frame_bytes(settings.num_channels);
-}
-
 /* Before the beginning everything is 0. `lag` is the number of channels, `count` that of numbers. */
 static void encode_order_1(const uint8_t *restrict x, size_t count, size_t lag,
                            uint8_t *restrict differences) {
@@ -29,7 +25,7 @@ static int64_t encode(const uint8_t *data, size_t size, simple_settings settings
     uint8_t *const differences = store_header(payload, settings);
     (settings.parameter == 1 ? encode_order_1 : encode_order_2)(data, size / 2,
                                                                 settings.num_channels, differences);
-    return (int64_t)bound(size, settings);
+    return (int64_t)transform_bound(size, settings);
 }
 
 /* One channel: sums, and sums of sums. */
@@ -92,7 +88,7 @@ const simple_codec SIMPLE_DELTA = {
     .least = 1,
     .most = 2,
     .is_transform = 1,
-    .bound = bound,
+    .bound = transform_bound,
     .encode = encode,
     .decoded_size = decoded_size,
     .decode = decode,

@@ -107,10 +107,6 @@ static inline void join(const uint8_t *smooth, const uint8_t *details, size_t nu
     }
 }
 
-static size_t bound(size_t size, simple_settings settings) {
-    return size + header_frames(settings.num_channels) * frame_bytes(settings.num_channels);
-}
-
 /* Frames that a level leaves smooth. */
 static size_t smooth_frames(size_t num_frames) { return num_frames - num_frames / 2; }
 
@@ -133,7 +129,7 @@ static int64_t encode(const uint8_t *data, size_t size, simple_settings settings
         num_frames = num_smooth;
     }
     free(smooth);
-    return (int64_t)bound(size, settings);
+    return (int64_t)transform_bound(size, settings);
 }
 
 static int64_t decoded_size(const uint8_t *payload, size_t size) {
@@ -174,7 +170,7 @@ const simple_codec SIMPLE_IWT = {
     .least = 1,
     .most = MAX_LEVELS,
     .is_transform = 1,
-    .bound = bound,
+    .bound = transform_bound,
     .encode = encode,
     .decoded_size = decoded_size,
     .decode = decode,

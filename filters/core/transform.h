@@ -22,6 +22,11 @@ static inline size_t header_frames(uint32_t num_channels) {
 
 static inline size_t frame_bytes(uint32_t num_channels) { return 2 * (size_t)num_channels; }
 
+/* Bytes of a payload that has nothing in front but the header. */
+static inline size_t transform_bound(size_t size, simple_settings settings) {
+    return size + header_frames(settings.num_channels) * frame_bytes(settings.num_channels);
+}
+
 /* Returns the first byte after the header. */
 static inline uint8_t *store_header(uint8_t *payload, simple_settings settings) {
     const size_t size = header_frames(settings.num_channels) * frame_bytes(settings.num_channels);
