@@ -36,7 +36,7 @@ N1STORE = str(Path(sys.executable).with_name("n1store"))
 CONVERT = """
 import sys
 import pynwb
-import n1store
+import n1store.conversion, n1store.stores.nwb
 wav, nwb, codec = sys.argv[1:]
 print(n1store.convert(wav, nwb, codec=codec, adc=False, overwrite=True).seconds)
 """
@@ -142,9 +142,11 @@ def compare_writing(codec: str, wav: Path, folder: Path, samples: np.ndarray) ->
     command = [N1STORE, "convert", str(wav), str(own), "--codec", codec, "--no-adc", "--overwrite"]
     writing, whole = [], []
     for _ in range(ROUNDS):
-        theirs.unlink(missing_ok=True)
+        for nwb in (own, theirs):
+            nwb.unlink(missing_ok=True)
         whole_pynwb, printed_pynwb = timed(run, pynwb)
         _, printed = timed(run, convert)
+        own.unlink()
         whole_n1store, _ = timed(run, command)
         writing.append([float(printed_pynwb), float(printed)])
         whole.append([whole_pynwb, whole_n1store])

@@ -201,7 +201,7 @@ class _Step:
     """One step of writing an array: a block of whole chunks, or its end, or why it failed."""
 
     plan: ArrayPlan
-    samples: np.ndarray | None = None
+    raw_bytes: int = 0
     attributes: dict[str, Any] | None = None
     error: N1StoreError | None = None
 
@@ -298,12 +298,13 @@ def _write_arrays(
     crcs: list[int] = []
     samples_hash: Any = None
     done, total = 0, sum(plan.raw_bytes for plan in plans)
-    for step, encoded in _encoded(plans, pipeline, workers):
+    steps = (step for plan in plans for step in _read(plan, pipeline))
+    for step, encoded in workers.in_order(steps):
         plan = step.plan
         if array is None:
             array, crcs = store.create_array(plan.path, plan.grid, pipeline), []
             # Of a recording that is one whole file, that file's says as much.
-            samples_hash = None if _num_files(plan, pipeline) == 1 else hashlib.sha256()
+            samples_hash = None if _is_one_file(plan, pipeline) else hashlib.sha256()
         if step.error is not None:
             if on_error == "stop" or len(plan.inputs) > 1:
                 raise step.error
@@ -323,8 +324,7 @@ def _write_arrays(
             crcs += encoded.crcs
             if samples_hash is not None:
                 samples_hash.update(encoded.samples.data)
-        if step.samples is not None:
-            done += step.samples.nbytes
+            done += step.raw_bytes
             if progress is not None:
                 progress(done, total)
     if not written:
@@ -332,25 +332,8 @@ def _write_arrays(
     return written
 
 
-def _encoded(
-    plans: list[ArrayPlan], pipeline: Pipeline, workers: Workers
-) -> Iterator[tuple[_Step, _Encoded | None]]:
-    """Read and encode all arrays, on all cores, in order, a bounded number of blocks ahead."""
-
-    def calls() -> Iterator[tuple[_Step, Callable | None]]:
-        for plan in plans:
-            for step, copies in _read(plan, pipeline):
-                if step.samples is None:
-                    yield step, None
-                else:
-                    shape = plan.grid.chunk_shape
-                    yield step, partial(_encode_block, pipeline, shape, step.samples, copies)
-
-    return workers.in_order(calls())
-
-
-def _read(plan: ArrayPlan, pipeline: Pipeline) -> Iterator[tuple[_Step, list[bytes | None]]]:
-    """Read an array in blocks of whole chunks, each with copies of chunks that need no encoding.
+def _read(plan: ArrayPlan, pipeline: Pipeline) -> Iterator[tuple[_Step, Callable | None]]:
+    """Read an array in blocks of whole chunks, each with the call that encodes it.
 
     The last step has what was learned of the samples.
     """
@@ -362,25 +345,31 @@ def _read(plan: ArrayPlan, pipeline: Pipeline) -> Iterator[tuple[_Step, list[byt
     if stored and not stored.can_copy(pipeline, plan.grid.chunk_shape):
         stored = None
     digests = [each.digest() for each in plan.inputs]
+    keeps_samples = not _is_one_file(plan, pipeline)
+
+    def read_block(start: int) -> tuple[_Step, Callable]:
+        stop = min(start + block_samples, plan.grid.shape[0])
+        parts = [each.read(start, stop) for each in plan.inputs]
+        for digest, part in zip(digests, parts, strict=True):
+            digest.update(part)
+        samples = parts[0] if len(parts) == 1 else np.hstack(parts)
+        rows = range(start // chunk_samples, -(-stop // chunk_samples))
+        copies = [
+            stored.copy((row, group), pipeline) if stored else None
+            for row in rows
+            for group in range(plan.grid.counts[1])
+        ]
+        call = partial(
+            _encode_block, pipeline, plan.grid.chunk_shape, samples, copies, keeps_samples
+        )
+        return _Step(plan, samples.nbytes), call
+
     try:
         for start in range(0, plan.grid.shape[0], block_samples):
-            stop = min(start + block_samples, plan.grid.shape[0])
-            parts = [each.read(start, stop) for each in plan.inputs]
-            for digest, part in zip(digests, parts, strict=True):
-                digest.update(part)
-            samples = parts[0] if len(parts) == 1 else np.hstack(parts)
-            rows = range(start // chunk_samples, -(-stop // chunk_samples))
-            yield (
-                _Step(plan, samples=samples),
-                [
-                    stored.copy((row, group), pipeline) if stored else None
-                    for row in rows
-                    for group in range(plan.grid.counts[1])
-                ],
-            )
+            yield read_block(start)
         sources = [source for digest in digests for source in digest.sources()]
     except N1StoreError as error:
-        yield _Step(plan, error=error), []
+        yield _Step(plan, error=error), None
         return
     attributes = {
         "sampling_frequency": plan.sampling_frequency,
@@ -391,7 +380,7 @@ def _read(plan: ArrayPlan, pipeline: Pipeline) -> Iterator[tuple[_Step, list[byt
     if loss:
         # No file can be restored from it.
         attributes |= {"sources": [], "lossy": loss}
-    yield _Step(plan, attributes=attributes), []
+    yield _Step(plan, attributes=attributes), None
 
 
 def _loss(plan: ArrayPlan, pipeline: Pipeline) -> str:
@@ -400,18 +389,18 @@ def _loss(plan: ArrayPlan, pipeline: Pipeline) -> str:
     return ", then ".join(filter(None, losses))
 
 
-def _num_files(plan: ArrayPlan, pipeline: Pipeline) -> int:
-    """Return how many files can be restored from an array."""
-    return 0 if _loss(plan, pipeline) else sum(each.num_files for each in plan.inputs)
+def _is_one_file(plan: ArrayPlan, pipeline: Pipeline) -> bool:
+    """Return whether an array is one whole WAV file, whose hash then is that of the samples too."""
+    return not _loss(plan, pipeline) and sum(each.num_files for each in plan.inputs) == 1
 
 
 @dataclass(frozen=True, eq=False)
 class _Encoded:
-    """What is stored of a block: its chunks, the CRC-32 of their samples, and the samples."""
+    """What is stored of a block: its chunks, the CRC-32 of their samples; and these, if wanted."""
 
     payloads: list[bytes]
     crcs: list[int]
-    samples: np.ndarray
+    samples: np.ndarray | None
 
 
 def _encode_block(
@@ -419,6 +408,7 @@ def _encode_block(
     chunk_shape: tuple[int, int],
     samples: np.ndarray,
     copies: list[bytes | None],
+    keeps_samples: bool,
 ) -> _Encoded:
     """Encode a block of whole chunks but for those that are copied."""
     try:
@@ -430,7 +420,7 @@ def _encode_block(
             decoded = (pipeline.decode(payload, chunk_shape) for payload in payloads)
             samples = _together(decoded, samples.shape, chunk_shape)
         crcs = [zlib.crc32(chunk.data) for chunk in _chunks_of(samples, chunk_shape)]
-        return _Encoded(payloads, crcs, samples)
+        return _Encoded(payloads, crcs, samples if keeps_samples else None)
     except (ValueError, RuntimeError, OverflowError) as error:
         size = " x ".join(map(str, chunk_shape))
         raise N1StoreError(

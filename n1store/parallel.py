@@ -1,9 +1,10 @@
 """Working ahead on several cores while results are taken in order."""
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Queue
+from threading import Lock
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -39,18 +40,30 @@ class Workers(ThreadPoolExecutor):
         Parameters
         ----------
         calls : iterable of (item, callable or None)
-            Taken from lazily: however many there are, few more than there are workers wait
-            to be done or for their results to be taken.
+            The workers take from it, one at a time, so that what it reads is with those who work
+            on it. However many there are, few more than there are workers are under way, or wait
+            for their results to be taken.
         """
-        waiting: deque[tuple[Item, Future | None]] = deque()
-        for item, call in calls:
-            waiting.append((item, self.submit(call) if call else None))
-            if len(waiting) > self.count + 2:
-                yield _first(waiting)
-        while waiting:
-            yield _first(waiting)
+        source = iter(calls)
+        taking = Lock()
+        taken: Queue[Future[tuple[Item, Any] | None]] = Queue()
 
+        def take_and_call() -> None:
+            result: Future[tuple[Item, Any] | None] = Future()
+            try:
+                with taking:
+                    taken.put(result)
+                    step = next(source, None)
+                result.set_result(step and (step[0], step[1]() if step[1] else None))
+            except BaseException as error:
+                result.set_exception(error)
 
-def _first(waiting: deque[tuple[Item, Future | None]]) -> tuple[Item, Any]:
-    item, future = waiting.popleft()
-    return item, future.result() if future else None
+        try:
+            for _ in range(self.count + 2):
+                self.submit(take_and_call)
+            while (result := taken.get().result()) is not None:
+                self.submit(take_and_call)
+                yield result
+        finally:
+            with taking:
+                source = iter(())  # nothing else is wanted, if it was not all

@@ -7,7 +7,6 @@ Reading needs neither: any NWB file's series are found by their types.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import os
@@ -81,7 +80,8 @@ class NwbWriter:
         self._unfinished = self._file.create_group(_UNFINISHED)
         self._finished: dict[str, tuple[str, Grid, dict[str, Any]]] = {}
         # It takes a second, in which chunks are encoded.
-        self._pynwb = Workers(1).submit(importlib.import_module, "pynwb")
+        self._beside = Workers(1)
+        self._manager = self._beside.submit(_load_pynwb)
 
     def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> SeriesWriter:
         """Begin a recording."""
@@ -89,8 +89,11 @@ class NwbWriter:
 
     def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
         """Write NWB's structure, given the paths of recordings by their names."""
-        pynwb = self._pynwb.result()
+        manager = self._manager.result()
+        # All but a little is on the disk then.
+        synced = self._beside.submit(os.fsync, self._file.id.get_vfd_handle())
 
+        import pynwb
         from hdmf.backends.hdf5 import H5DataIO
 
         from n1store.stores.nwb_metadata import Series, make_nwbfile
@@ -130,13 +133,14 @@ class NwbWriter:
         )
         # Closing the NWBHDF5IO would close the file; its manager keeps it from reading the file.
         # As all types are NWB's own, its definition, which any reader has, need not be in it.
-        io = pynwb.NWBHDF5IO(file=self._file, mode="a", manager=pynwb.get_manager())
+        io = pynwb.NWBHDF5IO(file=self._file, mode="a", manager=manager)
         objects = len(series) + len(nwbfile.electrodes)
         with self._room(len(content) + _BYTES_OF_OBJECT * objects + _BYTES_OF_STRUCTURE):
             io.write(nwbfile, cache_spec=False, expandable=())
             for path in recordings.values():
                 self._put_in_place(path, nwbfile.acquisition[path.rpartition("/")[2]])
             del self._file[_UNFINISHED]
+        synced.result()
 
     @contextmanager
     def _room(self, num_bytes: int) -> Iterator[None]:
@@ -174,6 +178,12 @@ class NwbWriter:
                 raise _failed(self._path, closing) from closing
         if isinstance(error, OSError) and error.filename is None:
             raise _failed(self._path, error) from error
+
+
+def _load_pynwb() -> Any:
+    import pynwb
+
+    return pynwb.get_manager()
 
 
 def _failed(path: Path, error: Exception) -> N1StoreError:
