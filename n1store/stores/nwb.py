@@ -12,7 +12,7 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     from n1store.stores.nwb_metadata import NwbMetadata
 
 _UNFINISHED = "n1store_unfinished"  # a group for what has no place in NWB yet
+_BLANKS = "data"  # and one for recordings without samples; a longer name would leave gaps
 _SUMMARY = "n1store"  # in scratch
+
+# Of 2016; what HDF5 keeps of its objects takes half the bytes since.
+_LIBVER = ("v110", "v110")
 
 # What NWB's structure takes is not known before: more than enough of it.
 _BYTES_OF_OBJECT = 4096  # a series or an electrode
@@ -68,16 +72,21 @@ class NwbWriter:
     """Writes recordings one after the other, then what makes the file NWB."""
 
     def __init__(self, path: Path, metadata: NwbMetadata, session: Session | None):
-        # The lock is on the file already; see atomic.py. What HDF5 keeps of its objects takes half
-        # the bytes since version 1.10, of 2016.
+        # The lock is on the file already; see atomic.py.
         try:
-            self._file = h5py.File(path, "w", libver=("v110", "v110"), locking=False)
+            self._file = h5py.File(path, "w", libver=_LIBVER, locking=False)
         except OSError as error:
             raise _failed(path, error) from error
         self._path = path
         self._metadata = metadata
         self._session = session
         self._unfinished = self._file.create_group(_UNFINISHED)
+        # What pynwb writes comes about in memory, under a name that is only shown. What is copied
+        # from there has no gaps for what might be added, and so is shorter.
+        self._structure = h5py.File(
+            f"{path}.structure", "w", libver=_LIBVER, driver="core", backing_store=False
+        )
+        self._blanks = self._structure.create_group(_BLANKS)
         self._finished: dict[str, tuple[str, Grid, dict[str, Any]]] = {}
         # It takes a second, in which chunks are encoded.
         self._beside = Workers(1)
@@ -85,62 +94,70 @@ class NwbWriter:
 
     def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> SeriesWriter:
         """Begin a recording."""
-        return SeriesWriter(self._unfinished, path, grid, pipeline, self._finished)
+        return SeriesWriter(self._unfinished, self._blanks, path, grid, pipeline, self._finished)
 
     def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
         """Write NWB's structure, given the paths of recordings by their names."""
         manager = self._manager.result()
         # All but a little is on the disk then.
         synced = self._beside.submit(os.fsync, self._file.id.get_vfd_handle())
+        summary = {
+            "version": n1store.__version__,
+            "layout": layout,
+            "codec": codec,
+            "recordings": {
+                name: {"path": path, **self._finished[path][2]} for name, path in recordings.items()
+            },
+        }
+        content = np.frombuffer(json.dumps(summary, separators=(",", ":")).encode(), "u1")
 
         import pynwb
+
+        nwbfile = self._nwbfile(recordings.values(), content)
+        # Closing the NWBHDF5IO would close the file; its manager keeps it from reading the file.
+        # As all types are NWB's own, its definition, which any reader has, need not be in it.
+        io = pynwb.NWBHDF5IO(file=self._structure, mode="a", manager=manager)
+        io.write(nwbfile, cache_spec=False, expandable=())
+        objects = len(recordings) + len(nwbfile.electrodes)
+        with self._room(len(content) + _BYTES_OF_OBJECT * objects + _BYTES_OF_STRUCTURE):
+            self._copy_structure()
+            for path in recordings.values():
+                self._put_in_place(path, nwbfile.acquisition[path.rpartition("/")[2]])
+            del self._file[_UNFINISHED]
+        synced.result()
+
+    def _nwbfile(self, paths: Iterable[str], summary: np.ndarray) -> Any:
+        """Return what is to be written, with links in the place of samples."""
         from hdmf.backends.hdf5 import H5DataIO
+        from pynwb.core import ScratchData
 
         from n1store.stores.nwb_metadata import Series, make_nwbfile
 
-        series, kept, hashes = [], {}, []
-        for name, path in recordings.items():
-            _, grid, attributes = self._finished[path]
-            sources = attributes["sources"]
+        series, hashes = [], []
+        for path in paths:
+            number, grid, attributes = self._finished[path]
             one = Series(
                 name=path.rpartition("/")[2],
                 shape=grid.shape,
                 sampling_frequency=attributes["sampling_frequency"],
                 channel_ids=tuple(attributes["channel_ids"]),
                 description=_origin(attributes),
-                # pynwb reads of what it links to, which need not be the samples themselves.
-                data=H5DataIO(self._stand_in(grid.shape[1]), link_data=True),
+                data=H5DataIO(self._blanks[number], link_data=True),
             )
             series.append(one)
-            kept[name] = {"path": path, **attributes}
+            sources = attributes["sources"]
             hashes += [source["sha256"] for source in sources] or [attributes["samples_sha256"]]
         # The same files give the same identifier, and others another.
         identifier = str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(hashes)))
         nwbfile = make_nwbfile(series, self._metadata, identifier, self._session)
-        summary = {
-            "version": n1store.__version__,
-            "layout": layout,
-            "codec": codec,
-            "recordings": kept,
-        }
-        content = np.frombuffer(json.dumps(summary, separators=(",", ":")).encode(), "u1")
         nwbfile.add_scratch(
-            pynwb.core.ScratchData(
+            ScratchData(
                 name=_SUMMARY,
-                data=H5DataIO(content, compression="gzip", compression_opts=9),
+                data=H5DataIO(summary, compression="gzip", compression_opts=9),
                 description="JSON (UTF-8): what n1store restores and verifies WAV files with",
             )
         )
-        # Closing the NWBHDF5IO would close the file; its manager keeps it from reading the file.
-        # As all types are NWB's own, its definition, which any reader has, need not be in it.
-        io = pynwb.NWBHDF5IO(file=self._file, mode="a", manager=manager)
-        objects = len(series) + len(nwbfile.electrodes)
-        with self._room(len(content) + _BYTES_OF_OBJECT * objects + _BYTES_OF_STRUCTURE):
-            io.write(nwbfile, cache_spec=False, expandable=())
-            for path in recordings.values():
-                self._put_in_place(path, nwbfile.acquisition[path.rpartition("/")[2]])
-            del self._file[_UNFINISHED]
-        synced.result()
+        return nwbfile
 
     @contextmanager
     def _room(self, num_bytes: int) -> Iterator[None]:
@@ -151,10 +168,15 @@ class NwbWriter:
         self._file.flush()
         os.ftruncate(descriptor, self._file.id.get_filesize())
 
-    def _stand_in(self, num_channels: int) -> h5py.Dataset:
-        return self._unfinished.require_dataset(
-            f"{num_channels} channels", (1, num_channels), DTYPE, exact=True
-        )
+    def _copy_structure(self) -> None:
+        place = f"{_UNFINISHED}/structure"
+        del self._structure[_BLANKS]
+        self._file.copy(self._structure["/"], self._file, place, expand_refs=True)
+        for name in set(self._file) - {_UNFINISHED}:
+            del self._file[name]  # other links to what references lead to
+        for name in self._structure:
+            self._file.move(f"{place}/{name}", name)
+        self._file.attrs.update(self._structure.attrs)
 
     def _put_in_place(self, path: str, series: Any) -> None:
         """Bring samples to where pynwb made a link, with the attributes they then have."""
@@ -162,7 +184,6 @@ class NwbWriter:
         del self._file[place]
         self._file.move(f"{_UNFINISHED}/{self._finished[path][0]}", place)
         dataset = self._file[place]
-        dataset.attrs["unit"] = series.unit
         for name, default in (("conversion", 1.0), ("offset", 0.0), ("resolution", -1.0)):
             if getattr(series, name) != default:
                 dataset.attrs[name] = getattr(series, name)
@@ -171,6 +192,7 @@ class NwbWriter:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._structure.close()
         try:
             self._file.close()
         except (OSError, RuntimeError) as closing:  # again, if writing failed before
@@ -208,6 +230,7 @@ class SeriesWriter:
     def __init__(
         self,
         group: h5py.Group,
+        blanks: h5py.Group,
         path: str,
         grid: Grid,
         pipeline: Pipeline,
@@ -222,10 +245,11 @@ class SeriesWriter:
         # A chunk may be longer than what there is only if there may be more.
         most = tuple(map(max, grid.shape, grid.chunk_shape))
         space = h5py.h5s.create_simple(grid.shape, most)
-        name = f"{len(group)}"
-        self._dataset = h5py.h5d.create(
-            group.id, name.encode(), h5py.h5t.STD_I16LE, space, properties
-        )
+        name = f"{len(blanks)}"
+        blank = h5py.h5d.create(blanks.id, name.encode(), h5py.h5t.STD_I16LE, space, properties)
+        h5py.Dataset(blank).attrs["unit"] = "volts"
+        blanks.copy(name, group)
+        self._dataset = group[name].id
         self._group = group
         self._name = name
         self._path = path
