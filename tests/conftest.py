@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -74,6 +75,39 @@ def run():
 def run_json(run):
     """Run a command with --json and return what it printed."""
     return lambda *arguments, **options: json.loads(run(*arguments, "--json", **options).stdout)
+
+
+@pytest.fixture
+def fails(run):
+    """Run a command that fails; return the one line that it says, which has these words."""
+
+    def fails(*arguments, words=()):
+        (line,) = run(*arguments, exit_code=1).stderr.splitlines()
+        assert line.startswith("Error: ")
+        assert all(str(word) in line for word in words), line
+        return line
+
+    return fails
+
+
+def clean_environment(**variables):
+    """Return an environment in which nobody has set anything about plugins or Python."""
+    ours = ("HDF5_PLUGIN", "N1STORE_", "PYTHON")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    return environment | variables
+
+
+def run_alone(script, *arguments, **variables):
+    """Run a script in a clean environment, in a process of its own; return what it printed."""
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", textwrap.dedent(script), *map(str, arguments)],
+        env=clean_environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, (result.returncode, result.stderr[-3000:])
+    return result.stdout
 
 
 def read_wav_independently(path):

@@ -1,36 +1,27 @@
-"""NWB files as whoever gets them uses them: with n1store, with pynwb or h5py alone, damaged."""
+"""NWB files as whoever gets them uses them: with n1store, with pynwb or h5py alone."""
 
 import base64
 import json
 import multiprocessing
-import os
 import shutil
 import signal
-import subprocess
 import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from functools import cache
 
 import h5py
-import hdf5plugin
-import make_nwb
 import numpy as np
 import pynwb
 import pytest
 from click.testing import CliRunner
-from conftest import REAL_RECORDINGS, read_wav_independently, write_wav
+from conftest import REAL_RECORDINGS, read_wav_independently, run_alone, write_wav
 from make_wav import chunk, data, fmt, noise, on_grid, rf64, wav
-from nwbinspector import Importance, inspect_nwbfile
-from pynwb import H5DataIO
 from test_there_and_back import UNUSUAL, assert_identical
 
 import n1store
 from n1store import N1StoreError
 from n1store.catalogue import CATALOGUE
 from n1store.cli import cli
-from n1store.codecs.hdf5 import N1
 from n1store.pipeline import Pipeline
 
 RATE = 1000
@@ -51,7 +42,7 @@ SAMPLES = {
 
 
 def pipeline(spec, adc=True):
-    """Return a parameter of a pipeline and whether adc goes in front of it."""
+    """Return a parameter: a pipeline and whether adc goes in front; skipped without its filters."""
     missing = ""
     try:
         Pipeline.parse(spec).hdf5((1, 1))
@@ -59,6 +50,11 @@ def pipeline(spec, adc=True):
         missing = str(error)
     marks = pytest.mark.skipif(bool(missing), reason=missing)
     return pytest.param((spec, adc), id=spec if adc else f"{spec} alone", marks=marks)
+
+
+def installed(parameters):
+    """Return the pipelines whose filters are here."""
+    return [each.values[0] for each in parameters if not each.marks[0].args[0]]
 
 
 WIDTHS = np.random.default_rng(0).integers(8, 80, 1024).astype("u1")
@@ -128,33 +124,6 @@ def stores(wavs, tmp_path_factory):
     return store
 
 
-def invoke(*arguments):
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
-def fails(run, *arguments, words=()):
-    """Run a command that fails; return the one line that it says."""
-    (line,) = run(*arguments, exit_code=1).stderr.splitlines()
-    assert line.startswith("Error: ")
-    assert all(str(word) in line for word in words), line
-    return line
-
-
-def run_alone(script, *arguments, **environment):
-    """Run a script in a process where nobody has set anything; return what it printed."""
-    ours = ("HDF5_PLUGIN", "N1STORE_", "PYTHON")
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    result = subprocess.run(
-        [sys.executable, "-P", "-c", textwrap.dedent(script), *map(str, arguments)],
-        env=clean | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert result.returncode == 0, (result.returncode, result.stderr[-3000:])
-    return result.stdout
-
-
 READ_ALONE = """
     import json, sys, {imports}, numpy
 
@@ -204,10 +173,9 @@ def read_alone(stores, expected):
     @cache
     def read(reader):
         parameters = PIPELINES if reader == "h5py" else EACH_CODEC
-        pipelines = [each.values[0] for each in parameters if not each.marks[0].args[0]]
         results = {}
         for foreign in (False, True):
-            these = [each for each in pipelines if needs_hdf5plugin(each) == foreign]
+            these = [each for each in installed(parameters) if needs_hdf5plugin(each) == foreign]
             script = READERS[reader]
             if foreign:
                 script = script.replace("import json,", "import hdf5plugin, json,")
@@ -256,6 +224,26 @@ def test_pynwb_reads_it_without_n1store(read_alone, pipeline):
     assert read_alone("pynwb")[pipeline] == "same"
 
 
+def test_without_the_plugins(stores, expected):
+    """Switched off, HDF5 cannot read what n1store.open still does."""
+    script = """
+        import sys, h5py, numpy
+        try:
+            h5py.File(sys.argv[1])["acquisition/wide/data"][:]
+        except OSError as error:
+            assert "filter" in str(error) or "plugin" in str(error), error
+        else:
+            sys.exit("was read")
+        import n1store
+        with n1store.open(sys.argv[1]) as store, numpy.load(sys.argv[2]) as expected:
+            for name, samples in expected.items():
+                assert numpy.array_equal(store[name].traces[:], samples)
+        assert n1store.verify(sys.argv[1]).problems == []
+    """
+    for spec in ("n1", "adc"):
+        run_alone(script, stores(spec), expected, N1STORE_NO_HDF5_PLUGINS="1")
+
+
 def test_channels_beyond_64_are_in_groups(stores):
     with h5py.File(stores("n1")) as file:
         assert file["acquisition/wide/data"].chunks == (CHUNK_SAMPLES, 35)
@@ -269,9 +257,16 @@ def test_channels_beyond_64_are_in_groups(stores):
         *("zstd+crc32", "n1+crc32"),
     ],
 )
-def test_a_codec_without_a_filter(run, wavs, tmp_path, spec):
+def test_a_codec_without_a_filter(fails, wavs, tmp_path, spec):
     missing = next(name for name in Pipeline.parse(spec).names if not CATALOGUE[name].hdf5)
-    fails(run, "convert", wavs, tmp_path / "x.nwb", "--codec", spec, words=["HDF5", missing, "n1"])
+    fails("convert", wavs, tmp_path / "x.nwb", "--codec", spec, words=["HDF5", missing, "n1"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plugins_that_are_not_installed(fails, wavs, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "n1store.codecs.hdf5", None)
+    monkeypatch.delattr("n1store.codecs.hdf5", raising=False)
+    fails("convert", wavs, tmp_path / "x.nwb", words=["hdf5"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -327,8 +322,8 @@ def test_layout_channels(run, tmp_path):
         ),
     ],
 )
-def test_options_that_do_not_fit(run, wavs, tmp_path, destination, options, words):
-    fails(run, "convert", wavs, tmp_path / destination, *options, words=words)
+def test_options_that_do_not_fit(fails, wavs, tmp_path, destination, options, words):
+    fails("convert", wavs, tmp_path / destination, *options, words=words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -351,99 +346,11 @@ def test_chunks_are_of_10_megabytes_unless_told(run_json, tmp_path):
     assert recordings["long"]["chunk_shape"] == [15_000, 64]
 
 
-# Metadata
-
-METADATA = """
-NWBFile:
-  session_id: 007
-  experimenter: ["Doe, Jane"]
-  institution: A university
-  experiment_description: Recordings at rest.
-  keywords: [rest]
-  session_description: replaced by the option
-Subject:
-  strain: A strain
-Ecephys:
-  Device: {name: implant, manufacturer: A maker}
-  ElectrodeGroup: {name: threads, location: motor cortex}
-  ElectricalSeries: {filtering: none}
-"""
-OPTIONS = {
-    "session-start-time": "2024-05-17T14:03:00+02:00",
-    "identifier": "session-7",
-    "session-description": "At rest.",
-    "subject-id": "A10",
-    "subject-species": "Macaca mulatta",
-    "subject-sex": "F",
-    "subject-age": "P4Y",
-    "subject-description": "A subject.",
-    "gain-to-uv": 0.25,
-    "offset-to-uv": -2,
-}
-LAYOUTS = {
-    "recordings": {"a": on_grid(900), "b": on_grid(700, 3)},
-    "channels": {"a": on_grid(900), "b": on_grid(900, 3)},
-}
-
-
-@pytest.mark.parametrize("metadata", [False, True])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_file_is_valid(run, tmp_path, layout, metadata):
-    for name, samples in LAYOUTS[layout].items():
-        write_wav(tmp_path / "in" / f"{name}.wav", samples, 19_531)
-    path = tmp_path / "x.nwb"
-    options = []
-    if metadata:
-        (tmp_path / "metadata.yaml").write_text(METADATA)
-        options = [word for key, value in OPTIONS.items() for word in (f"--{key}", value)]
-        options += ["--metadata", tmp_path / "metadata.yaml"]
-    run("convert", tmp_path / "in", path, "--layout", layout, *options)
-    assert pynwb.validate(path=str(path)) == []
-    remarks = list(inspect_nwbfile(nwbfile_path=str(path)))
-    assert not [remark for remark in remarks if remark.importance == Importance.CRITICAL]
-    if metadata:
-        assert remarks == []
-    n1store.verify(path, [tmp_path / "in"])
-
-
-def test_metadata_arrive_in_the_file(run, tmp_path):
-    write_wav(tmp_path / "a.wav", SAMPLES["mono"], RATE)
-    (tmp_path / "metadata.yaml").write_text(METADATA)
-    path = tmp_path / "x.nwb"
-    options = [word for key, value in OPTIONS.items() for word in (f"--{key}", value)]
-    metadata = "--metadata", tmp_path / "metadata.yaml"
-    run("convert", tmp_path / "a.wav", path, *options, *metadata)
-    file = pynwb.read_nwb(path)
-    assert file.session_start_time == datetime(2024, 5, 17, 12, 3, tzinfo=UTC)
-    assert (file.identifier, file.session_description) == ("session-7", "At rest.")
-    assert (file.session_id, file.institution) == ("007", "A university")
-    assert list(file.experimenter) == ["Doe, Jane"]
-    subject = file.subject
-    assert (subject.subject_id, subject.species, subject.sex) == ("A10", "Macaca mulatta", "F")
-    assert (subject.age, subject.description, subject.strain) == ("P4Y", "A subject.", "A strain")
-    assert file.devices["implant"].model.manufacturer == "A maker"
-    assert file.electrode_groups["threads"].location == "motor cortex"
-    series = file.acquisition["a"]
-    assert series.filtering == "none"
-    assert (series.conversion, series.offset) == (0.25e-6, -2e-6)
-    volts = (SAMPLES["mono"] * 0.25 - 2) * 1e-6
-    np.testing.assert_allclose(series.get_data_in_units(), volts, rtol=1e-9)
-
-
-def test_what_is_wrong_with_the_metadata_file_is_said(run, wavs, tmp_path):
-    path = tmp_path / "metadata.yaml"
-    for text, word in (("Subject: {specie: a}", "species"), ("{", "YAML"), ("", "no keys")):
-        path.write_text(text)
-        arguments = "convert", wavs, tmp_path / "x.nwb", "--metadata", path
-        fails(run, *arguments, words=[path, word])
-    assert list(tmp_path.iterdir()) == [path]
-
-
 # There and back, and what is said of it
 
 
 @pytest.mark.parametrize("pipeline", [pipeline("n1"), pipeline("wavpack"), pipeline("flac")])
-def test_unusual_files_come_back_byte_for_byte(run, run_json, tmp_path, pipeline):
+def test_unusual_files_come_back_byte_for_byte(run, run_json, fails, tmp_path, pipeline):
     source, path, back = tmp_path / "in", tmp_path / "x.nwb", tmp_path / "back"
     source.mkdir()
     for name, content in UNUSUAL.items():
@@ -457,7 +364,7 @@ def test_unusual_files_come_back_byte_for_byte(run, run_json, tmp_path, pipeline
     files = run_json("export", path, back)["files"]
     assert len(files) == len(UNUSUAL) + 1
     assert_identical(source, back)
-    fails(run, "export", path, back, words=["--overwrite"])
+    fails("export", path, back, words=["--overwrite"])
     run("export", path, back, "--overwrite")
     assert_identical(source, back)
 
@@ -548,7 +455,9 @@ def test_verify_tells_what_differs_from_the_wavs(stores, wavs, run, run_json, tm
     (copies / "wide.wav").write_bytes(wav(fmt(70, RATE), data(changed)))
     (copies / "mono.wav").unlink()
     write_wav(copies / "other.wav", SAMPLES["mono"], RATE)
-    result = json.loads(invoke("verify", path, copies, "--json").stdout)
+    result = json.loads(
+        CliRunner().invoke(cli, ["verify", str(path), str(copies), "--json"]).stdout
+    )
     assert result["not_compared"] == ["mono.wav"]
     problems = sorted(result["problems"])
     assert "other.wav: is not in the store" in problems[0]
@@ -624,440 +533,7 @@ def test_the_file_is_as_small_as_a_zarr_store(tmp_path):
     assert sizes[1].store_bytes < 1.03 * sizes[0].store_bytes
 
 
-# Damage
-
-# Runs all commands on files, in a process of its own, as what is damaged may crash HDF5. The last
-# path on standard error is that of the file that did.
-TRY_ALL = """
-    import json, resource, sys, traceback, warnings
-    import numpy
-    from click.testing import CliRunner
-    import n1store
-    from n1store.cli import cli
-
-    warnings.simplefilter("ignore")
-    resource.setrlimit(resource.RLIMIT_CPU, (100, 100))
-    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
-    expected = dict(numpy.load(sys.argv[1]))
-    results = []
-    for path in sys.argv[2:]:
-        print(path, file=sys.stderr, flush=True)
-        found = {"wrong": [], "unforeseen": []}
-        for command, *options in (
-            ["info", "--chunks"],
-            ["verify"],
-            ["export", path + ".wavs"],
-            ["bench", "--windows", "2"],
-        ):
-            result = CliRunner().invoke(cli, [command, path, *options])
-            if not isinstance(result.exception, SystemExit | None):
-                found["unforeseen"] += traceback.format_exception(result.exception)
-            found[command] = result.exit_code, result.stderr.splitlines()
-        try:
-            with n1store.open(path) as store:
-                found["names"] = list(store)
-                for name in store:
-                    try:
-                        samples = store[name].read(0, 10**6)
-                    except n1store.N1StoreError as error:
-                        found["read"] = str(error)
-                    else:
-                        if not numpy.array_equal(samples, expected[name.rpartition("/")[2]]):
-                            found["wrong"].append(name)
-        except n1store.N1StoreError as error:
-            found["read"] = str(error)
-        results.append(found)
-    print(json.dumps(results))
-"""
-TWO = {"one": on_grid(1000, 2, 1), "two": on_grid(1500, 2, 2)}
-
-
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory):
-    """Give files of two recordings in chunks of 400 samples by codec, and the samples."""
-    folder = tmp_path_factory.mktemp("originals")
-    for name, samples in TWO.items():
-        write_wav(folder / "wavs" / f"{name}.wav", samples, RATE)
-    np.savez(folder / "expected.npz", **TWO)
-    made = {}
-
-    def original(spec):
-        if spec not in made:
-            made[spec] = folder / f"{len(made)}.nwb"
-            n1store.convert(folder / "wavs", made[spec], codec=spec, chunk_seconds=0.4, workers=1)
-        return made[spec], folder / "expected.npz"
-
-    return original
-
-
-def try_all(expected, contents, folder):
-    """Return what all commands say of files of these contents; see TRY_ALL."""
-    paths = [folder / f"{number}.nwb" for number in range(len(contents))]
-    for path, content in zip(paths, contents, strict=True):
-        path.write_bytes(content)
-    results = json.loads(run_alone(TRY_ALL, expected, *paths))
-    for path, result in zip(paths, results, strict=True):
-        assert result["unforeseen"] == [], "".join(result["unforeseen"])
-        assert result["wrong"] == []
-        for command in ("info", "export", "bench"):
-            code, lines = result[command]
-            assert (code, len(lines)) in ((0, 0), (1, 1)), lines
-            assert all(line.startswith("Error: ") for line in lines)
-        left = [file.name for file in path.parent.glob(f"{path.name}.wavs/.*")]
-        assert left == []
-    return results
-
-
-def flipped(content, position, value):
-    changed = bytearray(content)
-    changed[position] ^= value
-    return bytes(changed)
-
-
-def chunks_of(path, name):
-    """Return the offset and size of each chunk of a recording."""
-    with h5py.File(path) as file:
-        dataset = file[f"acquisition/{name}/data"]
-        infos = map(dataset.id.get_chunk_info, range(dataset.id.get_num_chunks()))
-        return [(info.byte_offset, info.size) for info in infos]
-
-
-@pytest.fixture(scope="module")
-def changed_chunks(originals, tmp_path_factory):
-    """Give what all commands say of files with a byte changed in a chunk, by codec and chunk."""
-    folder = tmp_path_factory.mktemp("changed")
-    rng = np.random.default_rng(1)
-    keys, contents = [], []
-    for parameter in EACH_CODEC:
-        if parameter.marks[0].args[0]:
-            continue
-        spec = parameter.values[0][0]
-        path, expected = originals(spec)
-        content = path.read_bytes()
-        for number, (offset, size) in list(enumerate(chunks_of(path, "two")))[1::2]:
-            for position in (offset, offset + int(rng.integers(size)), offset + size - 1):
-                keys.append((spec, number, folder / f"{len(keys)}.nwb.wavs"))
-                contents.append(flipped(content, position, int(rng.integers(1, 256))))
-    return list(zip(keys, try_all(expected, contents, folder), strict=True))
-
-
-@pytest.mark.parametrize("pipeline", EACH_CODEC)
-def test_a_changed_byte_in_a_chunk(changed_chunks, pipeline):
-    results = [each for each in changed_chunks if each[0][0] == pipeline[0]]
-    assert {key[1] for key, _ in results} == {1, 3}
-    for (_, number, exported), result in results:
-        code, (line, *more) = result["verify"]
-        assert (code, more) == (1, [])
-        assert line.startswith(f"two: chunk {number},0: ")
-        assert f"chunk {number},0: " in result["read"]
-        assert result["info"][0] == 0
-        assert "two" in result["export"][1][0]
-        assert "two" in result["bench"][1][0]
-        assert result["names"] == ["one", "two"]
-        assert [file.name for file in exported.iterdir()] == ["one.wav"]
-
-
-def test_a_chunk_in_the_place_of_another(originals, tmp_path):
-    path, _ = originals("n1")
-    copy = shutil.copy(path, tmp_path / "x.nwb")
-    with h5py.File(copy, "r+") as file:
-        dataset = file["acquisition/two/data"]
-        _, payload = dataset.id.read_direct_chunk((0, 0))
-        dataset.id.write_direct_chunk((400, 0), payload)
-    (line,) = n1store.verify(copy).problems
-    assert line.startswith("two: chunk 1,0: ")
-
-
-def test_samples_written_anew_by_others(originals, tmp_path):
-    path, _ = originals("n1")
-    copy = shutil.copy(path, tmp_path / "x.nwb")
-    with h5py.File(copy, "r+") as file:
-        file["acquisition/two/data"][407, 1] += 64
-    (line,) = n1store.verify(copy).problems
-    assert line.startswith("two: chunk 1,0: ")
-    with pytest.raises(N1StoreError, match="two"):
-        n1store.export_wavs(copy, tmp_path / "out")
-
-
-@pytest.mark.parametrize("spec", ["n1", "zstd"])
-def test_changed_bytes_in_the_metadata(originals, tmp_path, spec):
-    path, expected = originals(spec)
-    content = path.read_bytes()
-    rng = np.random.default_rng(2)
-    eligible = np.ones(len(content), bool)
-    # Where HDF5 keeps texts it has no checksum, and some damages there it reads without end.
-    start = content.find(b"GCOL")
-    while start >= 0:
-        size = int.from_bytes(content[start + 8 : start + 16], "little")
-        eligible[start : start + size] = False
-        start = content.find(b"GCOL", start + 4)
-    assert 0 < eligible.sum() < len(content)
-    for name in TWO:
-        for offset, size in chunks_of(path, name):
-            eligible[offset : offset + size] = False
-    positions = rng.choice(np.flatnonzero(eligible), 40, replace=False)
-    changed = [flipped(content, at, int(rng.integers(1, 256))) for at in positions]
-    changed += [flipped(content, at, 0xFF) for at in (0, 4, 8, 12, 40)]
-    results = try_all(expected, changed, tmp_path)
-    found = 0
-    for result in results:
-        if result["verify"][0] == 0:
-            assert "read" not in result
-            assert result["names"] == ["one", "two"]
-        found += "read" in result
-    assert found > 10
-
-
-def test_a_changed_text(originals, tmp_path):
-    """Give what n1store looks for in HDF5's heap of texts another value."""
-    path, expected = originals("n1")
-    content = path.read_bytes()
-    changed = [
-        content.replace(old, new)
-        for old, new in (
-            (b"ElectricalSeries", b"ElectricalSerie\xff"),
-            (b"ElectricalSeries", b"SpatialSeries\0\0\0"),
-            (b"acquisition", b"acquisitiom"),
-        )
-    ]
-    assert content not in changed
-    for result in try_all(expected, changed, tmp_path):
-        assert result["verify"][0] == 0 or "read" in result
-
-
-def test_a_file_that_is_cut_off(originals, tmp_path):
-    path, expected = originals("n1")
-    content = path.read_bytes()
-    lengths = [0, 1, 7, 8, 48, 100, 1000, *range(2000, len(content), 2500), -4096, -100, -2, -1]
-    results = try_all(expected, [content[:length] for length in lengths], tmp_path)
-    for number, result in enumerate(results):
-        for command in ("info", "verify", "export", "bench"):
-            code, (line,) = result[command]
-            assert code == 1
-            assert f"{number}.nwb: is not an HDF5 file, or is cut off" in line
-        assert not (tmp_path / f"{number}.nwb.wavs").exists()
-
-
-def summary_of(file):
-    return json.loads(file["scratch/n1store"][:].tobytes())
-
-
-def replace_summary(path, change):
-    """Change what n1store keeps of the recordings."""
-    with h5py.File(path, "r+") as file:
-        attributes = dict(file["scratch/n1store"].attrs)
-        content = change(summary_of(file))
-        if not isinstance(content, bytes):
-            content = json.dumps(content).encode()
-        del file["scratch/n1store"]
-        file["scratch/n1store"] = np.frombuffer(content, "u1")
-        file["scratch/n1store"].attrs.update(attributes)
-
-
-WRONG = [None, 7, -1, 1.5, "x", "", [], {}, [None, None], True, float("nan"), 10**30]
-SUMMARY_KEYS = [
-    *([key] for key in ("version", "layout", "codec", "recordings")),
-    ["recordings", "two"],
-    *(
-        ["recordings", "two", key]
-        for key in ("path", "sampling_frequency", "channel_ids", "chunk_crc32", "samples_sha256")
-    ),
-    ["recordings", "two", "sources"],
-    ["recordings", "two", "sources", 0],
-    *(["recordings", "two", "sources", 0, key] for key in ("file", "sha256", "num_channels")),
-]
-
-
-def test_wrong_values_in_what_n1store_keeps(originals, tmp_path):
-    path, expected = originals("n1")
-    contents, changes = [], []
-    rng = np.random.default_rng(3)
-    copy = tmp_path / "copy.nwb"
-
-    def set_value(summary):
-        *parents, last = keys
-        place = summary
-        for key in parents:
-            place = place[key]
-        place[last] = value
-        return summary
-
-    for keys in SUMMARY_KEYS:
-        for choice in rng.choice(len(WRONG), 3, replace=False):
-            value = WRONG[choice]
-            shutil.copy(path, copy)
-            replace_summary(copy, set_value)
-            contents.append(copy.read_bytes())
-            changes.append((keys, value))
-    for content in (b"", b"{", b"[]", b"null", b"\xff", b"{}", b"[" * 100_000):
-        shutil.copy(path, copy)
-        replace_summary(copy, lambda _, content=content: content)
-        contents.append(copy.read_bytes())
-        changes.append((["all"], content[:9]))
-    results = try_all(expected, contents, tmp_path)
-    for change, result in zip(changes, results, strict=True):
-        fine = result["verify"][0] == 0
-        # These name a thing, and any text does; and a recording need not come from WAV files.
-        named = isinstance(change[-1], str) and change[0][-1] in ("version", "layout", "codec")
-        allowed = named or change[0][-1] == "file" or change[1:] == ([],)
-        assert not fine or allowed, change
-
-
-def test_a_series_that_is_missing(originals, tmp_path):
-    copy = shutil.copy(originals("n1")[0], tmp_path / "x.nwb")
-    with h5py.File(copy, "r+") as file:
-        del file["acquisition/two"]
-    (line,) = n1store.verify(copy).problems
-    assert line.startswith("two: series acquisition/two: ")
-    with n1store.open(copy) as store:
-        np.testing.assert_array_equal(store["one"].traces[:], TWO["one"])
-
-
-def test_a_chunk_that_is_missing(originals, tmp_path):
-    copy = tmp_path / "x.nwb"
-    with h5py.File(originals("n1")[0]) as source, h5py.File(copy, "w") as target:
-        for key, value in source.attrs.items():
-            target.attrs[key] = value
-        for name in source:
-            source.copy(name, target)
-        dataset = source["acquisition/two/data"]
-        place = target["acquisition/two"]
-        del place["data"]
-        new = h5py.h5d.create(
-            place.id,
-            b"data",
-            dataset.id.get_type(),
-            dataset.id.get_space(),
-            dataset.id.get_create_plist(),
-        )
-        _, payload = dataset.id.read_direct_chunk((0, 0))
-        new.write_direct_chunk((0, 0), payload)
-    lines = n1store.verify(copy).problems
-    assert [line.split(": ")[1:] for line in lines] == [
-        [f"chunk {number},0", "is missing"] for number in (1, 2, 3)
-    ]
-    with n1store.open(copy) as store, pytest.raises(N1StoreError, match=r"chunk 1,0: is missing"):
-        store["two"].read(0, 1500)
-
-
-# What is no NWB file, or cannot be had
-
-
-def not_nwb(path, kind):
-    if kind == "empty":
-        path.write_bytes(b"")
-    elif kind == "text":
-        path.write_text("not HDF5" * 1000)
-    elif kind == "WAV":
-        path.write_bytes(UNUSUAL["plain"])
-    elif kind == "HDF5":
-        h5py.File(path, "w").create_dataset("x", data=[1])
-    elif kind == "folder":
-        path.mkdir()
-
-
-@pytest.mark.parametrize("kind", ["missing", "empty", "text", "WAV", "HDF5", "folder"])
-def test_what_is_no_nwb_file(run, tmp_path, kind):
-    path = tmp_path / "x.nwb"
-    not_nwb(path, kind)
-    for command in (["info", path], ["verify", path], ["bench", path], ["export", path, "back"]):
-        fails(run, *command, words=[path])
-    with pytest.raises(N1StoreError, match="nwb"):
-        n1store.open(path)
-
-
-def test_a_file_without_series(run, tmp_path):
-    nwbfile, _ = make_nwb.make_bare(2)
-    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
-    with n1store.open(path) as store:
-        assert len(store) == 0
-    assert "0 recordings" in run("info", path).stdout
-    fails(run, "bench", path, words=[path, "no samples"])
-
-
-def test_a_file_that_another_process_writes(originals, run, tmp_path):
-    path = shutil.copy(originals("n1")[0], tmp_path / "x.nwb")
-    script = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print(1, flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        process.stdout.readline()
-        for command in (["info"], ["verify"], ["bench"]):
-            fails(run, *command, path, words=[path, "another process"])
-        process.communicate(b"\n")
-    run("verify", path)
-
-
-def test_a_file_that_another_process_reads(originals, run, tmp_path):
-    path = shutil.copy(originals("n1")[0], tmp_path / "x.nwb")
-    with h5py.File(path):
-        run("verify", path)
-        write_wav(tmp_path / "in.wav", SAMPLES["mono"], RATE)
-        run("convert", tmp_path / "in.wav", path, "--overwrite")
-    run("verify", path, tmp_path / "in.wav")
-
-
-def test_a_file_that_may_not_be_read(originals, run, tmp_path):
-    if os.geteuid() == 0:
-        pytest.skip("root can read everything")
-    path = shutil.copy(originals("n1")[0], tmp_path / "x.nwb")
-    path.chmod(0)
-    fails(run, "verify", path, words=[path])
-
-
-def test_a_filter_that_is_not_here(run, tmp_path):
-    nwbfile, series = make_nwb.make_bare(2)
-    nwbfile.add_acquisition(series("odd", TWO["one"]))
-    nwbfile.add_acquisition(series("even", TWO["two"]))
-    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
-    with h5py.File(path, "r+") as file:
-        attributes = dict(file["acquisition/odd/data"].attrs)
-        del file["acquisition/odd/data"]
-        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        properties.set_chunk((400, 2))
-        properties.set_filter(52999, h5py.h5z.FLAG_OPTIONAL, (1,))
-        space = h5py.h5s.create_simple((1000, 2))
-        group = file["acquisition/odd"].id
-        dataset = h5py.h5d.create(group, b"data", h5py.h5t.STD_I16LE, space, properties)
-        for start in (0, 400, 800):
-            dataset.write_direct_chunk((start, 0), b"coded")
-        file["acquisition/odd/data"].attrs.update(attributes)
-    run("info", path, "--chunks")
-    with n1store.open(path) as store:
-        np.testing.assert_array_equal(store["even"].traces[:], TWO["two"])
-        with pytest.raises(N1StoreError, match=r"odd.*chunk 0,0: needs HDF5 filter 52999"):
-            store["odd"].read(0, 10)
-    for command in (["bench"], ["verify"]):
-        result = invoke(*command, path)
-        assert isinstance(result.exception, SystemExit)
-        assert result.exit_code == 1
-
-
-def test_without_the_plugins(originals, expected):
-    """Switched off, HDF5 cannot read what n1store.open still does."""
-    script = """
-        import sys, h5py, numpy
-        try:
-            h5py.File(sys.argv[1])["acquisition/two/data"][:]
-        except OSError as error:
-            assert "filter" in str(error) or "plugin" in str(error), error
-        else:
-            sys.exit("was read")
-        import n1store
-        with n1store.open(sys.argv[1]) as store, numpy.load(sys.argv[2]) as expected:
-            for name, samples in expected.items():
-                assert numpy.array_equal(store[name].traces[:], samples)
-        assert n1store.verify(sys.argv[1]).problems == []
-    """
-    for spec in ("n1", "adc"):
-        run_alone(script, *originals(spec), N1STORE_NO_HDF5_PLUGINS="1")
-
-
-def test_plugins_that_are_not_installed(run, wavs, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "n1store.codecs.hdf5", None)
-    monkeypatch.delattr("n1store.codecs.hdf5", raising=False)
-    fails(run, "convert", wavs, tmp_path / "x.nwb", words=["hdf5"])
-    assert list(tmp_path.iterdir()) == []
+# Stopped while it is written
 
 
 def test_no_room_on_the_disk(wavs, tmp_path):
@@ -1155,198 +631,6 @@ def test_signals_at_any_moment(tmp_path):
     assert last == ["x.nwb"]
 
 
-# Files of others
-
-
-def test_a_file_without_recordings(tmp_path):
-    path = tmp_path / "empty.nwb"
-    with pynwb.NWBHDF5IO(path, "w") as io:
-        io.write(pynwb.NWBFile("nothing", "empty", datetime.now(UTC)))
-    for command in (["verify"], ["export"], ["bench"], ["convert"]):
-        target = {"export": [tmp_path / "wavs"], "convert": [tmp_path / "out.zarr"]}
-        result = invoke(*command, path, *target.get(command[0], []))
-        assert result.exit_code == 1
-        assert "Traceback" not in result.output
-        assert f"{path}: holds no " in result.output
-    assert sorted(tmp_path.iterdir()) == [path]
-
-
-IN_CHUNKS = {"chunks": (300, 3)}
-STORED = {
-    "gzip": IN_CHUNKS | {"compression": "gzip"},
-    "lzf": IN_CHUNKS | {"compression": "lzf"},
-    "shuffled": IN_CHUNKS | {"compression": "gzip", "shuffle": True, "fletcher32": True},
-    "bitshuffle": IN_CHUNKS | dict(hdf5plugin.Bitshuffle()),
-    "blosc2": IN_CHUNKS | dict(hdf5plugin.Blosc2()),
-    "n1": IN_CHUNKS | dict(N1(3)),
-    "contiguous": {},
-    "big-endian": {"dtype": ">i2"},
-    "big-endian chunks": IN_CHUNKS | {"dtype": ">i2", "compression": "gzip"},
-    "one channel": {"shape": (1100,), "chunks": (300,), "compression": "gzip"},
-    "contiguous channel": {"shape": (1100,)},
-    "not yet written": IN_CHUNKS | {"data": None, "dtype": "<i2", "fillvalue": 7},
-    "timed": {},
-    "lfp": {},
-}
-
-
-@pytest.fixture(scope="module")
-def foreign(tmp_path_factory):
-    """Give an NWB file with many kinds of series, and the samples of those of int16."""
-    nwbfile, series = make_nwb.make_bare(6)
-    samples = {name: make_nwb.samples((1100, 4), seed) for seed, name in enumerate(STORED)}
-    for name in ("one channel", "contiguous channel"):
-        samples[name] = samples[name][:, :1]
-    samples["not yet written"][:] = 7
-    for name, values in samples.items():
-        rows = [5 - row for row in range(values.shape[1])]
-        timing = {"timestamps": 5 + np.arange(1100) / 500} if name == "timed" else {}
-        made = series(name, values, rows, **timing)
-        if name == "lfp":
-            module = nwbfile.create_processing_module("ecephys", "Computed.")
-            lfp = pynwb.ecephys.LFP()
-            module.add(lfp)
-            lfp.add_electrical_series(made)
-        else:
-            nwbfile.add_acquisition(made)
-    nwbfile.add_acquisition(series("volts", samples["gzip"].astype("f4")))
-    nwbfile.add_acquisition(series("unsigned", samples["gzip"].astype("u2")))
-    nwbfile.add_acquisition(series("moment", samples["gzip"][:1], timestamps=[1.5]))
-    path = make_nwb.write(tmp_path_factory.mktemp("foreign") / "foreign.nwb", nwbfile)
-    with h5py.File(path, "r+") as file:
-        for name, options in STORED.items():
-            if name != "lfp":
-                values = {"data": samples[name], "shape": samples[name].shape}
-                store_anew(file[f"acquisition/{name}"], **values | options)
-    return path, samples
-
-
-def store_anew(group, **options):
-    """Store a series' samples otherwise."""
-    attributes = dict(group["data"].attrs)
-    del group["data"]
-    group.create_dataset("data", **options).attrs.update(attributes)
-
-
-def test_files_of_others_are_read(foreign):
-    path, samples = foreign
-    with n1store.open(path) as store, h5py.File(path) as file:
-        assert store.keys() == samples.keys()
-        for name, recording in store.items():
-            stored = file[f"{store.attributes['recordings'][name]}/data"][:]
-            stored = stored.reshape(1100, -1)
-            np.testing.assert_array_equal(stored, samples[name], err_msg=name)
-            read = recording.traces[:]
-            assert read.dtype == "<i2"
-            np.testing.assert_array_equal(read, stored, err_msg=name)
-            window = recording.traces[250:950:3, [-1, 0]]
-            np.testing.assert_array_equal(window, stored[250:950:3, [-1, 0]], err_msg=name)
-            np.testing.assert_array_equal(np.asarray(store.library_array(name)[5:9, :]), read[5:9])
-            rows = [str(5 - row) for row in range(stored.shape[1])]
-            assert recording.channel_ids == tuple(rows)
-            rate = 500 if name == "timed" else 1000
-            assert recording.sampling_frequency == pytest.approx(rate)
-        assert store.attributes["recordings"]["lfp"] == "processing/ecephys/LFP/lfp"
-        left_out = {line.partition(": ")[0]: line for line in store.left_out}
-    assert left_out.keys() == {f"acquisition/{name}" for name in ("volts", "unsigned", "moment")}
-    assert "float32" in left_out["acquisition/volts"]
-    assert "uint16" in left_out["acquisition/unsigned"]
-
-
-def test_what_commands_say_of_files_of_others(foreign, run, run_json, tmp_path):
-    path, samples = foreign
-    result = run("info", path, "--chunks")
-    for name in samples:
-        assert name in result.stdout
-    for word in ("volts", "float32", "unsigned", "uint16", "moment"):
-        assert word in result.stdout + result.stderr
-    info = run_json("info", path)
-    assert info["recordings"].keys() == samples.keys()
-    lines = run("verify", path, exit_code=1).stderr.splitlines()
-    assert sorted(line.partition(": ")[0] for line in lines) == sorted(samples)
-    assert all("no checksums" in line for line in lines)
-    fails(run, "export", path, tmp_path / "out", words=["was not made from WAV files"])
-
-
-def test_bench_of_files_of_others(foreign, run_json):
-    (result,) = run_json("bench", foreign[0], "--windows", 2)
-    assert [scan["reader"] for scan in result["scan"]] == ["n1store", "h5py"]
-
-
-def test_series_of_one_name(tmp_path):
-    nwbfile, series = make_nwb.make_bare(4)
-    samples = [make_nwb.samples((500, 2), seed) for seed in range(3)]
-    nwbfile.add_acquisition(series("raw", samples[0]))
-    for number in (1, 2):
-        module = nwbfile.create_processing_module(f"step {number}", "Computed.")
-        module.add(series("raw", samples[number]))
-    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
-    with n1store.open(path) as store:
-        places = store.attributes["recordings"]
-        assert sorted(places.values()) == [
-            "acquisition/raw", "processing/step 1/raw", "processing/step 2/raw"
-        ]  # fmt: skip
-        for name, place in places.items():
-            number = int(place.split("/")[1][-1]) if place.startswith("p") else 0
-            np.testing.assert_array_equal(store[name].traces[:], samples[number])
-
-
-def test_samples_that_are_in_another_file(tmp_path):
-    """Such as pynwb links to where a file builds on another."""
-    options = {"compression": "gzip", "chunks": (100, 2)}
-    first, second = make_nwb.samples((700, 2), 1), make_nwb.samples((700, 2), 2)
-    nwbfile, series = make_nwb.make_bare(2)
-    nwbfile.add_acquisition(series("raw", H5DataIO(first, **options)))
-    make_nwb.write(tmp_path / "raw.nwb", nwbfile)
-    with pynwb.NWBHDF5IO(tmp_path / "raw.nwb", "r") as raw:
-        nwbfile, series = make_nwb.make_bare(2)
-        nwbfile.add_acquisition(series("own", H5DataIO(second, **options)))
-        nwbfile.add_acquisition(series("linked", raw.read().acquisition["raw"].data))
-        with pynwb.NWBHDF5IO(tmp_path / "x.nwb", "w", manager=raw.manager) as io:
-            io.write(nwbfile)
-    with n1store.open(tmp_path / "x.nwb") as store:
-        np.testing.assert_array_equal(store["linked"].traces[:], first)
-        np.testing.assert_array_equal(store["own"].traces[:], second)
-    (tmp_path / "raw.nwb").unlink()
-    with n1store.open(tmp_path / "x.nwb") as store:
-        assert list(store) == ["own"]
-        assert "acquisition/linked" in store.left_out[0]
-
-
-def test_series_that_others_add_to_ours(originals, run_json, tmp_path):
-    copy = shutil.copy(originals("n1")[0], tmp_path / "x.nwb")
-    added = make_nwb.samples((600, 2))
-    with pynwb.NWBHDF5IO(copy, "a") as io:
-        file = io.read()
-        rows = file.create_electrode_table_region([0, 1], "two")
-        file.add_acquisition(
-            pynwb.ecephys.ElectricalSeries(name="added", data=added, electrodes=rows, rate=100.0)
-        )
-        io.write(file)
-    with n1store.open(copy) as store:
-        assert list(store) == ["one", "two", "added"]
-        for name, samples in (TWO | {"added": added}).items():
-            np.testing.assert_array_equal(store[name].traces[:], samples)
-    result = json.loads(invoke("verify", copy, "--json").stdout)
-    assert [problem.partition(": ")[0] for problem in result["problems"]] == ["added"]
-
-
-def test_text_of_fixed_length(originals, tmp_path):
-    """As programs that are not Python may write it."""
-    copy = shutil.copy(make_copy_of_others(tmp_path), tmp_path / "x.nwb")
-    with h5py.File(copy, "r+") as file:
-        attributes = file["acquisition/raw"].attrs
-        attributes["neurodata_type"] = np.bytes_("ElectricalSeries")
-    with n1store.open(copy) as store:
-        assert list(store) == ["raw"]
-
-
-def make_copy_of_others(folder):
-    nwbfile, series = make_nwb.make_bare(2)
-    nwbfile.add_acquisition(series("raw", make_nwb.samples((700, 2))))
-    return make_nwb.write(folder / "others.nwb", nwbfile)
-
-
 # Many at once, and much at once
 
 
@@ -1366,23 +650,6 @@ def test_threads_read_windows_from_one_store(stores, spec):
 
         with ThreadPoolExecutor(8) as threads:
             assert list(threads.map(read, range(16))) == [None] * 16
-
-
-def test_threads_read_what_only_hdf5_reads(foreign):
-    path, samples = foreign
-    with n1store.open(path) as store:
-        traces = {name: recording.traces for name, recording in store.items()}
-
-        def read(seed):
-            start = 60 * seed
-            return [
-                name
-                for name, values in samples.items()
-                if not np.array_equal(traces[name][start : start + 500], values[start:][:500])
-            ]
-
-        with ThreadPoolExecutor(8) as threads:
-            assert list(threads.map(read, range(16))) == [[]] * 16
 
 
 def test_forked_processes_read_one_store(stores):

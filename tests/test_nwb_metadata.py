@@ -1,3 +1,5 @@
+"""What NWB files say of a session: what the options and a metadata file do, and nothing else."""
+
 import subprocess
 import sys
 import time
@@ -7,8 +9,11 @@ import h5py
 import numpy as np
 import pynwb
 import pytest
+from conftest import write_wav
+from make_wav import on_grid
 from nwbinspector import Importance, inspect_nwbfile
 
+import n1store
 from n1store.errors import N1StoreError
 from n1store.stores.nwb_metadata import (
     UNKNOWN_START,
@@ -319,3 +324,90 @@ def test_nothing_slow_is_imported_before_it_is_needed():
         "assert not {'pynwb', 'hdmf', 'pandas', 'h5py', 'ruamel.yaml'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+# Through the command line
+
+METADATA = """
+NWBFile:
+  session_id: 007
+  experimenter: ["Doe, Jane"]
+  institution: A university
+  experiment_description: Recordings at rest.
+  keywords: [rest]
+  session_description: replaced by the option
+Subject:
+  strain: A strain
+Ecephys:
+  Device: {name: implant, manufacturer: A maker}
+  ElectrodeGroup: {name: threads, location: motor cortex}
+  ElectricalSeries: {filtering: none}
+"""
+OPTIONS = [
+    *("--session-start-time", "2024-05-17T14:03:00+02:00"),
+    *("--identifier", "session-7"),
+    *("--session-description", "At rest."),
+    *("--subject-id", "A10"),
+    *("--subject-species", "Macaca mulatta"),
+    *("--subject-sex", "F"),
+    *("--subject-age", "P4Y"),
+    *("--subject-description", "A subject."),
+    *("--gain-to-uv", 0.25),
+    *("--offset-to-uv", -2),
+]
+LAYOUTS = {
+    "recordings": {"a": on_grid(900), "b": on_grid(700, 3)},
+    "channels": {"a": on_grid(900), "b": on_grid(900, 3)},
+}
+
+
+@pytest.mark.parametrize("metadata", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_file_is_valid(run, tmp_path, layout, metadata):
+    for name, samples in LAYOUTS[layout].items():
+        write_wav(tmp_path / "in" / f"{name}.wav", samples, 19_531)
+    path = tmp_path / "x.nwb"
+    options = []
+    if metadata:
+        (tmp_path / "metadata.yaml").write_text(METADATA)
+        options = [*OPTIONS, "--metadata", tmp_path / "metadata.yaml"]
+    run("convert", tmp_path / "in", path, "--layout", layout, *options)
+    found = remarks(path)
+    assert not [remark for remark in found if remark.importance == Importance.CRITICAL]
+    if metadata:
+        assert found == []
+    assert n1store.verify(path, [tmp_path / "in"]).problems == []
+
+
+def test_metadata_arrive_in_the_file(run, tmp_path):
+    samples = on_grid(2013)
+    write_wav(tmp_path / "a.wav", samples, 1000)
+    (tmp_path / "metadata.yaml").write_text(METADATA)
+    path = tmp_path / "x.nwb"
+    metadata = "--metadata", tmp_path / "metadata.yaml"
+    run("convert", tmp_path / "a.wav", path, *OPTIONS, *metadata)
+    file = pynwb.read_nwb(path)
+    assert file.session_start_time == datetime(2024, 5, 17, 12, 3, tzinfo=UTC)
+    assert (file.identifier, file.session_description) == ("session-7", "At rest.")
+    assert (file.session_id, file.institution) == ("007", "A university")
+    assert list(file.experimenter) == ["Doe, Jane"]
+    subject = file.subject
+    assert (subject.subject_id, subject.species, subject.sex) == ("A10", "Macaca mulatta", "F")
+    assert (subject.age, subject.description, subject.strain) == ("P4Y", "A subject.", "A strain")
+    assert file.devices["implant"].model.manufacturer == "A maker"
+    assert file.electrode_groups["threads"].location == "motor cortex"
+    series = file.acquisition["a"]
+    assert series.filtering == "none"
+    assert (series.conversion, series.offset) == (0.25e-6, -2e-6)
+    volts = (samples * 0.25 - 2) * 1e-6
+    np.testing.assert_allclose(series.get_data_in_units(), volts, rtol=1e-9)
+
+
+def test_what_is_wrong_with_the_metadata_file_is_said(fails, tmp_path):
+    source = write_wav(tmp_path / "a.wav", on_grid(20))
+    path = tmp_path / "metadata.yaml"
+    for text, word in (("Subject: {specie: a}", "species"), ("{", "YAML"), ("", "no keys")):
+        path.write_text(text)
+        arguments = "convert", source, tmp_path / "x.nwb", "--metadata", path
+        fails(*arguments, words=[path, word])
+    assert sorted(tmp_path.iterdir()) == [source, path]

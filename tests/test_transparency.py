@@ -11,7 +11,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
-from conftest import read_wav_independently
+from conftest import clean_environment, read_wav_independently
 
 import _n1store_hdf5
 from n1store import plugin_path
@@ -25,13 +25,6 @@ N1STORE = Path(sys.executable).parent / "n1store"
 needs_hdf5_tools = pytest.mark.skipif(
     not (shutil.which("h5dump") and shutil.which("h5repack")), reason="hdf5-tools is not installed"
 )
-
-
-def clean_environment(**variables):
-    """Give an environment in which nobody has set anything about plugins or Python."""
-    ours = ("HDF5_PLUGIN", "N1STORE_", "PYTHON")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    return environment | variables
 
 
 def run_fresh(script, *arguments, options=(), **variables):
