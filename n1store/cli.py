@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import math
 import os
-import re
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from n1store import __version__
+from n1store.terminal import (
+    print_benchmarks,
+    print_chunks,
+    print_codec,
+    print_codecs,
+    print_comparison,
+    print_evaluation,
+    print_json,
+    print_n1_info,
+    print_recordings,
+    print_requirements,
+    print_sizes,
+    print_worst,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
-    from n1store.codec_info import CodecInfo
-    from n1store.comparison import Comparison
-    from n1store.evaluation import Evaluation
-    from n1store.n1file import N1Info
-    from n1store.sizes import StoreSizes
     from n1store.stores.nwb_metadata import NwbMetadata
 
 # Exit codes, beside 0 for success and click's 2 for wrong options.
@@ -231,7 +238,7 @@ def convert(
     from n1store.conversion import convert
 
     options["nwb"] = _nwb_metadata({name: options.pop(name) for name in _NWB_FIELDS})
-    with _progress("converting", as_json) as progress:
+    with progress_bar("converting", as_json) as progress:
         result = convert(
             sources,
             destination,
@@ -241,15 +248,15 @@ def convert(
             **options,
         )
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
-        _print_sizes(str(destination), result.sizes)
+        print_sizes(str(destination), result.sizes)
         click.echo(
             f"  converted         {result.seconds:.2f} s, {result.megabytes_per_second:.0f} MB/s, "
             f"{result.xrt:.0f} xRT"
         )
-        _print_worst(result.sizes)
-        _print_requirements(result.sizes.attributes["codec"], destination)
+        print_worst(result.sizes)
+        print_requirements(result.sizes.attributes["codec"], destination)
     for line in result.lost:
         click.echo(f"not kept: {line}", err=True)
     for line in result.skipped:
@@ -267,7 +274,7 @@ def info(store: Path, chunks: bool, as_json: bool) -> None:
     from n1store.n1file import is_n1_file, read_n1_info
 
     if is_n1_file(store):
-        _print_n1_info(store, read_n1_info(store), as_json, payloads=chunks)
+        print_n1_info(store, read_n1_info(store), as_json, payloads=chunks)
         return
 
     import n1store.stores
@@ -284,38 +291,13 @@ def info(store: Path, chunks: bool, as_json: bool) -> None:
         content["not_read"] = left_out
         if chunks:
             content["chunks"] = [chunk.to_dict() for chunk in sizes.chunks]
-        _print_json(content)
+        print_json(content)
         return
-    _print_sizes(str(store), sizes)
-    _print_worst(sizes)
-    _print_table(
-        ["recording", "samples", "channels", "Hz", "seconds", "chunk"],
-        [
-            [
-                name,
-                str(recording["shape"][0]),
-                str(recording["shape"][1]),
-                f"{recording['sampling_frequency']:g}",
-                f"{recording['duration']:.3f}",
-                " x ".join(map(str, recording["chunk_shape"])),
-            ]
-            for name, recording in sizes.recordings.items()
-        ],
-    )
+    print_sizes(str(store), sizes)
+    print_worst(sizes)
+    print_recordings(sizes)
     if chunks:
-        _print_table(
-            ["recording", "chunk", "bytes", "stored", "ratio"],
-            [
-                [
-                    chunk.recording,
-                    ",".join(map(str, chunk.index)),
-                    str(chunk.raw_bytes),
-                    str(chunk.stored_bytes),
-                    f"{chunk.ratio:.3f}",
-                ]
-                for chunk in sizes.chunks
-            ],
-        )
+        print_chunks(sizes)
 
 
 @cli.command()
@@ -330,10 +312,10 @@ def verify(store: Path, sources: tuple[Path, ...], workers: int | None, as_json:
     """
     from n1store.verification import verify
 
-    with _progress("verifying", as_json) as progress:
+    with progress_bar("verifying", as_json) as progress:
         result = verify(store, sources, workers=workers, progress=progress)
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
         for line in result.problems:
             click.echo(line, err=True)
@@ -360,10 +342,10 @@ def export(store: Path, folder: Path, workers: int | None, overwrite: bool, as_j
     """Write the WAV files back to DIR, identical to the originals to the last byte."""
     from n1store.export import export_wavs
 
-    with _progress("exporting", as_json, unit="recordings") as progress:
+    with progress_bar("exporting", as_json, unit="recordings") as progress:
         files = export_wavs(store, folder, overwrite=overwrite, workers=workers, progress=progress)
     if as_json:
-        _print_json({"files": [str(file) for file in files]})
+        print_json({"files": [str(file) for file in files]})
     else:
         click.echo(f"{folder}: {len(files)} WAV files, each with the SHA-256 of its original")
 
@@ -392,30 +374,9 @@ def bench(stores: tuple[Path, ...], num_windows: int, seed: int, as_json: bool) 
 
     results = [benchmark(store, num_windows=num_windows, seed=seed) for store in stores]
     if as_json:
-        _print_json([result.to_dict() for result in results])
-        return
-    _print_table(
-        ["store", "codec", "ratio", "per chunk: min", "p5", "median", "p95", "max"],
-        [
-            [
-                str(result.path),
-                _short(result.sizes.attributes["codec"]),
-                f"{result.to_dict()['chunk_ratio']:.3f}",
-                *(f"{ratio:.3f}" for ratio in result.sizes.chunk_ratios().values()),
-            ]
-            for result in results
-        ],
-    )
-    rows = []
-    for result in results:
-        for speed in [*result.windows, *result.scans]:
-            xrt, mb_per_s = speed.to_dict()["xrt"], speed.to_dict()["mb_per_s"]
-            what = "everything" if speed.seconds is None else f"{speed.seconds:g} s windows"
-            speeds = [f"{xrt[key]:.0f}" for key in ("p5", "median", "p95")]
-            rows.append(
-                [str(result.path), what, speed.reader, *speeds, f"{mb_per_s['median']:.1f}"]
-            )
-    _print_table(["store", "read", "with", "xRT: p5", "median", "p95", "MB/s: median"], rows)
+        print_json([result.to_dict() for result in results])
+    else:
+        print_benchmarks(results)
 
 
 @cli.command()
@@ -433,9 +394,9 @@ def encode(
     from n1store.n1file import encode_file
 
     widths = _load_widths(widths_file)
-    with _progress("encoding", as_json) as progress:
+    with progress_bar("encoding", as_json) as progress:
         info = encode_file(source, destination, widths=widths, progress=progress, **options)
-    _print_n1_info(destination, info, as_json)
+    print_n1_info(destination, info, as_json)
 
 
 @cli.command()
@@ -451,9 +412,9 @@ def decode(source: Path, destination: Path, as_json: bool, **options: Any) -> No
     """
     from n1store.n1file import decode_file
 
-    with _progress("decoding", as_json) as progress:
+    with progress_bar("decoding", as_json) as progress:
         info = decode_file(source, destination, progress=progress, **options)
-    _print_n1_info(destination, info, as_json)
+    print_n1_info(destination, info, as_json)
 
 
 @cli.command("eval")
@@ -481,12 +442,12 @@ def evaluate(
     from n1store.evaluation import evaluate
 
     widths = _load_widths(widths_file)
-    with _progress("evaluating", as_json, unit="files") as progress:
+    with progress_bar("evaluating", as_json, unit="files") as progress:
         result = evaluate(sources, widths=widths, progress=progress, **options)
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
-        _print_evaluation(result)
+        print_evaluation(result)
     for line in result.problems:
         click.echo(line, err=True)
     if result.problems:
@@ -513,12 +474,12 @@ def train(sources: tuple[Path, ...], output: Path, as_json: bool, **options: Any
     """
     from n1store.training import train_to_file
 
-    with _progress("training", as_json) as progress:
+    with progress_bar("training", as_json) as progress:
         training = train_to_file(sources, output, progress=progress, **options)
     for line in training.left_out:
         click.echo(f"left out: {line}", err=True)
     if as_json:
-        _print_json({"file": str(output), **training.to_dict(), "left_out": training.left_out})
+        print_json({"file": str(output), **training.to_dict(), "left_out": training.left_out})
         return
     click.echo(
         f"{output}: learned from {training.num_recordings} recordings, "
@@ -563,11 +524,11 @@ def codecs(name: str | None, as_json: bool) -> None:
     infos = all_codecs() if name is None else [codec_info(name)]
     if as_json:
         content = [info.to_dict() for info in infos]
-        _print_json(content if name is None else content[0])
+        print_json(content if name is None else content[0])
     elif name is None:
-        _print_codecs(infos)
+        print_codecs(infos)
     else:
-        _print_codec(infos[0])
+        print_codec(infos[0])
 
 
 @cli.command()
@@ -615,21 +576,22 @@ def compare(sources: tuple[Path, ...], destination: Path, as_json: bool, **optio
     1. RESULTS gets results.json and results.csv at the end.
     """
     from n1store.comparison import compare
+    from n1store.pipeline import without_tables
 
     try:
-        with _progress("comparing", as_json, unit="steps", timed=True) as progress:
+        with progress_bar("comparing", as_json, unit="steps", timed=True) as progress:
             result = compare(sources, destination, progress=progress, **options)
     except KeyboardInterrupt:
         raise _Interrupted("interrupted; the same command goes on where it stopped") from None
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
-        _print_comparison(result)
+        print_comparison(result)
         click.echo(f"{destination}: results.json and results.csv")
     for line in result.data["left_out"]:
         click.echo(f"not read: {line}", err=True)
     for each in result.failed:
-        click.echo(f"failed: {_short(each['pipeline'])}: {each['why']}", err=True)
+        click.echo(f"failed: {without_tables(each['pipeline'])}: {each['why']}", err=True)
     if result.failed:
         sys.exit(FAILED)
 
@@ -656,7 +618,7 @@ def report(source: Path, destination: Path, as_json: bool, **options: Any) -> No
 
     result = write_report(source, destination, **options)
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
         return
     click.echo(f"{destination}: {result.results} pipelines; plots in {result.plots[0].parent}")
 
@@ -672,7 +634,7 @@ def plugin_path(as_json: bool) -> None:
 
     path = plugin_path()
     if as_json:
-        _print_json({"HDF5_PLUGIN_PATH": path.split(os.pathsep)})
+        print_json({"HDF5_PLUGIN_PATH": path.split(os.pathsep)})
     else:
         click.echo(path)
 
@@ -704,7 +666,7 @@ def reference(source: Path, destination: Path, as_json: bool, **options: Any) ->
 
     result = write_reference(source, destination, **options)
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
         return
     click.echo(
         f"{destination}: {result.arrays} arrays, {result.chunks} chunks in {result.url}, "
@@ -720,250 +682,9 @@ def reference(source: Path, destination: Path, as_json: bool, **options: Any) ->
             click.echo(f"left out: {count} {what}", err=True)
 
 
-@contextmanager
-def _progress(
-    what: str, quiet: bool, unit: str = "bytes", timed: bool = False
-) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar with rate and time left on standard error, if that is a terminal.
-
-    It is drawn by a thread of its own, but not where the work is `timed`.
-    """
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    counts = (
-        [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else [MofNCompleteColumn()]
-    )
-    columns = [TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn()]
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, auto_refresh=not timed
-    ) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total, refresh=timed)
-
-
-def _print_json(content: Any) -> None:
-    click.echo(json.dumps(content, indent=2))
-
-
-def _print_sizes(name: str, sizes: StoreSizes) -> None:
-    content = sizes.to_dict()
-    click.echo(
-        f"{name}: {content['recordings']} recordings, {content['duration_s']:.1f} s, "
-        f"codec {_short(content['codec'])}"
-    )
-    for codec, count in content["lossy"].items():
-        click.echo(
-            f"  LOSSY             {count} recordings, by {codec}: samples are not as recorded, "
-            "WAV files cannot be restored"
-        )
-    click.echo(f"  samples           {_bytes(content['raw_bytes'])}")
-    for label, key in (("chunks", "chunk"), ("store on disk", "store")):
-        click.echo(
-            f"  {label:<18}{_bytes(content[key + '_bytes'])}   ratio {content[key + '_ratio']:.3f}"
-        )
-    ratios = "  ".join(f"{key} {value:.3f}" for key, value in sizes.chunk_ratios().items())
-    click.echo(f"  ratio per chunk   {ratios or '-'}   ({content['chunks']} chunks)")
-
-
-def _print_worst(sizes: StoreSizes) -> None:
-    worst = sizes.worst_chunks(3)
-    for label, chunk in zip(["worst chunks", "", ""], worst, strict=False):
-        index = ",".join(map(str, chunk.index))
-        click.echo(f"  {label:<18}{chunk.ratio:.3f}  {chunk.recording} chunk {index}")
-
-
-def _print_requirements(codec: str, store: Path) -> None:
-    from n1store.codec_info import hdf5_readers_need, zarr_readers_need
-    from n1store.pipeline import Pipeline
-
-    pipeline = Pipeline.parse(codec)
-    if "adc" in pipeline.names:
-        click.echo("  adc               on: samples are stored as the converter's 10-bit codes")
-    if store.suffix == ".nwb":
-        packages = hdf5_readers_need(number for number, _ in pipeline.hdf5((1, 1)))
-    else:
-        packages = zarr_readers_need(entry for entry, _ in pipeline.stages)
-    click.echo(f"  readers need      {', '.join(packages)}")
-
-
-def _print_codecs(infos: list[CodecInfo]) -> None:
-    from n1store.codec_info import shortcomings
-
-    _print_table(
-        ["codec", "group", "Zarr 2", "Zarr 3", "HDF5", "installed", "parameters", "how it works"],
-        [
-            [
-                info.entry.name,
-                info.entry.group,
-                *("no" if each.why_not else "yes" for each in (info.zarr2, info.zarr3)),
-                str(info.hdf5.written["filter_id"] or ("unknown" if info.entry.hdf5 else "none")),
-                info.installed,
-                info.parameters,
-                info.entry.summary,
-            ]
-            for info in infos
-        ],
-    )
-    for line in shortcomings(infos):
-        click.echo(line)
-
-
-def _print_codec(info: CodecInfo) -> None:
-    from n1store.codec_info import values_of
-
-    click.echo(f"{info.entry.name} ({info.entry.group}): {info.entry.summary}")
-    width = max((len(each.name) for each in info.entry.parameters), default=0)
-    parameters = [
-        f"{each.name:<{width}}  {values_of(each)}  "
-        f"[default: {'none' if each.default is None else each.default}]"
-        for each in info.entry.parameters
-    ]
-    _print_lines("parameters", parameters or ["none"])
-    _print_lines("installed", [info.why_missing or info.installed])
-    for label, where in (("Zarr 2", info.zarr2), ("Zarr 3", info.zarr3), ("HDF5", info.hdf5)):
-        _print_lines(label, where.lines())
-        if where.readers_need:
-            _print_lines("  readers need", [", ".join(where.readers_need)])
-    _print_lines("notes", info.notes)
-    _print_lines("examples", info.examples)
-
-
-def _print_lines(label: str, lines: list[str]) -> None:
-    for number, line in enumerate(lines):
-        click.echo(f"  {'' if number else label:<18}{line}")
-
-
-def _short(codec: str) -> str:
-    """Cut a table of code widths, of 1,368 characters, out of a pipeline's string."""
-    return re.sub(r"(=[\w-]{8})[\w-]{1000,}=*", r"\1…", codec)
-
-
 def _load_widths(path: Path | None) -> bytes | None:
     if path is None:
         return None
     from n1store.widths import load_widths
 
     return load_widths(path)
-
-
-def _print_n1_info(path: Path, info: N1Info, as_json: bool, payloads: bool = False) -> None:
-    if as_json:
-        content = {"file": str(path), **info.to_dict()}
-        if payloads:
-            content["payloads"] = [
-                {"num_samples": count, "bytes": size} for count, size in info.payloads
-            ]
-        _print_json(content)
-        return
-    click.echo(
-        f"{path}: {info.num_samples} samples, channels: {info.num_channels}, "
-        f"{info.sampling_frequency} Hz, {info.duration:.3f} s"
-    )
-    click.echo(f"  WAV file          {_bytes(info.wav_bytes)}")
-    click.echo(f"  .n1 file          {_bytes(info.n1_bytes)}   ratio {info.ratio:.3f}")
-    if payloads:
-        frame_bytes = 2 * info.num_channels
-        _print_table(
-            ["payload", "samples", "bytes", "ratio"],
-            [
-                [str(index), str(count), str(size), f"{count * frame_bytes / size:.3f}"]
-                for index, (count, size) in enumerate(info.payloads)
-            ],
-        )
-
-
-def _print_evaluation(result: Evaluation) -> None:
-    totals = result.totals()
-    rows = [
-        [each["file"], str(each["wav_bytes"]), str(each["n1_bytes"]), f"{each['ratio']:.3f}"]
-        + [f"{each[key]:.0f}" for key in ("encode_xrt", "decode_xrt")]
-        + [f"{each[key]:.2f}" for key in ("encode_ms", "decode_ms")]
-        for each in (each.to_dict() for each in result.files)
-    ]
-    _print_table(
-        ["file", "WAV", ".n1", "ratio", "encode xRT", "decode xRT", "encode ms", "decode ms"], rows
-    )
-    click.echo(
-        f"{totals['files']} of {totals['files'] + len(result.problems)} files came back identical: "
-        f"{totals['duration_s']:.1f} s, level {result.level}"
-    )
-    click.echo(f"  WAV files         {_bytes(totals['wav_bytes'])}")
-    click.echo(f"  .n1 files         {_bytes(totals['n1_bytes'])}   ratio {totals['ratio']:.3f}")
-    click.echo(
-        f"  payloads          {_bytes(totals['payload_bytes'])}   "
-        f"ratio {totals['payload_ratio']:.3f} of the 16-bit samples"
-    )
-    for what in ("encode", "decode"):
-        if speed := totals[what]:
-            latency = "  ".join(f"{key} {ms:.2f}" for key, ms in speed["latency_ms"].items())
-            click.echo(
-                f"  {what}            {speed['xrt']:.0f} xRT, {speed['mb_per_s']:.0f} MB/s, "
-                f"ms per file: {latency}"
-            )
-
-
-def _print_comparison(result: Comparison) -> None:
-    data, machine = result.data, result.measured_with
-    click.echo(
-        f"{data['chunks']} of {data['chunks_of']} chunks of {data['files']} recordings, "
-        f"{data['duration_s']:.1f} s, {data['raw_bytes'] / 1e6:.3f} MB; "
-        f"one core of {machine['cpu']}"
-    )
-    rows = [
-        [
-            "*" if each.pareto else "" if each.lossless else "~",
-            _short(each.pipeline),
-            f"{each.ratio:.3f}",
-            *(f"{speed.mb_per_s:.1f}" for speed in (each.encode, each.decode)),
-            f"{max(each.peak_memory_bytes.values()) / 1e6:.1f}",
-        ]
-        for each in result.results
-    ]
-    _print_table(["", "pipeline", "ratio", "enc.", "dec.", "MB"], rows)
-    click.echo("* no other is smaller and faster to decode; enc., dec.: MB/s; MB: peak of memory")
-    if any(not each.lossless for each in result.results):
-        click.echo("~ lossy, with an error of:")
-        for each in result.results:
-            if each.error is not None:
-                snr = "-" if each.error.snr_db is None else f"{each.error.snr_db:.1f} dB"
-                click.echo(
-                    f"  {_short(each.pipeline)}: RMSE {each.error.rmse:.3g}, "
-                    f"at most {each.error.max}, SNR {snr}"
-                )
-    for absent in result.missing:
-        click.echo(f"missing: {absent['codec']}: to install it: {absent['install']}")
-    busy = "; was the machine busy?" if result.noise > _NOISY else ""
-    click.echo(f"speeds of a pipeline differ by {result.noise:.0%} between rounds{busy}")
-
-
-_NOISY = 0.2
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 1e6:>10.3f} MB"
-
-
-def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    """Print columns wide enough for their content, which no terminal's width cuts off."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    numeric = [
-        all(cell[:1].isdigit() or not cell for cell in column) for column in zip(*rows, strict=True)
-    ]
-    for row in [header, *rows]:
-        cells = [
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(row, widths, numeric or [False] * len(row), strict=True)
-        ]
-        click.echo("  ".join(cells).rstrip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -125,6 +126,14 @@ class Pipeline:
             position = sum(kind == "array-array" for kind, _ in codecs)
             codecs.insert(position, ("array-bytes", to_bytes))
         return [metadata for _, metadata in codecs]
+
+
+def without_tables(spec: str) -> str:
+    """Return a pipeline's string to be shown, tables of code widths cut short.
+
+    Each is of 1,368 characters.
+    """
+    return re.sub(r"(=[\w-]{8})[\w-]{1000,}=*", r"\1…", spec)
 
 
 def split_checksum(codecs: Sequence[Codec]) -> tuple[list[Codec], Codec | None]:

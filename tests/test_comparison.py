@@ -1,4 +1,4 @@
-"""`n1store compare`: its pipelines, that what is measured is so, and that a stopped one goes on."""
+"""`n1store compare`: its results, what fails in it, and that a stopped one goes on."""
 
 import csv
 import fcntl
@@ -14,27 +14,12 @@ from numcodecs.compat import ensure_ndarray
 
 import n1store.comparison
 import n1store.measurement
+from n1store.candidates import pipelines_of
 from n1store.catalogue import CATALOGUE, Entry, Parameter
-from n1store.comparison import (
-    choose_pipelines,
-    compare,
-    load_data,
-    pipelines_of,
-    split_codecs,
-    variants,
-)
+from n1store.comparison import compare, load_data
 from n1store.core import adc_encode
 from n1store.errors import N1StoreError
-from n1store.measurement import (
-    Chunk,
-    cut,
-    measure_sizes,
-    peak_memory,
-    random_access,
-    single_threads,
-    time_round,
-    transformed_entropy,
-)
+from n1store.measurement import Chunk, measure_sizes, time_round
 from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
 from n1store.synth import synthesize
@@ -128,120 +113,8 @@ class Coarse(Codec):
         return buf
 
 
-def chunks_of(*arrays, rate=1000):
-    return [Chunk("here", array, len(array) / rate) for array in arrays]
-
-
 def lines_of(folder):
     return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
-
-
-# ---- Which pipelines
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("a", ["a"]),
-        ("a,b,c+d", ["a", "b", "c+d"]),
-        (" a , b ,", ["a", "b"]),
-        ("blosc:cname=zstd,shuffle=shuffle", ["blosc:cname=zstd,shuffle=shuffle"]),
-        ("a:x=1,y=2+b:z=3,w=4,c", ["a:x=1,y=2+b:z=3,w=4", "c"]),
-        ("a:x=1, y = 2, b:x=1", ["a:x=1, y = 2", "b:x=1"]),
-        ("", []),
-        (",", []),
-    ],
-)
-def test_list_of_codecs_is_split_between_codecs(text, names):
-    names = [name.replace(", y = 2", ", y = 2") for name in names]
-    assert [" ".join(each.split()) for each in split_codecs(text)] == names
-
-
-def test_all_has_every_codec_of_the_catalogue():
-    pipelines, missing = choose_pipelines()
-    there = {name for pipeline in pipelines for name in pipeline.names}
-    wanted = {entry.name for entry in CATALOGUE.values() if entry.group != "checksum"}
-    assert there | {each["codec"] for each in missing} == wanted
-    assert all(each["install"] in CATALOGUE[each["codec"]].install for each in missing)
-    specs = [pipeline.spec for pipeline in pipelines]
-    assert len(set(specs)) == len(specs) < 200
-
-
-def test_variants_are_all_of_blosc_and_the_ends_of_levels():
-    blosc = [
-        Pipeline.parse(each).stages[0][1].get_config() for each in variants(CATALOGUE["blosc"])
-    ]
-    assert len({(each["cname"], each["shuffle"]) for each in blosc}) == len(blosc) == 15
-    assert variants(CATALOGUE["zstd"]) == ["zstd:level=3", "zstd:level=1", "zstd:level=22"]
-    assert variants(CATALOGUE["lz4"]) == ["lz4"]
-    assert variants(CATALOGUE["delta"]) == ["delta", "delta:order=2"]
-    blosc2 = [each.removeprefix("blosc2:cname=") for each in variants(CATALOGUE["blosc2"])]
-    assert len(blosc2) == 9
-    assert all(each.startswith("zstd,") or each.endswith("=bitshuffle") for each in blosc2)
-    assert "pcodec:level=12" in variants(CATALOGUE["pcodec"])
-    for entry in CATALOGUE.values():
-        default = entry.parse_parameters(variants(entry)[0].partition(":")[2])
-        defaults = {each.name: each.default for each in entry.parameters}
-        assert defaults | default == defaults
-
-
-@pytest.mark.parametrize(
-    ("name", "adc", "specs"),
-    [
-        ("gzip", True, ["adc+gzip:level=6", "adc+delta+gzip:level=6"]),
-        ("gzip", False, ["gzip:level=6", "delta+gzip:level=6"]),
-        ("n1", None, ["n1:level=2", "n1:level=1", "n1:level=3"]),
-        ("n1", True, ["n1:level=2", "n1:level=1", "n1:level=3"]),
-        ("flac", None, [*(f"adc+flac:level={n}" for n in (5, 1, 8)), "flac:level=5"]),
-        ("shuffle", None, ["adc+shuffle+zstd:level=3", "shuffle+zstd:level=3"]),
-        (
-            "wavpack",
-            False,
-            [
-                *("wavpack:level=2", "wavpack:level=1", "wavpack:level=4"),
-                *("wavpack:bps=2.25", "wavpack:bps=3.375", "wavpack:bps=4.5"),
-            ],
-        ),
-    ],
-)
-def test_pipelines_of_a_codec(name, adc, specs):
-    assert pipelines_of(CATALOGUE[name], adc) == specs
-
-
-def test_pipelines_named_one_by_one_get_adc_where_it_helps():
-    pipelines, missing = choose_pipelines(["zlib,n1", "adc+lz4", "zlib"])
-    assert [each.spec for each in pipelines] == ["adc+zlib", "zlib", "n1", "adc+lz4"]
-    assert missing == []
-    assert [each.spec for each in choose_pipelines(["zlib"], True)[0]] == ["adc+zlib"]
-    assert [each.spec for each in choose_pipelines(["zlib"], False)[0]] == ["zlib"]
-
-
-def test_group_is_its_codecs():
-    pipelines, _ = choose_pipelines(["predictive"])
-    assert {"n1", "delta"} <= {name for each in pipelines for name in each.names}
-    assert all(
-        any(CATALOGUE[name].group == "predictive" for name in each.names) for each in pipelines
-    )
-
-
-def test_codec_that_is_not_installed_is_listed(monkeypatch):
-    absent = Entry("absent", "audio", "-", "bytes-bytes", "not_there:X", install="pip install x")
-    monkeypatch.setitem(CATALOGUE, "absent", absent)
-    pipelines, missing = choose_pipelines(["audio", "zlib"])
-    assert "absent" not in {name for each in pipelines for name in each.names}
-    [line] = [each for each in missing if each["codec"] == "absent"]
-    assert "not_there" in line["why"]
-    assert line["install"] == "pip install x"
-    with pytest.raises(N1StoreError, match="pip install x"):
-        choose_pipelines(["absent"])
-
-
-def test_group_of_codecs_that_are_not_installed(monkeypatch, data, tmp_path):
-    absent = Entry("absent", "nowhere", "-", "bytes-bytes", "not_there:X", install="pip install x")
-    monkeypatch.setitem(CATALOGUE, "absent", absent)
-    with pytest.raises(N1StoreError, match=r"no codec to compare; absent: .*pip install x"):
-        compare(data, tmp_path / "results", codecs=["nowhere"])
-    assert not (tmp_path / "results").exists()
 
 
 # ---- What is measured
@@ -384,29 +257,20 @@ def test_channels_share_the_time(tmp_path):
     assert loaded.excerpts[0].samples.shape == (1000, 128)
 
 
-def test_entropy_of_known_values():
-    ramp = np.arange(1 << 10, dtype="<i2").reshape(-1, 1)
-    halves = np.repeat(np.array([[-5], [700]], "<i2"), 100, axis=0)
-    for array, bits in ((ramp, 10), (halves, 1), (np.full((50, 2), 3, "<i2"), 0)):
-        assert transformed_entropy(Pipeline.parse("zlib"), chunks_of(array)) == pytest.approx(bits)
-    of_both = transformed_entropy(Pipeline.parse("zlib"), chunks_of(ramp, ramp))
-    assert of_both == pytest.approx(10)
-    assert transformed_entropy(Pipeline.parse("delta+zlib"), chunks_of(ramp)) < 0.2
-
-
 def test_lossy_pipeline_tells_its_error(as_codec, data, run, run_json, tmp_path):
     bits = Parameter("bits", None, 1, 9)
     name = as_codec("Coarse", "array-array", "filter", parameters=(bits,), loses_with="bits")
     assert pipelines_of(CATALOGUE[name], True)[-2:] == [f"{name}:bits=1", f"{name}:bits=2"]
     name += ":bits=1"
-    odd = np.array([[1], [-3], [4], [0]], "<i2")
+    steps = np.array([[1], [-3], [4], [0]], "<i2")
+    odd, even = (Chunk("here", factor * steps, 1.0) for factor in (1, 2))
     with Workers(1) as workers:
-        error = measure_sizes(Pipeline.parse(f"{name}+zlib"), chunks_of(odd, odd), workers).error
-        even = measure_sizes(Pipeline.parse(f"{name}+zlib"), chunks_of(2 * odd), workers).error
+        error = measure_sizes(Pipeline.parse(f"{name}+zlib"), [odd, odd], workers).error
+        none = measure_sizes(Pipeline.parse(f"{name}+zlib"), [even], workers).error
     assert error.max == 1
     assert error.rmse == pytest.approx(math.sqrt(1 / 2))
     assert error.snr_db == pytest.approx(10 * math.log10((1 + 9 + 16) / 2))
-    assert (even.max, even.rmse, even.snr_db) == (0, 0.0, None)
+    assert (none.max, none.rmse, none.snr_db) == (0, 0.0, None)
 
     arguments = ["compare", data, "-o", tmp_path / "r", "--codecs", f"{name}+zlib,zlib"]
     found = run_json(*arguments, "--repeats", 1)["results"]
@@ -421,72 +285,6 @@ def test_lossy_pipeline_tells_its_error(as_codec, data, run, run_json, tmp_path)
     assert f"  {name}+zlib: RMSE 0." in printed
 
 
-def test_memory_is_at_least_the_result_and_no_more_than_a_few():
-    noise = np.random.default_rng(0).integers(-(1 << 15), 1 << 15, (1 << 23, 1)).astype("<i2")
-    lzma = Pipeline.parse("lzma:preset=9")
-    with Workers(2) as workers:
-        pipeline = Pipeline.parse("shuffle")
-        memory = peak_memory(pipeline, chunks_of(noise)[0], pipeline.encode(noise), workers)
-        few = chunks_of(noise[:20_000])[0]
-        of_lzma = peak_memory(lzma, few, lzma.encode(few.samples), workers)
-        with pytest.raises(N1StoreError, match="decode in a process of its own"):
-            peak_memory(Pipeline.parse("zlib"), chunks_of(noise[:9])[0], b"damaged", workers)
-    for peak in memory.values():
-        assert 0.9 * noise.nbytes < peak < 3.5 * noise.nbytes
-    # Its encoder has tables of tens of MB, whatever there is to encode.
-    assert of_lzma["encode"] > 10e6 > 2e6 > of_lzma["decode"] > few.samples.nbytes / 2
-
-
-@pytest.mark.parametrize("window_seconds", [0.001, 0.1, 0.25, 0.5, 9.0])
-def test_random_access_reads_what_is_there(window_seconds, monkeypatch):
-    rng = np.random.default_rng(1)
-    arrays = [rng.integers(-99, 99, (length, 2)).astype("<i2") for length in (500, 731)]
-    windows = []
-    read = n1store.measurement._read
-    monkeypatch.setattr(
-        n1store.measurement, "_read", lambda *given: windows.append(read(*given)) or windows[-1]
-    )
-    assert random_access(Pipeline.parse("zlib"), chunks_of(*arrays), 0.1, window_seconds) > 0
-    wanted = {min(round(1000 * window_seconds), length) for length in (500, 731)}
-    assert {len(window) for window in windows} == wanted
-
-
-def test_random_access_notices_what_is_wrong(as_codec):
-    ramp = np.arange(1000, dtype="<i2").reshape(-1, 1)
-    with pytest.raises(N1StoreError, match="not what was encoded"):
-        random_access(Pipeline.parse(as_codec("Broken")), chunks_of(ramp), 0.5, 0.7)
-
-
-def test_slow_codecs_are_timed_with_fewer_chunks(monkeypatch):
-    monkeypatch.setattr(n1store.measurement, "_ROUND_SECONDS", 0.1)
-    counted = []
-
-    class Counting:
-        def encode(self, samples):
-            counted.append("encode")
-            return bytes(samples)
-
-        def decode(self, payload, shape):
-            counted.append("decode")
-
-    chunks = chunks_of(*[np.zeros((10, 1), "<i2")] * 100)
-    # Of encoding 100 chunks in 1 s a tenth of a second has 10; these are decoded 5 times in it.
-    time_round(Counting(), chunks, 1.0, 0.2)
-    # One more of each is not timed.
-    assert (counted.count("encode"), counted.count("decode")) == (11, 51)
-    counted.clear()
-    time_round(Counting(), chunks, 1000.0, 1000.0)
-    assert (counted.count("encode"), counted.count("decode")) == (9, 9)
-    counted.clear()
-    time_round(Counting(), chunks, 0.05, 0.05)
-    assert (counted.count("encode"), counted.count("decode")) == (201, 201)
-
-
-def test_chunks_have_no_rest_that_tells_nothing():
-    lengths = [[len(each) for each in cut(np.zeros((n, 1)), 200)] for n in (1, 200, 201, 202, 401)]
-    assert lengths == [[1], [200], [200], [200, 2], [200, 200]]
-
-
 @pytest.mark.parametrize(
     ("codec", "package"),
     [
@@ -499,15 +297,6 @@ def test_libraries_are_those_that_codecs_are_made_of(codec, package):
     find = n1store.comparison._libraries
     assert find([Pipeline.parse(codec)])[package] == version(package)
     assert package not in find([Pipeline.parse("n1")])
-
-
-def test_threads_of_libraries_come_back():
-    import numcodecs.blosc
-
-    before = numcodecs.blosc.use_threads
-    with single_threads():
-        assert numcodecs.blosc.use_threads is False
-    assert numcodecs.blosc.use_threads == before
 
 
 # ---- What fails
@@ -575,6 +364,14 @@ def test_wrong_options(run, data, tmp_path, options, message):
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "r").exists()
+
+
+def test_group_of_codecs_that_are_not_installed(monkeypatch, data, tmp_path):
+    absent = Entry("absent", "nowhere", "-", "bytes-bytes", "not_there:X", install="pip install x")
+    monkeypatch.setitem(CATALOGUE, "absent", absent)
+    with pytest.raises(N1StoreError, match=r"no codec to compare; absent: .*pip install x"):
+        compare(data, tmp_path / "results", codecs=["nowhere"])
+    assert not (tmp_path / "results").exists()
 
 
 def test_nothing_to_compare_on(run, tmp_path):

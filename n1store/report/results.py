@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from n1store.comparison_results import FORMAT
 from n1store.errors import N1StoreError
-
-FORMAT = 1
+from n1store.pipeline import without_tables
 
 
 def load_results(path: Path) -> dict[str, Any]:
@@ -190,5 +189,5 @@ def stages(pipeline: str) -> list[str]:
 
 def short(pipeline: str, length: int = 80) -> str:
     """Return a pipeline's string to be shown: without tables of code widths, and not endless."""
-    text = re.sub(r"(=[\w-]{8})[\w-]{1000,}=*", r"\1…", pipeline)
+    text = without_tables(pipeline)
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,332 @@
+"""What commands show: text and tables on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from n1store.bench import Benchmark
+    from n1store.codec_info import CodecInfo
+    from n1store.comparison_results import Comparison
+    from n1store.evaluation import Evaluation
+    from n1store.n1file import N1Info
+    from n1store.sizes import StoreSizes
+
+
+@contextmanager
+def progress_bar(
+    what: str, quiet: bool, unit: str = "bytes", timed: bool = False
+) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar with rate and time left on standard error, if that is a terminal.
+
+    It is drawn by a thread of its own, but not where the work is `timed`.
+    """
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    counts = (
+        [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else [MofNCompleteColumn()]
+    )
+    columns = [TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn()]
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, auto_refresh=not timed
+    ) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total, refresh=timed)
+
+
+def print_json(content: Any) -> None:
+    """Print what commands give machines."""
+    click.echo(json.dumps(content, indent=2))
+
+
+def print_sizes(name: str, sizes: StoreSizes) -> None:
+    """Print how large a store is, and how small beside its samples."""
+    from n1store.pipeline import without_tables
+
+    content = sizes.to_dict()
+    click.echo(
+        f"{name}: {content['recordings']} recordings, {content['duration_s']:.1f} s, "
+        f"codec {without_tables(content['codec'])}"
+    )
+    for codec, count in content["lossy"].items():
+        click.echo(
+            f"  LOSSY             {count} recordings, by {codec}: samples are not as recorded, "
+            "WAV files cannot be restored"
+        )
+    click.echo(f"  samples           {_bytes(content['raw_bytes'])}")
+    for label, key in (("chunks", "chunk"), ("store on disk", "store")):
+        click.echo(
+            f"  {label:<18}{_bytes(content[key + '_bytes'])}   ratio {content[key + '_ratio']:.3f}"
+        )
+    ratios = "  ".join(f"{key} {value:.3f}" for key, value in sizes.chunk_ratios().items())
+    click.echo(f"  ratio per chunk   {ratios or '-'}   ({content['chunks']} chunks)")
+
+
+def print_worst(sizes: StoreSizes) -> None:
+    """Print which chunks have become the least smaller."""
+    worst = sizes.worst_chunks(3)
+    for label, chunk in zip(["worst chunks", "", ""], worst, strict=False):
+        index = ",".join(map(str, chunk.index))
+        click.echo(f"  {label:<18}{chunk.ratio:.3f}  {chunk.recording} chunk {index}")
+
+
+def print_recordings(sizes: StoreSizes) -> None:
+    """Print a line for each recording of a store."""
+    _print_table(
+        ["recording", "samples", "channels", "Hz", "seconds", "chunk"],
+        [
+            [
+                name,
+                str(recording["shape"][0]),
+                str(recording["shape"][1]),
+                f"{recording['sampling_frequency']:g}",
+                f"{recording['duration']:.3f}",
+                " x ".join(map(str, recording["chunk_shape"])),
+            ]
+            for name, recording in sizes.recordings.items()
+        ],
+    )
+
+
+def print_chunks(sizes: StoreSizes) -> None:
+    """Print a line for each chunk of a store."""
+    _print_table(
+        ["recording", "chunk", "bytes", "stored", "ratio"],
+        [
+            [
+                chunk.recording,
+                ",".join(map(str, chunk.index)),
+                str(chunk.raw_bytes),
+                str(chunk.stored_bytes),
+                f"{chunk.ratio:.3f}",
+            ]
+            for chunk in sizes.chunks
+        ],
+    )
+
+
+def print_requirements(codec: str, store: Path) -> None:
+    """Print what readers of a store of this pipeline install."""
+    from n1store.codec_info import hdf5_readers_need, zarr_readers_need
+    from n1store.pipeline import Pipeline
+
+    pipeline = Pipeline.parse(codec)
+    if "adc" in pipeline.names:
+        click.echo("  adc               on: samples are stored as the converter's 10-bit codes")
+    if store.suffix == ".nwb":
+        packages = hdf5_readers_need(number for number, _ in pipeline.hdf5((1, 1)))
+    else:
+        packages = zarr_readers_need(entry for entry, _ in pipeline.stages)
+    click.echo(f"  readers need      {', '.join(packages)}")
+
+
+def print_benchmarks(results: list[Benchmark]) -> None:
+    """Print ratios and reading speeds of stores."""
+    from n1store.pipeline import without_tables
+
+    _print_table(
+        ["store", "codec", "ratio", "per chunk: min", "p5", "median", "p95", "max"],
+        [
+            [
+                str(result.path),
+                without_tables(result.sizes.attributes["codec"]),
+                f"{result.to_dict()['chunk_ratio']:.3f}",
+                *(f"{ratio:.3f}" for ratio in result.sizes.chunk_ratios().values()),
+            ]
+            for result in results
+        ],
+    )
+    rows = []
+    for result in results:
+        for speed in [*result.windows, *result.scans]:
+            xrt, mb_per_s = speed.to_dict()["xrt"], speed.to_dict()["mb_per_s"]
+            what = "everything" if speed.seconds is None else f"{speed.seconds:g} s windows"
+            speeds = [f"{xrt[key]:.0f}" for key in ("p5", "median", "p95")]
+            rows.append(
+                [str(result.path), what, speed.reader, *speeds, f"{mb_per_s['median']:.1f}"]
+            )
+    _print_table(["store", "read", "with", "xRT: p5", "median", "p95", "MB/s: median"], rows)
+
+
+def print_codecs(infos: list[CodecInfo]) -> None:
+    """Print a line for each codec, and what some of them lack here."""
+    from n1store.codec_info import shortcomings
+
+    _print_table(
+        ["codec", "group", "Zarr 2", "Zarr 3", "HDF5", "installed", "parameters", "how it works"],
+        [
+            [
+                info.entry.name,
+                info.entry.group,
+                *("no" if each.why_not else "yes" for each in (info.zarr2, info.zarr3)),
+                str(info.hdf5.written["filter_id"] or ("unknown" if info.entry.hdf5 else "none")),
+                info.installed,
+                info.parameters,
+                info.entry.summary,
+            ]
+            for info in infos
+        ],
+    )
+    for line in shortcomings(infos):
+        click.echo(line)
+
+
+def print_codec(info: CodecInfo) -> None:
+    """Print all that there is to say of a codec."""
+    from n1store.codec_info import values_of
+
+    click.echo(f"{info.entry.name} ({info.entry.group}): {info.entry.summary}")
+    width = max((len(each.name) for each in info.entry.parameters), default=0)
+    parameters = [
+        f"{each.name:<{width}}  {values_of(each)}  "
+        f"[default: {'none' if each.default is None else each.default}]"
+        for each in info.entry.parameters
+    ]
+    _print_lines("parameters", parameters or ["none"])
+    _print_lines("installed", [info.why_missing or info.installed])
+    for label, where in (("Zarr 2", info.zarr2), ("Zarr 3", info.zarr3), ("HDF5", info.hdf5)):
+        _print_lines(label, where.lines())
+        if where.readers_need:
+            _print_lines("  readers need", [", ".join(where.readers_need)])
+    _print_lines("notes", info.notes)
+    _print_lines("examples", info.examples)
+
+
+def print_n1_info(path: Path, info: N1Info, as_json: bool, payloads: bool = False) -> None:
+    """Print what a .n1 file holds and how small it is."""
+    if as_json:
+        content = {"file": str(path), **info.to_dict()}
+        if payloads:
+            content["payloads"] = [
+                {"num_samples": count, "bytes": size} for count, size in info.payloads
+            ]
+        print_json(content)
+        return
+    click.echo(
+        f"{path}: {info.num_samples} samples, channels: {info.num_channels}, "
+        f"{info.sampling_frequency} Hz, {info.duration:.3f} s"
+    )
+    click.echo(f"  WAV file          {_bytes(info.wav_bytes)}")
+    click.echo(f"  .n1 file          {_bytes(info.n1_bytes)}   ratio {info.ratio:.3f}")
+    if payloads:
+        frame_bytes = 2 * info.num_channels
+        _print_table(
+            ["payload", "samples", "bytes", "ratio"],
+            [
+                [str(index), str(count), str(size), f"{count * frame_bytes / size:.3f}"]
+                for index, (count, size) in enumerate(info.payloads)
+            ],
+        )
+
+
+def print_evaluation(result: Evaluation) -> None:
+    """Print size and speed of each file, and of all."""
+    totals = result.totals()
+    rows = [
+        [each["file"], str(each["wav_bytes"]), str(each["n1_bytes"]), f"{each['ratio']:.3f}"]
+        + [f"{each[key]:.0f}" for key in ("encode_xrt", "decode_xrt")]
+        + [f"{each[key]:.2f}" for key in ("encode_ms", "decode_ms")]
+        for each in (each.to_dict() for each in result.files)
+    ]
+    _print_table(
+        ["file", "WAV", ".n1", "ratio", "encode xRT", "decode xRT", "encode ms", "decode ms"], rows
+    )
+    click.echo(
+        f"{totals['files']} of {totals['files'] + len(result.problems)} files came back identical: "
+        f"{totals['duration_s']:.1f} s, level {result.level}"
+    )
+    click.echo(f"  WAV files         {_bytes(totals['wav_bytes'])}")
+    click.echo(f"  .n1 files         {_bytes(totals['n1_bytes'])}   ratio {totals['ratio']:.3f}")
+    click.echo(
+        f"  payloads          {_bytes(totals['payload_bytes'])}   "
+        f"ratio {totals['payload_ratio']:.3f} of the 16-bit samples"
+    )
+    for what in ("encode", "decode"):
+        if speed := totals[what]:
+            latency = "  ".join(f"{key} {ms:.2f}" for key, ms in speed["latency_ms"].items())
+            click.echo(
+                f"  {what}            {speed['xrt']:.0f} xRT, {speed['mb_per_s']:.0f} MB/s, "
+                f"ms per file: {latency}"
+            )
+
+
+_NOISY = 0.2
+
+
+def print_comparison(result: Comparison) -> None:
+    """Print a line for each pipeline, the smallest first, and what to know about them."""
+    from n1store.pipeline import without_tables
+
+    data, machine = result.data, result.measured_with
+    click.echo(
+        f"{data['chunks']} of {data['chunks_of']} chunks of {data['files']} recordings, "
+        f"{data['duration_s']:.1f} s, {data['raw_bytes'] / 1e6:.3f} MB; "
+        f"one core of {machine['cpu']}"
+    )
+    rows = [
+        [
+            "*" if each.pareto else "" if each.lossless else "~",
+            without_tables(each.pipeline),
+            f"{each.ratio:.3f}",
+            *(f"{speed.mb_per_s:.1f}" for speed in (each.encode, each.decode)),
+            f"{max(each.peak_memory_bytes.values()) / 1e6:.1f}",
+        ]
+        for each in result.results
+    ]
+    _print_table(["", "pipeline", "ratio", "enc.", "dec.", "MB"], rows)
+    click.echo("* no other is smaller and faster to decode; enc., dec.: MB/s; MB: peak of memory")
+    if any(not each.lossless for each in result.results):
+        click.echo("~ lossy, with an error of:")
+        for each in result.results:
+            if each.error is not None:
+                snr = "-" if each.error.snr_db is None else f"{each.error.snr_db:.1f} dB"
+                click.echo(
+                    f"  {without_tables(each.pipeline)}: RMSE {each.error.rmse:.3g}, "
+                    f"at most {each.error.max}, SNR {snr}"
+                )
+    for absent in result.missing:
+        click.echo(f"missing: {absent['codec']}: to install it: {absent['install']}")
+    busy = "; was the machine busy?" if result.noise > _NOISY else ""
+    click.echo(f"speeds of a pipeline differ by {result.noise:.0%} between rounds{busy}")
+
+
+def _print_lines(label: str, lines: list[str]) -> None:
+    for number, line in enumerate(lines):
+        click.echo(f"  {'' if number else label:<18}{line}")
+
+
+def _print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print columns wide enough for their content, which no terminal's width cuts off."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    numeric = [
+        all(cell[:1].isdigit() or not cell for cell in column) for column in zip(*rows, strict=True)
+    ]
+    for row in [header, *rows]:
+        cells = [
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, numeric or [False] * len(row), strict=True)
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:>10.3f} MB"
