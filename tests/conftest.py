@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import signal
@@ -85,7 +86,7 @@ def fails(run):
         (line,) = run(*arguments, exit_code=1).stderr.splitlines()
         assert line.startswith("Error: ")
         assert all(str(word) in line for word in words), line
-        return line
+        return line.removeprefix("Error: ")
 
     return fails
 
@@ -108,6 +109,26 @@ def run_alone(script, *arguments, **variables):
     )
     assert result.returncode == 0, (result.returncode, result.stderr[-3000:])
     return result.stdout
+
+
+@pytest.fixture(scope="module")
+def new_path(tmp_path_factory):
+    """Give a function that names a file which is not there yet."""
+    folder = tmp_path_factory.mktemp("new")
+    numbers = itertools.count()
+    return lambda suffix=".wav": folder / f"{next(numbers)}{suffix}"
+
+
+@pytest.fixture(scope="module")
+def new_file(new_path):
+    """Give a function that writes a file of its own."""
+
+    def new_file(content, suffix=".wav"):
+        path = new_path(suffix)
+        path.write_bytes(content)
+        return path
+
+    return new_file
 
 
 def read_wav_independently(path):

@@ -1,4 +1,3 @@
-import itertools
 import os
 import struct
 from pathlib import Path
@@ -14,25 +13,7 @@ from hypothesis import strategies as st
 from n1store.errors import N1StoreError
 from n1store.wav import WavError, canonical_header, find_wavs, open_wav, read_wav
 
-settings.register_profile("wav", deadline=None, max_examples=60)
-modest = settings(settings.get_profile("wav"))
-
-
-@pytest.fixture(scope="module")
-def new_path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wav")
-    numbers = itertools.count()
-    return lambda: folder / f"{next(numbers)}.wav"
-
-
-@pytest.fixture(scope="module")
-def write(new_path):
-    def write(content):
-        path = new_path()
-        path.write_bytes(content)
-        return path
-
-    return write
+modest = settings(deadline=None, max_examples=60)
 
 
 def read_samples(path):
@@ -97,9 +78,9 @@ def test_files_by_soundfile_are_read_as_soundfile_reads_them(new_path, kind, cha
     ],
     ids=["riff", "fmt of 18 bytes", "extensible", "rf64", "bw64"],
 )
-def test_formats_channels_and_lengths(write, build, channels, num_samples):
+def test_formats_channels_and_lengths(new_file, build, channels, num_samples):
     samples = make.noise(num_samples, channels)
-    path = write(build(samples))
+    path = new_file(build(samples))
     assert_holds(path, samples, rate=19531)
     if path.read_bytes()[:4] != b"BW64":
         expected, _ = soundfile.read(path, dtype="int16", always_2d=True)
@@ -107,9 +88,9 @@ def test_formats_channels_and_lengths(write, build, channels, num_samples):
 
 
 @pytest.mark.parametrize("rate", [1, 2, 19531, 2**31, 2**32 - 1])
-def test_any_rate_that_the_header_can_hold(write, rate):
+def test_any_rate_that_the_header_can_hold(new_file, rate):
     samples = make.noise(5, 2)
-    path = write(make.wav(make.fmt(2, rate), make.data(samples)))
+    path = new_file(make.wav(make.fmt(2, rate), make.data(samples)))
     assert_holds(path, samples, rate=rate)
     recording = read_wav(path)
     assert recording.sampling_frequency == rate
@@ -129,7 +110,7 @@ def test_recording_has_name_and_channel_ids(tmp_path):
 @pytest.mark.parametrize("length", [0, 1, 10, 11, 600])
 @pytest.mark.parametrize("name", [b"LIST", b"bext", b"JUNK", b"id3 ", b"\xff\x00\n\r"])
 @pytest.mark.parametrize("place", ["before fmt", "before data", "after"])
-def test_extra_chunks_are_kept(write, place, name, length):
+def test_extra_chunks_are_kept(new_file, place, name, length):
     samples = make.noise(400, 1)
     extra = make.chunk(name, bytes(range(length % 256)) * (length // max(1, length % 256)))
     parts = {
@@ -137,7 +118,7 @@ def test_extra_chunks_are_kept(write, place, name, length):
         "before data": (make.fmt(), extra, make.data(samples)),
         "after": (make.fmt(), make.data(samples), extra),
     }
-    path = write(make.wav(*parts[place]))
+    path = new_file(make.wav(*parts[place]))
     assert_holds(path, samples)
     wav = open_wav(path)
     assert (extra in wav.trailer) == (place == "after")
@@ -148,13 +129,13 @@ def test_extra_chunks_are_kept(write, place, name, length):
 
 
 @pytest.mark.parametrize("pad", [b"\0", b"\xff", b""], ids=["zero", "other", "none"])
-def test_odd_chunks_with_and_without_pad_byte(write, pad):
+def test_odd_chunks_with_and_without_pad_byte(new_file, pad):
     samples = make.noise(50)
     odd = make.chunk(b"bext", b"odd", pad=pad)
     for parts in ((odd, make.fmt(), make.data(samples)), (make.fmt(), odd, make.data(samples))):
-        assert_holds(write(make.wav(*parts)), samples)
+        assert_holds(new_file(make.wav(*parts)), samples)
     # At the end of the file there is nothing to be misled about.
-    assert_holds(write(make.wav(make.fmt(), make.data(samples), odd)), samples)
+    assert_holds(new_file(make.wav(make.fmt(), make.data(samples), odd)), samples)
 
 
 @modest
@@ -163,10 +144,10 @@ def test_odd_chunks_with_and_without_pad_byte(write, pad):
         st.tuples(st.sampled_from([b"LIST", b"JUNK", b"bext"]), st.binary(max_size=9)), max_size=4
     )
 )
-def test_chunks_without_pad_byte_never_lead_to_wrong_samples(write, extras):
+def test_chunks_without_pad_byte_never_lead_to_wrong_samples(new_file, extras):
     samples = make.noise(5)
     parts = [make.chunk(name, content, pad=b"") for name, content in extras]
-    path = write(make.wav(make.fmt(), *parts, make.data(samples)))
+    path = new_file(make.wav(make.fmt(), *parts, make.data(samples)))
     try:
         open_wav(path)
     except WavError:
@@ -176,27 +157,27 @@ def test_chunks_without_pad_byte_never_lead_to_wrong_samples(write, extras):
 
 
 @pytest.mark.parametrize("garbage", [b"\0", b"\n", b"abc", b"RIFF", bytes(40), b"\xff" * 99])
-def test_little_garbage_at_the_end_is_kept(write, garbage):
+def test_little_garbage_at_the_end_is_kept(new_file, garbage):
     samples = make.noise(50)
-    path = write(make.wav(make.fmt(), make.data(samples)) + garbage)
+    path = new_file(make.wav(make.fmt(), make.data(samples)) + garbage)
     assert_holds(path, samples)
     assert open_wav(path).trailer == garbage
 
 
-def test_riff_size_may_be_too_small_because_data_size_counts(write):
+def test_riff_size_may_be_too_small_because_data_size_counts(new_file):
     samples = make.noise(50)
     for size in (0, 1, 36):
-        assert_holds(write(make.wav(make.fmt(), make.data(samples), size=size)), samples)
+        assert_holds(new_file(make.wav(make.fmt(), make.data(samples), size=size)), samples)
 
 
-def test_riff_size_beyond_the_file_is_refused(write):
+def test_riff_size_beyond_the_file_is_refused(new_file):
     samples = make.noise(50)
     for size in (139, 10_000, 0xFFFFFFFF):
-        path = write(make.wav(make.fmt(), make.data(samples), size=size))
+        path = new_file(make.wav(make.fmt(), make.data(samples), size=size))
         assert_refused(path, "truncated")
     chunks = make.ds64(samples.nbytes, riff_size=10_000), make.fmt()
     content = make.wav(*chunks, make.data(samples, size=make.IN_DS64), container=b"RF64")
-    assert_refused(write(content), "truncated")
+    assert_refused(new_file(content), "truncated")
 
 
 def chunk_lists(odd_names):
@@ -220,12 +201,12 @@ proper_chunks = chunk_lists(st.from_regex(rb"[ -~]{4}", fullmatch=True))
     num_samples=st.integers(0, 40),
 )
 def test_header_samples_and_trailer_make_up_the_file(
-    write, first, second, last, kind, channels, num_samples
+    new_file, first, second, last, kind, channels, num_samples
 ):
     samples = make.noise(num_samples, channels)
     build = make.extensible_fmt if kind == "extensible" else make.fmt
     large = kind in ("rf64", "bw64")
-    path = write(
+    path = new_file(
         make.wav(
             make.ds64(samples.nbytes) if large else b"",
             *(make.chunk(*extra) for extra in first),
@@ -280,9 +261,9 @@ def test_large_files_are_read_at_their_ends(new_path, container, frames):
 
 
 @pytest.fixture(scope="module")
-def traces_and_samples(write):
+def traces_and_samples(new_file):
     samples = make.noise(23, 4)
-    path = write(make.wav(make.fmt(4), make.chunk(b"JUNK", b"odd"), make.data(samples)))
+    path = new_file(make.wav(make.fmt(4), make.chunk(b"JUNK", b"odd"), make.data(samples)))
     return read_wav(path).traces, samples
 
 
@@ -344,8 +325,8 @@ def test_traces_are_like_an_array(traces_and_samples):
     np.testing.assert_array_equal(np.mean(traces, axis=0), samples.mean(axis=0))
 
 
-def test_traces_without_samples(write):
-    traces = read_wav(write(make.wav(make.fmt(3), make.data(b"")))).traces
+def test_traces_without_samples(new_file):
+    traces = read_wav(new_file(make.wav(make.fmt(3), make.data(b"")))).traces
     assert traces.shape == (0, 3)
     assert traces[:].shape == (0, 3)
     assert traces[5:, 1].shape == (0,)
@@ -360,8 +341,8 @@ def test_blocks_that_are_read_can_be_written_to(traces_and_samples):
     assert traces[3:5].any()
 
 
-def test_file_that_shrinks_or_vanishes_after_opening(write):
-    path = write(make.wav(make.fmt(), make.data(make.noise(100))))
+def test_file_that_shrinks_or_vanishes_after_opening(new_file):
+    path = new_file(make.wav(make.fmt(), make.data(make.noise(100))))
     traces = read_wav(path).traces
     os.truncate(path, 100)
     assert traces[:10].shape == (10, 1)
@@ -460,9 +441,9 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_bad_file_is_refused_with_its_reason(write, name):
+def test_bad_file_is_refused_with_its_reason(new_file, name):
     content, word = BAD_FILES[name]
-    assert_refused(write(content), word)
+    assert_refused(new_file(content), word)
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
@@ -474,7 +455,7 @@ def test_other_sample_formats_by_soundfile_are_refused(new_path, kind, subtype):
 
 
 @pytest.mark.parametrize("kind", ["riff", "extensible", "rf64"])
-def test_file_cut_off_anywhere(write, kind):
+def test_file_cut_off_anywhere(new_file, kind):
     samples = make.noise(13, 2)
     odd, trailer = make.chunk(b"bext", b"odd"), make.chunk(b"LIST", b"INFO and more")
     if kind == "rf64":
@@ -486,7 +467,7 @@ def test_file_cut_off_anywhere(write, kind):
     # byte is padding, which some writers leave out.
     complete = len(content) - len(trailer) if kind == "rf64" else len(content) - 1
     for length in range(len(content)):
-        path = write(content[:length])
+        path = new_file(content[:length])
         if length < complete:
             assert_refused(path)
         else:
@@ -537,8 +518,8 @@ def test_names_that_no_file_can_have_are_refused(tmp_path, name):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_file_without_permission_is_refused(write):
-    path = write(make.wav(make.fmt(), make.data(make.noise(9))))
+def test_file_without_permission_is_refused(new_file):
+    path = new_file(make.wav(make.fmt(), make.data(make.noise(9))))
     path.chmod(0)
     assert_refused(path, "cannot be opened")
 
@@ -569,12 +550,12 @@ _FLIP_FILES = {
     ),
     cut=st.integers(0, 5) | st.just(0),
 )
-def test_damaged_headers_are_refused_or_read_consistently(write, kind, flips, cut):
+def test_damaged_headers_are_refused_or_read_consistently(new_file, kind, flips, cut):
     content = bytearray(_FLIP_FILES[kind])
     for position, value in flips:
         content[position] = value
     content = bytes(content[: len(content) - cut])
-    path = write(content)
+    path = new_file(content)
     try:
         wav = open_wav(path)
     except WavError:
@@ -772,13 +753,13 @@ def test_canonical_files_are_those_of_soundfile(new_path, rate, channels, num_sa
     assert canonical_header(rate, channels, num_samples) + samples.tobytes() == content
 
 
-def test_canonical_header_where_bytes_a_second_exceed_their_field(write, new_path):
+def test_canonical_header_where_bytes_a_second_exceed_their_field(new_file, new_path):
     path = new_path()
     samples = make.noise(3, 1024)
     soundfile.write(path, samples, 4_000_000, format="WAV", subtype="PCM_16")
     assert canonical_header(4_000_000, 1024, 3) + samples.tobytes() == path.read_bytes()
     highest = canonical_header(2**32 - 1, 1, 3) + samples[:, 0].tobytes()
-    assert_holds(write(highest), samples[:, :1], rate=2**32 - 1)
+    assert_holds(new_file(highest), samples[:, :1], rate=2**32 - 1)
 
 
 @pytest.mark.parametrize("channels", [1, 1024])
