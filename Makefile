@@ -43,7 +43,7 @@ test: setup
 	.venv/$(PYTEST)
 
 # An ordinary installation, so that what a wheel holds is tried too.
-TOUCHING_ZARR = $(filter-out tests/conftest.py,$(shell grep -lE "import zarr|ZARR_|needs_zarr3" tests/*.py))
+TOUCHING_ZARR = $(shell grep -lE "import zarr|ZARR_|needs_zarr3" tests/test_*.py tests/with_*.py)
 test-compat: setup .venv-compat/ready
 	.venv-compat/$(PYTEST) $(TOUCHING_ZARR) tests/test_transparency.py
 

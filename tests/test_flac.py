@@ -10,8 +10,8 @@ import numcodecs
 import numpy as np
 import pytest
 import zarr
+from codec_checks import TRACES, assert_one_line, create_format_2, samples_of, zarr_group
 from conftest import ZARR_VERSION, needs_zarr3, read_with_zarr_alone
-from test_n1_wrappers import assert_one_line, create_format_2, samples_of, zarr_group
 
 from n1store.codecs import flac
 from n1store.codecs.flac import Flac
@@ -20,7 +20,6 @@ from n1store.errors import N1StoreError
 pytestmark = pytest.mark.skipif(find_library("FLAC") is None, reason="libFLAC is not installed")
 
 DTYPES = ["<i2", "<u2", "i1", "u1"]
-TRACES = samples_of("<i2", (2000, 4))
 
 
 @pytest.mark.parametrize(

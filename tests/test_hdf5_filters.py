@@ -12,15 +12,14 @@ import h5py
 import make_wav as make
 import numpy as np
 import pytest
+from codec_checks import TRACES, assert_one_line, samples_of
 from conftest import DAMAGES, HAS_WAVPACK, needs_wavpack
-from test_n1_wrappers import (
+from hdf5_checks import (
     READ_WITH_H5PY_ALONE,
     Filter,
-    assert_one_line,
     direct_chunks,
     num_channels,
     run_without_n1store,
-    samples_of,
     write_hdf5,
 )
 
@@ -54,7 +53,6 @@ CHAINS = [
     *(f"adc+{transform}+{coder}" for transform in TRANSFORMS for coder in CODERS),
     pytest.param("+".join([*TRANSFORMS, "flac"]), marks=needs("flac")),
 ]
-TRACES = samples_of("<i2", (2000, 4))
 
 
 def numcodecs_codec(name, level=None):

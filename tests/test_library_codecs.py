@@ -16,20 +16,22 @@ import make_wav as make
 import numcodecs
 import numpy as np
 import pytest
-from conftest import DAMAGES, write_wav
-from numcodecs.compat import ensure_bytes
-from test_n1_wrappers import (
-    READ_WITH_H5PY_ALONE,
+from codec_checks import (
     TRACES,
-    Filter,
     assert_lets_others_run,
     assert_one_line,
-    direct_chunks,
     read_only,
-    run_without_n1store,
     samples_of,
+)
+from conftest import DAMAGES, write_wav
+from hdf5_checks import (
+    READ_WITH_H5PY_ALONE,
+    Filter,
+    direct_chunks,
+    run_without_n1store,
     write_hdf5,
 )
+from numcodecs.compat import ensure_bytes
 
 from n1store.catalogue import CATALOGUE
 from n1store.codecs import hdf5, hdf5_numcodecs
