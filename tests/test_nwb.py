@@ -124,6 +124,20 @@ def stores(wavs, tmp_path_factory):
     return store
 
 
+AT_THE_TOP = {
+    "acquisition",
+    "analysis",
+    "file_create_date",
+    "general",
+    "identifier",
+    "processing",
+    "scratch",
+    "session_description",
+    "session_start_time",
+    "stimulus",
+    "timestamps_reference_time",
+}
+
 READ_ALONE = """
     import json, sys, {imports}, numpy
 
@@ -524,13 +538,37 @@ def test_chunks_are_those_of_a_zarr_store(wavs, tmp_path, spec):
 
 
 @pytest.mark.skipif(not REAL_RECORDINGS.exists(), reason="the figures are of the real recordings")
-def test_the_file_is_as_small_as_a_zarr_store(tmp_path):
+@pytest.mark.parametrize("seconds", [1.0, 100.0])
+def test_the_file_is_as_small_as_a_zarr_store(tmp_path, seconds):
     sizes = [
-        n1store.convert(REAL_RECORDINGS, tmp_path / name, chunk_seconds=1.0).sizes
+        n1store.convert(REAL_RECORDINGS, tmp_path / name, chunk_seconds=seconds).sizes
         for name in ("x.zarr", "x.nwb")
     ]
     assert sizes[0].stored_bytes == sizes[1].stored_bytes
     assert sizes[1].store_bytes < 1.03 * sizes[0].store_bytes
+
+
+def test_there_are_no_gaps_and_nothing_is_left_behind(wavs, tmp_path):
+    """What pynwb wrote elsewhere is there as a copy, and its references lead to other copies."""
+    path = tmp_path / "x.nwb"
+    n1store.convert(wavs, path)
+    headers = {}
+
+    def look(name, item):
+        headers[name] = h5py.h5o.get_info(item.id)
+
+    with h5py.File(path) as file:
+        assert set(file) == AT_THE_TOP
+        file.visititems(look)
+        electrodes = file["general/extracellular_ephys/electrodes"]
+        group = file["general/extracellular_ephys/electrode_group"]
+        assert {file[reference] for reference in electrodes["group"]} == {group}
+        for name in SAMPLES:
+            assert file[file[f"acquisition/{name}/electrodes"].attrs["table"]] == electrodes
+            for part in ("", "/data", "/electrodes", "/starting_time"):
+                header = headers[f"acquisition/{name}{part}"].hdr
+                assert header.nchunks == 1
+                assert header.space.free < 16  # bytes; without copying, 25 to 70
 
 
 # Stopped while it is written
