@@ -104,8 +104,8 @@ class Entry:
     hdf5_home : str
         ``module:class`` of the numcodecs codec whose bytes the HDF5 filter reads, and which is
         made from the configuration of the one at `home`; only where these bytes differ.
-    package : str
-        What those who read such chunks must have installed beside zarr, if anything.
+    packages : tuple of str
+        What those who read such chunks must have installed beside zarr.
     install : str
         The command to run where `home` cannot be imported.
     read_with : callable, optional
@@ -130,7 +130,7 @@ class Entry:
     hdf5: Callable[[dict[str, Any], tuple[int, int]], Hdf5Filter] | None = None
     hdf5_home: str = ""
     read_with: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    package: str = ""
+    packages: tuple[str, ...] = ()
     install: str = "pip install --force-reinstall n1store"
     maps: bool = False
     checks: bool = False
@@ -373,7 +373,7 @@ def _transform(name: str, group: str, summary: str, of: str, parameter: Paramete
         (parameter,),
         zarr3=_zarr3_named,
         hdf5=_hdf5_own(of),
-        package="n1store",
+        packages=("n1store",),
     )
 
 
@@ -387,7 +387,7 @@ def _coder(name: str, group: str, summary: str, of: str) -> Entry:
         f"n1store.codecs.simple:{of}",
         zarr3=_zarr3_named,
         hdf5=_hdf5_own(of, of_channels=False),
-        package="n1store",
+        packages=("n1store",),
     )
 
 
@@ -400,7 +400,7 @@ _ENTRIES = (
         "n1store.codecs.adc:ADC",
         zarr3=_zarr3_bare,
         hdf5=_hdf5_own("ADC", of_channels=False),
-        package="n1store",
+        packages=("n1store",),
         maps=True,
     ),
     Entry(
@@ -431,7 +431,7 @@ _ENTRIES = (
             Parameter("widths", None, content=_widths_as_text, pattern="[A-Za-z0-9_-]{1366}=="),
         ),
         zarr3=_zarr3_named,
-        package="n1store",
+        packages=("n1store",),
         maps=True,
         hdf5=_hdf5_own("N1"),
         checks=True,
@@ -490,7 +490,7 @@ _ENTRIES = (
         _wavpack_arguments,
         _zarr3_wavpack,
         _hdf5_own("WavPack"),
-        package="wavpack-numcodecs",
+        packages=("wavpack-numcodecs",),
         loses_with="bps",
         install="apt-get install wavpack libwavpack-dev && pip install wavpack-numcodecs",
     ),
@@ -503,7 +503,7 @@ _ENTRIES = (
         (Parameter("level", 5, 0, 8),),
         zarr3=_zarr3_named,
         hdf5=_hdf5_own("Flac"),
-        package="n1store and libFLAC (apt-get install libflac-dev)",
+        packages=("n1store", "libFLAC (apt-get install libflac-dev)"),
         install="apt-get install libflac-dev",
     ),
     Entry(
@@ -514,7 +514,7 @@ _ENTRIES = (
         "n1store.codecs.alac:Alac",
         zarr3=_zarr3_named,
         hdf5=_hdf5_numcodecs_of_samples,
-        package="n1store and soundfile",
+        packages=("n1store", "soundfile"),
         install="pip install soundfile",
         checks=True,
     ),
@@ -559,7 +559,7 @@ _ENTRIES = (
         "n1store.codecs.lzf:LZF",
         zarr3=_zarr3_named,
         hdf5=_hdf5_lzf,
-        package="n1store",
+        packages=("n1store",),
         install="apt-get install liblzf1",
     ),
     Entry(
@@ -571,7 +571,7 @@ _ENTRIES = (
         (Parameter("cname", "lz4", choices=("lz4", "zstd", "none")),),
         zarr3=_zarr3_named,
         hdf5=_hdf5_bitshuffle,
-        package="n1store",
+        packages=("n1store",),
         install="pip install --upgrade hdf5plugin",
     ),
     Entry(
@@ -583,7 +583,7 @@ _ENTRIES = (
         (Parameter("level", 9, 0, 11),),
         zarr3=_zarr3_named,
         hdf5=_hdf5_numcodecs,
-        package="n1store and brotli",
+        packages=("n1store", "brotli"),
         install="pip install brotli",
     ),
     Entry(
@@ -594,7 +594,7 @@ _ENTRIES = (
         "n1store.codecs.bzip3:Bzip3",
         zarr3=_zarr3_named,
         hdf5=_hdf5_numcodecs,
-        package="n1store and bzip3",
+        packages=("n1store", "bzip3"),
         install="pip install bzip3",
     ),
     Entry(
@@ -667,7 +667,7 @@ _ENTRIES = (
         ),
         zarr3=_zarr3_named,
         hdf5=_hdf5_blosc2,
-        package="n1store",
+        packages=("n1store",),
         install="pip install blosc2",
     ),
     Entry(
@@ -683,7 +683,7 @@ _ENTRIES = (
         ),
         _pcodec_arguments,
         hdf5=_hdf5_numcodecs_of_samples,
-        package="pcodec",
+        packages=("pcodec",),
         install="pip install pcodec 'numcodecs>=0.16'",
     ),
     Entry(

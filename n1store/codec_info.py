@@ -160,17 +160,19 @@ def values_of(parameter: Parameter) -> str:
 
 def zarr_readers_need(entries: Iterable[Entry]) -> list[str]:
     """Return the packages for those who read a Zarr array of these codecs."""
-    return list(dict.fromkeys(["zarr", *(entry.package for entry in entries if entry.package)]))
+    return list(dict.fromkeys(["zarr", *(each for entry in entries for each in entry.packages)]))
 
 
-def hdf5_readers_need(filter_ids: Iterable[int]) -> list[str]:
-    """Return the packages for those who read an HDF5 dataset of these filters."""
+def hdf5_readers_need(filters: Iterable[tuple[Entry, int]]) -> list[str]:
+    """Return the packages for those who read an HDF5 dataset of these codecs and filters."""
     packages = ["h5py or pynwb"]
-    for number in filter_ids:
+    for entry, number in filters:
         if number >= _FIRST_OWN:
             packages.append("n1store")
         elif number >= _FIRST_REGISTERED and number not in _OF_H5PY:
             packages.append("hdf5plugin")
+        if number == _NUMCODECS:  # it runs the codec itself
+            packages += entry.packages
     return list(dict.fromkeys(packages))
 
 
@@ -212,9 +214,7 @@ def _in_hdf5(entry: Entry, pipeline: Pipeline | None) -> InFormat:
         except (N1StoreError, ImportError) as error:
             number, why_not = number or _own_filter_id(entry.name), one_line(error)
     written = {"filter_id": number, "cd_values": cd_values, "chunk_shape": EXAMPLE_CHUNK}
-    packages = [] if number is None else hdf5_readers_need([number])
-    if number == _NUMCODECS and entry.package:
-        packages = [each for each in packages if each not in entry.package] + [entry.package]
+    packages = [] if number is None else hdf5_readers_need([(entry, number)])
     return InFormat(written, packages, why_not)
 
 
@@ -275,7 +275,7 @@ def _notes(entry: Entry) -> list[str]:
         notes.append("convert puts it in front by itself; --no-adc leaves it out.")
     elif entry.maps:
         notes.append("It maps samples to the converter's codes itself; convert adds no adc.")
-    elif entry.package.startswith("n1store"):
+    elif "n1store" in entry.packages:
         notes.append("convert puts adc in front; --no-adc leaves it out.")
     elif entry.group != "checksum":
         notes.append("convert puts adc in front, so that readers need n1store; not with --no-adc.")

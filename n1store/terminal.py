@@ -132,10 +132,12 @@ def print_requirements(codec: str, store: Path) -> None:
     pipeline = Pipeline.parse(codec)
     if "adc" in pipeline.names:
         click.echo("  adc               on: samples are stored as the converter's 10-bit codes")
+    entries = [entry for entry, _ in pipeline.stages]
     if store.suffix == ".nwb":
-        packages = hdf5_readers_need(number for number, _ in pipeline.hdf5((1, 1)))
+        numbers = (number for number, _ in pipeline.hdf5((1, 1)))
+        packages = hdf5_readers_need(zip(entries, numbers, strict=True))
     else:
-        packages = zarr_readers_need(entry for entry, _ in pipeline.stages)
+        packages = zarr_readers_need(entries)
     click.echo(f"  readers need      {', '.join(packages)}")
 
 

@@ -502,6 +502,21 @@ def test_summary_says_what_readers_need(wav, tmp_path, run):
     assert "readers need      zarr, n1store\n" in text
 
 
+@pytest.mark.parametrize(
+    ("codec", "suffix", "packages"),
+    [
+        ("delta+lzma", "zarr", "zarr, n1store"),
+        ("delta+lzma", "nwb", "h5py or pynwb, n1store"),
+        ("n1+zstd", "nwb", "h5py or pynwb, n1store, hdf5plugin"),
+        ("delta+brotli+bzip3", "zarr", "zarr, n1store, brotli, bzip3"),
+        ("delta+brotli+bzip3", "nwb", "h5py or pynwb, n1store, brotli, bzip3"),
+    ],
+)
+def test_summary_names_each_package_once(wav, tmp_path, run, codec, suffix, packages):
+    text = run("convert", wav, tmp_path / f"out.{suffix}", "--codec", codec).stdout
+    assert f"readers need      {packages}\n" in text
+
+
 def test_every_changed_bit_of_a_chunk_is_found(tmp_path):
     samples = make.on_grid(40)
     pipeline = Pipeline.parse("n1")
