@@ -22,7 +22,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def replacing(
-    destination: Path, *, overwrite: bool = False, folder: bool = False
+    destination: Path, *, overwrite: bool = False, folder: bool = False, any_kind: bool = False
 ) -> Iterator[Path]:
     """Give a temporary path to write to; at the end it becomes `destination`.
 
@@ -34,6 +34,8 @@ def replacing(
         Whether something may stand there.
     folder : bool
         Whether the temporary path is a folder (made here) or a file (empty, made here).
+    any_kind : bool
+        Whether a file may take the place of a folder, with all that is in it, or the other way.
 
     Raises
     ------
@@ -41,6 +43,10 @@ def replacing(
         If `destination` exists and may not be replaced, its folder does not exist, or
         another process is writing it.
     """
+    of_kind = destination.is_dir if folder else destination.is_file
+    if destination.exists() and not (any_kind or of_kind()):
+        kind = "folder" if folder else "file"
+        raise N1StoreError(f"{destination}: is no {kind} that could be replaced; name another")
     if os.path.lexists(destination) and not overwrite:
         raise N1StoreError(f"{destination}: exists already; --overwrite replaces it")
     if not destination.parent.is_dir():

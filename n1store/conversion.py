@@ -183,7 +183,7 @@ def convert(
         session, lines = unite({plan.name: _said(plan) for plan in plans})
         lost += lines
         temporary = stack.enter_context(
-            replacing(destination, overwrite=overwrite, folder=target.is_folder)
+            replacing(destination, overwrite=overwrite, folder=target.is_folder, any_kind=True)
         )
         store = target.create(temporary, session)
         stack.enter_context(store)

@@ -563,10 +563,6 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _check_destination(source: Path, destination: Path) -> None:
-    """Refuse to put a file in the place of its source, or of what is no file."""
-    if not destination.exists():
-        return
-    if not destination.is_file():
-        raise N1StoreError(f"{destination}: is no file that could be replaced; name another")
-    if destination.samefile(source):
+    """Refuse to put a file in the place of its source."""
+    if destination.exists() and destination.samefile(source):
         raise N1StoreError(f"{destination}: is the source itself; choose another name")

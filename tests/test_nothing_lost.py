@@ -360,6 +360,26 @@ def test_what_exists_is_replaced_only_when_asked_and_only_by_a_whole_store(
         assert names(out / "target") == ["precious"]
 
 
+def test_no_file_takes_the_place_of_a_folder_that_is_no_store(run, small, out):
+    n1store.convert(small, out / "x.nwb", codec="zlib")
+    run("encode", small, out / "x.n1")
+    for arguments in (
+        ("reference", out / "x.nwb", out / "precious.json"),
+        ("train", small, "-o", out / "precious.json"),
+        ("encode", small, out / "precious.n1"),
+        ("decode", out / "x.n1", out / "precious.wav"),
+        ("export", out / "x.nwb", out / "wavs"),
+    ):
+        folder = out / "wavs/small.wav" if arguments[0] == "export" else arguments[-1]
+        folder.parent.mkdir(exist_ok=True)
+        make_folder(folder)
+        before = snapshot(folder)
+        message = run(*arguments, "--overwrite", exit_code=1).stderr
+        assert_one_line(message.splitlines(), f"{folder}: is no file that could be replaced")
+        assert snapshot(folder) == before
+        shutil.rmtree(folder)
+
+
 def test_what_appears_meanwhile_is_not_replaced(out):
     with pytest.raises(N1StoreError, match="meanwhile"), replacing(out / "x") as temporary:
         temporary.write_text("new")

@@ -484,6 +484,13 @@ def test_what_is_no_plot_is_not_replaced(run, document, tmp_path):
     assert "thesis.docx: no plot" in result.stderr
     assert (tmp_path / "x_files/thesis.docx").read_text() == "years of work"
     assert not (tmp_path / "x.html").exists()
+    (tmp_path / "x_files").rename(tmp_path / "y.html")
+    (tmp_path / "z_files").write_text("years of work")
+    for name, kind in (("y", "file"), ("z", "folder")):
+        arguments = "report", source, "-o", tmp_path / f"{name}.html", "--overwrite"
+        assert f"is no {kind} that could be replaced" in run(*arguments, exit_code=1).stderr
+    assert (tmp_path / "y.html/thesis.docx").read_text() == "years of work"
+    assert (tmp_path / "z_files").read_text() == "years of work"
 
 
 def test_a_report_is_a_web_page(run, document, tmp_path):
