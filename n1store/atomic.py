@@ -74,6 +74,11 @@ def replacing(
         replaced = os.lstat(destination) if os.path.lexists(destination) else None
         _publish(temporary, destination, overwrite)
         leftover = replaced or leftover
+    except OSError as error:
+        # Of an open file, the system does not say which it has no room for.
+        if error.filename is None and error.errno in _NO_ROOM:
+            error.filename = str(destination)
+        raise
     finally:
         # Unfinished, or what was replaced; but never what another writer began meanwhile.
         if _is(temporary, leftover):
@@ -105,6 +110,7 @@ def _is(path: Path, status: os.stat_result) -> bool:
     return os.path.lexists(path) and os.path.samestat(os.lstat(path), status)
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST_NAME = 240  # of a file, in bytes, to which a dot and ".partial" can be added
 _AT_FDCWD = -100
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2

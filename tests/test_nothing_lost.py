@@ -307,6 +307,14 @@ def test_a_full_disk_while_exporting(big, out):
         assert names(out / "wavs") == []
 
 
+def test_a_full_disk_is_named_by_what_was_to_be_written(small, out):
+    with full_disk(out, 4096) as process_options:
+        code, lines = end(start("encode", small, out / "x.n1", **process_options))
+        assert_one_line(lines, str(out / "x.n1"))
+        assert code == 1
+        assert names(out) == []
+
+
 # Destinations
 
 
