@@ -143,7 +143,7 @@ class StoredInput(Input):
         self.sampling_frequency = recording.sampling_frequency
         self.channel_ids = recording.channel_ids
         self.array = store.array(name)
-        self.chunk_shape = self.array.grid.chunk_shape
+        self.chunk_shape = self.array.grid.chunk_shape if self.array.is_chunked else None
         self.session = session
         self.loss = recording.attributes.get("lossy", "")
         self.num_files = len(recording.attributes.get("sources", []))

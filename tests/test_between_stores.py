@@ -239,6 +239,11 @@ def test_files_of_others(foreign, tmp_path, target, codec):
             assert np.array_equal(store[one].traces[:], samples), one
             assert store[one].sampling_frequency == 1000
             assert store[one].channel_ids == tuple(map(str, range(samples.shape[1])))
+        # What has no chunks gets those that a WAV file would, the others keep theirs.
+        length = 5_000 if target == "nwb" else 1_000
+        assert store.array("contiguous").grid.chunk_shape == (length, 8)
+        assert store.array("one, contiguous").grid.chunk_shape == (length, 1)
+        assert store.array("chunks alone").grid.chunk_shape == (999, 3)
     assert not n1store.verify(tmp_path / name).problems
     if target == "nwb":
         with pynwb.NWBHDF5IO(tmp_path / name, "r") as io:

@@ -413,6 +413,7 @@ class SeriesArray(StoredArray):
     def __init__(self, series: h5py.Group, kept: dict[str, Any] | None, file: BinaryIO):
         self.path = series.name.strip("/")
         self._dataset = series["data"]
+        self.is_chunked = self._dataset.chunks is not None
         # What is linked to may be in another file.
         here = self._dataset.chunks and self._dataset.file == series.file
         codecs = pipeline_of(self._dataset) if here else None

@@ -26,12 +26,15 @@ class StoredArray(ABC):
     path : str
         Where it is in the store.
     grid : Grid
+    is_chunked : bool
+        Whether it lies in the chunks of `grid`; otherwise they are only how it is read.
     attributes : dict
         What is known of the recording; at least ``sampling_frequency`` and ``channel_ids``.
     """
 
     path: str
     grid: Grid
+    is_chunked: bool = True
     attributes: dict[str, Any]
 
     @property
