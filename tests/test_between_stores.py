@@ -255,6 +255,18 @@ def test_files_of_others(foreign, tmp_path, target, codec):
         n1store.export_wavs(tmp_path / name, tmp_path / "back")
 
 
+@pytest.mark.parametrize("row", [-1, 2])
+def test_electrodes_that_are_not_in_their_table(tmp_path, run, row):
+    nwbfile, series = make_nwb.make_bare(2)
+    nwbfile.add_acquisition(series("x", make_nwb.samples((50, 2))))
+    path = make_nwb.write(tmp_path / "in.nwb", nwbfile)
+    with h5py.File(path, "r+") as file:
+        file["acquisition/x/electrodes"][1] = row
+    message = run("convert", path, tmp_path / "out.zarr", exit_code=1).stderr
+    assert f"{path}: holds no recordings" in message
+    assert "acquisition/x: is not described in full: its electrodes are not there" in message
+
+
 @pytest.mark.parametrize("target", KINDS)
 def test_chunks_of_others_are_copied(tmp_path, encoded, target):
     nwbfile, series = make_nwb.make_bare(8)

@@ -507,6 +507,7 @@ def _describe(series: h5py.Group, num_channels: int) -> dict[str, Any]:
     require(0 < rate < math.inf, "its sampling rate is no positive number")
     region = series["electrodes"]
     table, rows = series.file[region.attrs["table"]], region[:]
+    require(bool(np.all((rows >= 0) & (rows < len(table["id"])))), "its electrodes are not there")
     ids = [str(number) for number in table["id"][:][rows]]
     if "channel_name" in table:
         names = [name.decode() for name in table["channel_name"][:][rows]]
