@@ -93,7 +93,7 @@ def verify(
             try:
                 arrays[name] = store.array(name)
             except N1StoreError as error:
-                result.problems.append(f"{name}: {error}")
+                result.problems.append(f"{name}: {str(error).removeprefix(f'{store.path}: ')}")
         total = sum(2 * array.grid.shape[0] * array.grid.shape[1] for array in arrays.values())
         for name, array in arrays.items():
             try:

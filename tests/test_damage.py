@@ -600,6 +600,8 @@ def test_a_recording_that_is_missing(store, tmp_path, variant):
     assert "two" in line
     codes = outcomes(path, tmp_path)
     assert codes["verify"] == codes["export"] == codes["bench"] == 1
+    for command in ("info", "bench"):
+        assert f"{path}: array recordings/two: " in fails(command, path)
     with n1store.open(path) as opened:
         np.testing.assert_array_equal(opened["one"].read(0, 10**6), SAMPLES["one"])
 

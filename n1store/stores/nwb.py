@@ -325,7 +325,8 @@ class NwbStore(Store):
             raise
         except Exception as error:
             raise N1StoreError(
-                f"series {path}: its metadata are missing or damaged: {one_line(error)}"
+                f"{self.path}: series {path}: its metadata are missing or damaged: "
+                f"{one_line(error)}"
             ) from error
 
     def session(self) -> tuple[Session, list[str]]:

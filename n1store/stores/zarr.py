@@ -336,7 +336,10 @@ class ZarrStore(Store):
 
     def array(self, name: str) -> ZarrArray:
         path = self.attributes["recordings"][name]
-        return ZarrArray(self._files, self._format, path, self.attributes["codec"])
+        try:
+            return ZarrArray(self._files, self._format, path, self.attributes["codec"])
+        except N1StoreError as error:
+            raise N1StoreError(f"{self.path}: {error}") from error
 
     def session(self) -> tuple[Session | None, list[str]]:
         return None if self._nwb is None else Session.from_json(self.path, self._nwb), []
