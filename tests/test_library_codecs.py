@@ -218,6 +218,13 @@ def test_lzf_of_zeros_is_decoded_without_knowing_their_number():
         assert LZF().decode(payload).tobytes() == bytes(size)
 
 
+def test_lzf_refuses_more_than_it_can_count():
+    # Pages of zeros that nothing looks at take no memory.
+    for size in ((1 << 32) - (1 << 24), 1 << 32, (1 << 32) + 1000):
+        with pytest.raises(N1StoreError, match=f"less than 4 GB, not of {size} bytes"):
+            LZF().encode(np.zeros(size, "u1"))
+
+
 @pytest.mark.parametrize("filter_name", FILTERS)
 @pytest.mark.parametrize("cname", ["zstd", "lz4", "blosclz"])
 def test_blosc2_frames_are_those_of_the_hdf5_filter(tmp_path, cname, filter_name):

@@ -495,6 +495,18 @@ def test_wavpack_streams_of_noise_are_longer_than_the_noise():
 
 
 @needs_wavpack
+def test_wavpack_writes_no_stream_that_it_would_not_read(monkeypatch):
+    codec = Pipeline.parse("wavpack").stages[0][1]
+    chunk = make.noise(500, 2)
+    stream = codec.encode(chunk)
+    monkeypatch.setattr(type(codec), "max_buffer_size", len(stream))
+    assert codec.encode(chunk) == stream
+    monkeypatch.setattr(type(codec), "max_buffer_size", len(stream) - 1)
+    with pytest.raises(N1StoreError, match=f"not decode a stream of {len(stream)} bytes"):
+        codec.encode(chunk)
+
+
+@needs_wavpack
 @pytest.mark.parametrize("num_samples", [19_531, 300_000])
 def test_wavpack_chunks_of_many_blocks(num_samples):
     for channels in (1, 2, 3):

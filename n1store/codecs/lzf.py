@@ -36,7 +36,10 @@ class LZF(LibraryCodec):
         if not data.size:
             return b""
         # Up to 32 bytes as they are, after one that says how many; liblzf wants a little more.
-        payload = np.empty(data.size + data.size // 16 + 64, "u1")
+        room = data.size + data.size // 16 + 64
+        if room > _MAX_BYTES:
+            raise N1StoreError(f"LZF takes chunks of less than 4 GB, not of {data.size} bytes")
+        payload = np.empty(room, "u1")
         size = _library().lzf_compress(
             data.ctypes.data, data.size, payload.ctypes.data, payload.size
         )
@@ -46,18 +49,20 @@ class LZF(LibraryCodec):
 
     def _decompress(self, payload) -> bytes | np.ndarray:
         data = np.frombuffer(payload, "u1")
-        room = 4 * data.size
-        while data.size:
+        most = min(_MAX_RATIO * data.size, _MAX_BYTES)
+        room = min(4 * data.size, most)
+        while room:
             content = np.empty(room, "u1")
             size = _library().lzf_decompress(data.ctypes.data, data.size, content.ctypes.data, room)
             if size:
                 return content[:size]
-            if ctypes.get_errno() != _TOO_BIG or room > _MAX_RATIO * data.size:
+            if ctypes.get_errno() != _TOO_BIG or room == most:
                 raise ValueError("no such stream")
-            room *= 4
+            room = min(4 * room, most)
         return b""
 
 
+_MAX_BYTES = (1 << 32) - 1  # liblzf counts in unsigned int
 _TOO_BIG = 7  # errno E2BIG
 _MAX_RATIO = 88  # 3 bytes stand for 264
 

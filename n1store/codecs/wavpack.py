@@ -34,7 +34,8 @@ class WavPack(_WavPack):
         Raises
         ------
         N1StoreError
-            If there are fewer than 16 samples, or WavPack fails.
+            If there are fewer than 16 samples, WavPack fails, or the stream would be longer than
+            `decode` takes.
         """
         samples = self._prepare_data(ensure_ndarray(buf))
         if len(samples) < _MIN_SAMPLES <= samples.size:
@@ -44,7 +45,12 @@ class WavPack(_WavPack):
         flags = _FLAGS[self.level]
         if self.bps:
             flags |= _HYBRID if self.dynamic_noise_shaping else _HYBRID | _SHAPE_OVERRIDE
-        return _encode(samples, flags, self.bps, self.shaping_weight)
+        stream = _encode(samples, flags, self.bps, self.shaping_weight)
+        if len(stream) > self.max_buffer_size:
+            raise N1StoreError(
+                f"WavPack would not decode a stream of {len(stream)} bytes; make chunks shorter"
+            )
+        return stream
 
     def decode(self, buf, out=None):
         """Return the samples of a stream, (num_samples, num_channels), or in `out`.
