@@ -145,8 +145,6 @@ def evaluate(
         If an argument is wrong or there is no WAV file.
     """
     check_options(level, widths)
-    if workers < 1:
-        raise N1StoreError("at least one worker is needed")
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     wavs = find_wavs([Path(source) for source in sources])

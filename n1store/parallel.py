@@ -7,6 +7,8 @@ from queue import Queue
 from threading import Lock
 from typing import Any, TypeVar
 
+from n1store.errors import N1StoreError
+
 Item = TypeVar("Item")
 
 
@@ -22,9 +24,16 @@ class Workers(ThreadPoolExecutor):
     ----------
     count : int, optional
         How many; by default one for each core.
+
+    Raises
+    ------
+    N1StoreError
+        If there are none.
     """
 
     def __init__(self, count: int | None = None):
+        if count is not None and count < 1:
+            raise N1StoreError("at least one worker is needed")
         self.count = count or available_cores()
         super().__init__(self.count, thread_name_prefix="n1store")
 

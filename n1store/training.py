@@ -243,8 +243,6 @@ def train(
     """
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
-    if workers is not None and workers < 1:
-        raise N1StoreError("at least one worker is needed")
     files = find_wavs([Path(source) for source in sources])
     if not files:
         raise N1StoreError("no sources are given")

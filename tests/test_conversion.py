@@ -334,6 +334,21 @@ def test_wrong_arguments(recordings, tmp_path, options, problem):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("workers", [0, -1])
+def test_no_command_works_without_workers(recordings, tmp_path, workers):
+    store = tmp_path / "out.zarr"
+    n1store.convert(recordings, store, codec="zstd")
+    wav = next(recordings.glob("*.wav"))
+    for call in (
+        lambda: n1store.verify(store, workers=workers),
+        lambda: n1store.export_wavs(store, tmp_path / "wavs", workers=workers),
+        lambda: n1store.encode_file(wav, tmp_path / "x.n1", workers=workers),
+    ):
+        with pytest.raises(N1StoreError, match="at least one worker is needed"):
+            call()
+    assert list(tmp_path.iterdir()) == [store]
+
+
 @pytest.mark.parametrize("name", ["out", "out.zip", ".zarr", "out.h5", "out.zarr.gz"])
 def test_destination_must_be_named_as_a_store(recordings, tmp_path, name):
     with pytest.raises(N1StoreError, match=r"\.zarr"):
