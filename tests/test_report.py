@@ -10,7 +10,7 @@ import pytest
 from browser import CHROMIUM, browser
 
 from n1store.errors import N1StoreError
-from n1store.report import plots, write_report
+from n1store.report import plots, words, write_report
 from n1store.report.results import load_results
 
 needs_chromium = pytest.mark.skipif(
@@ -586,6 +586,21 @@ def test_load_results_takes_later_additions(document, tmp_path):
     changed = copy.deepcopy(document)
     changed["new"] = changed["results"][0]["new"] = {"anything": [None]}
     assert "new" not in load_results(write_results(tmp_path, changed))
+
+
+def test_recordings_that_differ_are_not_said_to_be_alike(document, tmp_path):
+    document = load_results(write_results(tmp_path, document))
+    alike = words.summary(document)
+    assert "on 84 recordings of 1 channel at 19,531 Hz: " in alike
+    assert "An hour of 1,000 channels at this rate, 141 GB," in alike
+    changed = copy.deepcopy(document)
+    changed["data"] |= {"files": 2, "channels": 2, "sampling_frequency": 30_000.0}
+    differ = words.summary(changed)
+    assert "on 2 recordings of up to 2 channels at up to 30,000 Hz: " in differ
+    assert "An hour of 1,000 channels at the highest rate, 216 GB," in differ
+    # 216 MB/s is as many samples of 2 bytes as these channels have at that rate.
+    said = words.group_words("predictive", changed["results"], changed["data"], 0.0)
+    assert "keeps up with 3,600 channels as they are recorded" in " ".join(said)
 
 
 def test_what_stands_in_front_of_a_codec():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -226,7 +227,7 @@ def _speeds(
     noise: float,
 ) -> str:
     """Say how fast the group is, and how many channels it keeps up with."""
-    channels = best["encode"]["xrt"] * data["channels"]
+    channels = best["encode"]["mb_per_s"] * 1e6 / (2 * data["sampling_frequency"])
     count = f"{channels:,.0f} channels" if channels >= 1.5 else f"{channels:.2g} of a channel"
     text = (
         f"On one core {label_of(best)} keeps up with {count} as they are recorded, and decodes "
@@ -261,21 +262,28 @@ def summary(document: dict[str, Any]) -> str:
     """Return what was compared on what, in two or three sentences."""
     data, results = document["data"], document["results"]
     lossy = sum(not result["lossless"] for result in results)
-    channels = f"{data['channels']:,} channel{'s' * (data['channels'] != 1)}"
+    # Of recordings that differ, these are the most channels and the highest rate.
+    rate = data["sampling_frequency"]
+    alike = math.isclose(
+        data["samples"] / data["duration_s"], rate * data["channels"], rel_tol=0.01
+    )
+    to = "" if alike else "up to "
+    channels = f"{to}{data['channels']:,} channel{'s' * (data['channels'] != 1)}"
     text = (
-        f"{len(results) - lossy} lossless pipelines"
+        f"{len(results) - lossy} lossless pipeline{'s' * (len(results) - lossy != 1)}"
         + (f" and {lossy} lossy" if lossy else "")
         + f" on {data['files']:,} recording{'s' * (data['files'] != 1)} of {channels} at "
-        f"{data['sampling_frequency']:,.10g} Hz: {_duration(data['duration_s'])}, "
+        f"{to}{rate:,.10g} Hz: {_duration(data['duration_s'])}, "
         f"{size(data['raw_bytes'])}, in chunks of {data['chunk_seconds']:g} s."
     )
     lossless = [result for result in results if result["lossless"]]
     if lossless:
         best = best_of(lossless)
-        rate = data["sampling_frequency"] * 1000 * 3600
+        samples = rate * 1000 * 3600
         text += (
-            f" An hour of 1,000 channels at this rate, {size(2 * rate)}, would take "
-            f"{size(rate * best['bits_per_sample'] / 8)} with {label_of(best)}."
+            f" An hour of 1,000 channels at {'this' if alike else 'the highest'} rate, "
+            f"{size(2 * samples)}, would take "
+            f"{size(samples * best['bits_per_sample'] / 8)} with {label_of(best)}."
         )
     return text
 
