@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from browser import CHROMIUM, browser
 
+from n1store.catalogue import CATALOGUE
 from n1store.errors import N1StoreError
 from n1store.report import plots, words, write_report
 from n1store.report.results import load_results
@@ -572,9 +573,10 @@ def contrast(one, other):
 
 def test_colours_can_be_seen_on_both_grounds(document):
     unknown = [{"group": f"unknown {index}"} for index in range(3)]
-    known = [{"group": group} for group in ("numeric", "transform", "entropy")]
+    groups = {entry.group for entry in CATALOGUE.values()} - {"checksum"}
+    known = [{"group": group} for group in groups]
     styles = plots.group_styles([*document["results"], *known, *unknown])
-    assert len({style.marker for style in styles.values()}) == len(styles) == 11
+    assert len({style.marker for style in styles.values()}) == len(styles) == len(groups) + 3
     for theme, ground in enumerate(plots.COLOURS["paper"]):
         for role in ("ink", "muted", "front"):
             assert contrast(plots.COLOURS[role][theme], ground) >= 4.5, (role, theme)

@@ -47,7 +47,7 @@ _GROUPS = {
     "audio": ("^", "#8447d1", "#c297ff"),
     "entropy": ("v", "#c02a7e", "#ff85bd"),
     "run-length": ("X", "#0b7c8c", "#3cc8d8"),
-    "numeric": ("P", "#c9252d", "#ff8078"),
+    "filter": ("P", "#c9252d", "#ff8078"),
     "transform": ("p", "#7c6a00", "#d9b93c"),
 }
 _OTHERS = [("h", "#59636e", "#a9b3bd"), ("*", "#3f4bb8", "#98a2ff"), ("d", "#6b5b4b", "#c9b59f")]
