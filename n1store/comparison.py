@@ -184,7 +184,7 @@ def _facts(
         "duration_s": sum(chunk.seconds for chunk in chunks),
         "samples": num_samples,
         "raw_bytes": DTYPE.itemsize * num_samples,
-        "chunk_seconds": round(len(longest.samples) / rate, 3),
+        "chunk_seconds": _rounded(len(longest.samples) / rate),
         "chunk_samples": len(longest.samples),
         "chunks": len(chunks),
         "chunks_of": len(places),
@@ -372,7 +372,7 @@ def _measure_access(
             except Exception as error:  # libraries raise what they like
                 failed[pipeline.spec] = f"at random places: {one_line(error)}"
                 return
-            curve.append({"chunk_seconds": length, "xrt": round(xrt, 1)})
+            curve.append({"chunk_seconds": length, "xrt": _rounded(xrt)})
     journal.add("random_access", pipeline.spec, curve)
 
 
@@ -394,7 +394,7 @@ def _result(pipeline: Pipeline, data: Data, journal: Journal) -> Result:
     payload_bytes = sum(row["payload_bytes"])
     num_samples, raw_bytes = data.facts["samples"], data.facts["raw_bytes"]
     ratios = [
-        round(chunk.samples.nbytes / size, 4) if size else 0.0
+        _rounded(chunk.samples.nbytes / size) if size else 0.0
         for chunk, size in zip(data.chunks, row["payload_bytes"], strict=True)
     ]
     adc = texts[0] == "adc"
@@ -404,10 +404,10 @@ def _result(pipeline: Pipeline, data: Data, journal: Journal) -> Result:
         values = [each[direction] for each in rounds]
         median = statistics.median(values)
         return Speed(
-            mb_per_s=round(median, 2),
-            low=round(min(values), 2),
-            high=round(max(values), 2),
-            xrt=round(median * xrt_of_mb, 1),
+            mb_per_s=_rounded(median),
+            low=_rounded(min(values)),
+            high=_rounded(max(values)),
+            xrt=_rounded(median * xrt_of_mb),
         )
 
     return Result(
@@ -418,8 +418,8 @@ def _result(pipeline: Pipeline, data: Data, journal: Journal) -> Result:
         adc=adc,
         transforms=texts[1 if adc else 0 : -1],
         lossless=not pipeline.loss,
-        ratio=round(raw_bytes / payload_bytes, 5),
-        bits_per_sample=round(8 * payload_bytes / num_samples, 5),
+        ratio=_rounded(raw_bytes / payload_bytes),
+        bits_per_sample=_rounded(8 * payload_bytes / num_samples),
         payload_bytes=payload_bytes,
         encode=speed("encode"),
         decode=speed("decode"),
@@ -432,6 +432,11 @@ def _result(pipeline: Pipeline, data: Data, journal: Journal) -> Result:
         pareto=False,
         repeats=len(rounds),
     )
+
+
+def _rounded(value: float) -> float:
+    """Return six digits of a number, however small it is."""
+    return float(f"{value:.6g}")
 
 
 def _pareto_front(results: Iterable[Result]) -> set[str]:

@@ -286,8 +286,8 @@ def write_results(folder: Path, comparison: Comparison) -> None:
     """Write results.json and results.csv."""
     with replacing(folder / _JSON, overwrite=True) as temporary:
         text = json.dumps(comparison.to_dict(), indent=1)
-        # Numbers of a list stay on one line.
-        text = re.sub(r"\[\s+([\d.,\s]+?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
+        # Numbers of a list stay on one line; a text has no line breaks.
+        text = re.sub(r"\[\n([-+e\d.,\s]+?)\n\s*\]", lambda m: f"[{' '.join(m[1].split())}]", text)
         temporary.write_text(text + "\n", encoding="utf-8")
     with (
         replacing(folder / _CSV, overwrite=True) as temporary,

@@ -22,6 +22,7 @@ from n1store.errors import N1StoreError
 from n1store.measurement import Chunk, measure_sizes, time_round
 from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
+from n1store.report.results import load_results
 from n1store.synth import synthesize
 from n1store.wav import read_wav
 
@@ -347,6 +348,19 @@ def test_codec_that_cannot_do_with_chunks_is_named(run, tmp_path):
         exit_code=1,
     )
     assert "short.wav: samples 0 to 9: WavPack takes 16 samples or more" in result.stderr
+
+
+def test_a_single_sample_is_enough(run, tmp_path):
+    source = write_wav(tmp_path / "[ 1,  2 ].wav", np.array([5], "<i2"))
+    run("compare", source, "-o", tmp_path / "r", "--codecs", "lzma,n1", "--repeats", 2)
+    document = load_results(tmp_path / "r")
+    assert document["data"]["chunk_seconds"] == pytest.approx(1 / 19531, rel=1e-5)
+    assert {each["pipeline"] for each in document["results"]} == {"adc+lzma", "lzma", "n1"}
+    for each in document["results"]:
+        for speed in (each["encode"], each["decode"]):
+            assert 0 < speed["low"] <= speed["mb_per_s"] <= speed["high"]
+            assert speed["xrt"] == pytest.approx(speed["mb_per_s"] * 1e6 / 2 / 19531, rel=1e-4)
+    assert json.loads((tmp_path / "r/results.json").read_text())["data"]["sources"] == [str(source)]
 
 
 @pytest.mark.parametrize(
