@@ -1,9 +1,9 @@
 """The results of a comparison of codecs: what they are, and the folder that they are in.
 
 `rows.jsonl` is the journal: a first line on what is measured, then a line for each row, round and
-curve as soon as it is measured, from which a comparison that was stopped goes on. At the end come
-`results.json`, which is `Comparison.to_dict`, and `results.csv`, the same without lists. Of
-`results.json`::
+curve as soon as it is measured, from which a comparison that was stopped goes on; each ends in the
+CRC-32 of the rest of it. At the end come `results.json`, which is `Comparison.to_dict`, and
+`results.csv`, the same without lists. Of `results.json`::
 
     format          1
     measured_with   n1store, python, machine, cpu, cores, date, libraries: {name: version}
@@ -24,6 +24,7 @@ import fcntl
 import json
 import re
 import statistics
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -220,8 +221,23 @@ class Journal:
             raise ValueError(f"a line of kind {kind}")
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line).encode() + b"\n")
+        self._file.write(json.dumps(line | {"crc32": _crc32(line)}).encode() + b"\n")
         self._file.flush()
+
+
+def _crc32(line: dict[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(line).encode()):08x}"
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """Return a line of the journal; if it is damaged, that is any of `_DAMAGE`."""
+    content = json.loads(line)
+    if content.pop("crc32") != _crc32(content):
+        raise ValueError("it has been changed")
+    return content
+
+
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @contextmanager
@@ -262,10 +278,10 @@ def open_journal(folder: Path, settings: dict[str, Any], overwrite: bool) -> Ite
         file.truncate(len(complete))
         if complete:
             try:
-                head, *lines = [json.loads(line) for line in complete.splitlines()]
+                head, *lines = map(_parse, complete.splitlines())
                 written = head["settings"] if head["format"] == FORMAT else None
                 journal.replay(lines)
-            except (ValueError, KeyError, TypeError):
+            except _DAMAGE:
                 written = None
             if written is None:
                 raise N1StoreError(f"{path}: is damaged; --overwrite begins anew")

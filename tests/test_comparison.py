@@ -526,6 +526,25 @@ def test_damaged_journal_is_named(run, data, tmp_path, content):
     run(*arguments, "--overwrite", "--repeats", 1)
 
 
+def test_any_damage_to_a_line_of_the_journal_is_found(run, data, tmp_path):
+    arguments = ["compare", data, "-o", tmp_path / "r", "--codecs", "zlib", "--repeats", 1, "--adc"]
+    run(*arguments)
+    journal = tmp_path / "r/rows.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    assert [next(iter(json.loads(line))) for line in lines] == [
+        *("format", "row", "round", "random_access")
+    ]
+    (size, *_) = json.loads(lines[1])["measured"]["payload_bytes"]
+    nested = b"[" * 100_000 + b"\n"
+    for number, line in enumerate(lines):
+        changed = line.replace(str(size).encode(), str(size + 1).encode())
+        for other in (b"7\n", b"[1, 2]\n", b"{}\n", nested, line[:-2] + b"\n", changed):
+            if other != line:
+                journal.write_bytes(b"".join([*lines[:number], other, *lines[number + 1 :]]))
+                message = run(*arguments, exit_code=1).stderr
+                assert message == f"Error: {journal}: is damaged; --overwrite begins anew\n"
+
+
 def test_one_process_at_a_time(run, data, tmp_path):
     (tmp_path / "r").mkdir()
     with (tmp_path / "r/rows.jsonl").open("w") as file:
