@@ -65,25 +65,32 @@ def replacing(
         _remove_abandoned(destination, temporary)
         raise
     try:
-        yield temporary
-        # A name must not outlive a power cut that its content did not survive.
-        if folder:
-            _check(_libc.syncfs(lock), destination)
-        else:
-            os.fsync(lock)
-        replaced = os.lstat(destination) if os.path.lexists(destination) else None
-        _publish(temporary, destination, overwrite)
-        leftover = replaced or leftover
-    except OSError as error:
-        # Of an open file, the system does not say which it has no room for.
-        if error.filename is None and error.errno in _NO_ROOM:
-            error.filename = str(destination)
-        raise
+        with naming(destination):
+            yield temporary
+            # A name must not outlive a power cut that its content did not survive.
+            if folder:
+                _check(_libc.syncfs(lock), destination)
+            else:
+                os.fsync(lock)
+            replaced = os.lstat(destination) if os.path.lexists(destination) else None
+            _publish(temporary, destination, overwrite)
+            leftover = replaced or leftover
     finally:
         # Unfinished, or what was replaced; but never what another writer began meanwhile.
         if _is(temporary, leftover):
             _remove(temporary)
         os.close(lock)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error say for what there is no room, where the system does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _NO_ROOM:
+            error.filename = str(path)
+        raise
 
 
 def _lock(temporary: Path, destination: Path) -> tuple[int, os.stat_result]:

@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from n1store.atomic import replacing
+from n1store.atomic import naming, replacing
 from n1store.errors import N1StoreError
 from n1store.measurement import Error
 
@@ -266,7 +266,7 @@ def open_journal(folder: Path, settings: dict[str, Any], overwrite: bool) -> Ite
         folder.mkdir(exist_ok=True)
     except FileNotFoundError:
         raise N1StoreError(f"{folder.parent}: no such folder to write to") from None
-    with path.open("ab+") as file:
+    with naming(path), path.open("ab+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -4,6 +4,7 @@ import csv
 import fcntl
 import json
 import math
+import resource
 from importlib.metadata import version
 
 import numpy as np
@@ -543,6 +544,20 @@ def test_any_damage_to_a_line_of_the_journal_is_found(run, data, tmp_path):
                 journal.write_bytes(b"".join([*lines[:number], other, *lines[number + 1 :]]))
                 message = run(*arguments, exit_code=1).stderr
                 assert message == f"Error: {journal}: is damaged; --overwrite begins anew\n"
+
+
+def test_a_full_disk_is_named_and_what_was_measured_stays(run, data, tmp_path):
+    arguments = ["compare", data, "-o", tmp_path / "r", "--codecs", FEW, "--repeats", 20]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        message = run(*arguments, exit_code=1).stderr
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert message == f"Error: {tmp_path / 'r/rows.jsonl'}: File too large\n"
+    lines = (tmp_path / "r/rows.jsonl").read_bytes().splitlines()[:-1]
+    run(*arguments)
+    assert (tmp_path / "r/rows.jsonl").read_bytes().splitlines()[: len(lines)] == lines
 
 
 def test_one_process_at_a_time(run, data, tmp_path):
