@@ -175,16 +175,17 @@ def _facts(
 ) -> dict[str, Any]:
     longest = max(chunks, key=lambda chunk: len(chunk.samples))
     num_samples = sum(chunk.samples.size for chunk in chunks)
-    rate = inputs[0].sampling_frequency
     return {
         "sources": [str(source) for source in sources],
         "files": len(inputs),
         "channels": max(each.num_channels for each in inputs),
-        "sampling_frequency": rate,
+        "sampling_frequency": max(each.sampling_frequency for each in inputs),
         "duration_s": sum(chunk.seconds for chunk in chunks),
         "samples": num_samples,
         "raw_bytes": DTYPE.itemsize * num_samples,
-        "chunk_seconds": _rounded(len(longest.samples) / rate),
+        "chunk_seconds": _rounded(
+            max((part.stop - part.start) / each.sampling_frequency for each, part, _ in places)
+        ),
         "chunk_samples": len(longest.samples),
         "chunks": len(chunks),
         "chunks_of": len(places),

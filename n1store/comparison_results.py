@@ -7,10 +7,11 @@ CRC-32 of the rest of it. At the end come `results.json`, which is `Comparison.t
 
     format          1
     measured_with   n1store, python, machine, cpu, cores, date, libraries: {name: version}
-    data            sources: [str], files, channels, sampling_frequency (Hz), duration_s, samples,
-                    raw_bytes, chunk_seconds, chunk_samples, chunks, chunks_of (how many there
-                    are to choose from), entropy and entropy_adc (bits per sample, order 0),
-                    left_out: [str] of what could not be read in stores
+    data            sources: [str], files, channels and sampling_frequency (Hz) of those that have
+                    the most, duration_s, samples, raw_bytes, chunk_seconds and chunk_samples of
+                    the longest, chunks, chunks_of (how many there are to choose from), entropy
+                    and entropy_adc (bits per sample, order 0), left_out: [str] of what could not
+                    be read in stores
     noise           median over all speeds of (high - low) / median
     results         the dicts of `Result`, the highest ratio first
     failed          pipeline, why

@@ -351,6 +351,15 @@ def test_codec_that_cannot_do_with_chunks_is_named(run, tmp_path):
     assert "short.wav: samples 0 to 9: WavPack takes 16 samples or more" in result.stderr
 
 
+def test_recordings_of_several_rates(tmp_path):
+    write_wav(tmp_path / "a.wav", np.arange(1600, dtype="<i2"), 800)
+    write_wav(tmp_path / "b.wav", np.arange(9600, dtype="<i2").reshape(-1, 2), 1600)
+    facts = load_data([tmp_path]).facts
+    assert (facts["sampling_frequency"], facts["channels"]) == (1600, 2)
+    assert (facts["chunk_seconds"], facts["chunk_samples"]) == (1.0, 1600)
+    assert facts["duration_s"] == 5.0
+
+
 def test_a_single_sample_is_enough(run, tmp_path):
     source = write_wav(tmp_path / "[ 1,  2 ].wav", np.array([5], "<i2"))
     run("compare", source, "-o", tmp_path / "r", "--codecs", "lzma,n1", "--repeats", 2)

@@ -274,7 +274,7 @@ def summary(document: dict[str, Any]) -> str:
         + (f" and {lossy} lossy" if lossy else "")
         + f" on {data['files']:,} recording{'s' * (data['files'] != 1)} of {channels} at "
         f"{to}{rate:,.10g} Hz: {_duration(data['duration_s'])}, "
-        f"{size(data['raw_bytes'])}, in chunks of {data['chunk_seconds']:g} s."
+        f"{size(data['raw_bytes'])}, in chunks of {data['chunk_seconds']:.3g} s."
     )
     lossless = [result for result in results if result["lossless"]]
     if lossless:
