@@ -21,7 +21,7 @@ parameters each of them, with others the first."""
 _LEVELS = ("level", "clevel", "preset", "order", "levels")
 """Parameters that are tried at their lowest, default and highest value."""
 
-_WITH_LEVELS = {"filter", "predictive", "audio", "numeric", "transform"}
+_WITH_LEVELS = {"filter", "predictive", "audio", "transform"}
 """Groups, beside the codecs below, of which that is worth the time."""
 _CODECS_WITH_LEVELS = {"zstd"}
 
@@ -115,13 +115,13 @@ def pipelines_of(entry: Entry, adc: bool | None) -> list[str]:
 
 
 def choose_pipelines(
-    codecs: Iterable[str] = ("all",), adc: bool | None = None
+    codecs: str | Iterable[str] = ("all",), adc: bool | None = None
 ) -> tuple[list[Pipeline], list[dict[str, str]]]:
     """Return the pipelines to compare, and the codecs among them that are not installed.
 
     Parameters
     ----------
-    codecs : iterable of str
+    codecs : str or iterable of str
         Each one a list, separated by commas, of pipelines, groups of the catalogue, and ``all``.
         Of a group all its codecs are tried, with several parameters.
     adc : bool, optional
@@ -140,6 +140,7 @@ def choose_pipelines(
     N1StoreError
         If there is nothing of a name, or a codec that is named itself is not installed.
     """
+    codecs = [codecs] if isinstance(codecs, str) else codecs
     groups = dict.fromkeys(each.group for each in CATALOGUE.values() if each.group != "checksum")
     found: dict[str, Pipeline] = {}
     missing: dict[str, dict[str, str]] = {}

@@ -101,6 +101,8 @@ def load_data(
     """
     if chunk_seconds is not None and not 0 < chunk_seconds < float("inf"):
         raise N1StoreError(f"chunks must be longer than 0 s, not {chunk_seconds:g} s")
+    if sample is not None and sample < 1:
+        raise N1StoreError("at least one chunk is needed")
     with ExitStack() as stack:
         skipped: list[str] = []
         inputs = [
@@ -205,7 +207,7 @@ def compare(
     sources: str | os.PathLike | Iterable[str | os.PathLike],
     destination: str | os.PathLike,
     *,
-    codecs: Iterable[str] = ("all",),
+    codecs: str | Iterable[str] = ("all",),
     adc: bool | None = None,
     sample: int | None = None,
     chunk_seconds: float | None = None,

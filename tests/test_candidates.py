@@ -80,6 +80,9 @@ def test_pipelines_named_one_by_one_get_adc_where_it_helps():
     pipelines, missing = choose_pipelines(["zlib,n1", "adc+lz4", "zlib"])
     assert [each.spec for each in pipelines] == ["adc+zlib", "zlib", "n1", "adc+lz4"]
     assert missing == []
+    assert [each.spec for each in choose_pipelines("zlib,n1,adc+lz4")[0]] == [
+        each.spec for each in pipelines
+    ]
     assert [each.spec for each in choose_pipelines(["zlib"], True)[0]] == ["adc+zlib"]
     assert [each.spec for each in choose_pipelines(["zlib"], False)[0]] == ["zlib"]
 

@@ -360,6 +360,13 @@ def test_recordings_of_several_rates(tmp_path):
     assert facts["duration_s"] == 5.0
 
 
+@pytest.mark.parametrize("sample", [0, -1])
+def test_no_chunks(data, tmp_path, sample):
+    with pytest.raises(N1StoreError, match="at least one chunk"):
+        compare(data, tmp_path / "r", sample=sample)
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_single_sample_is_enough(run, tmp_path):
     source = write_wav(tmp_path / "[ 1,  2 ].wav", np.array([5], "<i2"))
     run("compare", source, "-o", tmp_path / "r", "--codecs", "lzma,n1", "--repeats", 2)
