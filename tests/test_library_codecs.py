@@ -255,6 +255,16 @@ BITSHUFFLES = [
 ]
 
 
+def test_bzip3_makes_no_room_for_a_block_that_cannot_be():
+    content = bytes(TRACES.data)[:8000]
+    payload = codec_of("bzip3").encode(content)
+    assert struct.unpack_from("<I", payload, 13) == (len(content),)
+    for claimed in ((65 << 10) + 1, 400 << 20):
+        damaged = payload[:13] + struct.pack("<I", claimed) + payload[17:]
+        with pytest.raises(N1StoreError, match="no such block"):
+            codec_of("bzip3").decode(damaged)
+
+
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 127, 4095, 4096, 4097, 4103, 12_345])
 @pytest.mark.parametrize("settings", BITSHUFFLES, ids=str)
 def test_bitshuffle_has_the_chunks_of_hdf5plugin(tmp_path, settings, count):

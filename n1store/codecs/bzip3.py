@@ -33,14 +33,14 @@ class Bzip3(LibraryCodec):
 
     def _decompress(self, payload) -> bytes:
         # The package trusts the sizes that it finds.
-        magic, _ = _HEAD.unpack_from(payload)
+        magic, most = _HEAD.unpack_from(payload)
         if magic != _MAGIC:
             raise ValueError("no such file")
         block_size, position = _MIN_BLOCK, _HEAD.size
         while position < len(payload):
             size, content_size = _BLOCK.unpack_from(payload, position)
             position += _BLOCK.size + size
-            if content_size > _MAX_BLOCK or size > bound(content_size):
+            if content_size > min(most, _MAX_BLOCK) or size > bound(content_size):
                 raise ValueError("no such block")
             block_size = max(block_size, content_size)
         if position != len(payload):
