@@ -501,6 +501,11 @@ def test_class_says_how_to_make_it_again():
     )
 
 
+def test_numbers_of_numpy_are_numbers_of_json():
+    own = hdf5.Numcodecs(numcodecs.LZMA(preset=np.int64(3)))
+    assert own.filter_options == hdf5.Numcodecs(numcodecs.LZMA(preset=3)).filter_options
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -514,6 +519,7 @@ def test_class_says_how_to_make_it_again():
         ({"id": "zstd"}, 4, "S2"),
         ({"id": "zstd"}, 4, "<i2", -1),
         ({"id": "zstd", "x": "y" * 1000},),
+        ({"id": "zstd", "level": b"3"},),
         *(({"id": name},) for name in hdf5_numcodecs.REFUSED),
     ],
     ids=str,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, one_line
 
 FILTER_ID = 52797
 
@@ -34,10 +34,18 @@ def to_cd_values(
     Raises
     ------
     N1StoreError
-        If it is refused or too long.
+        If it is refused or too long, or is nothing that JSON can hold.
     """
     _check(configuration)
-    text = json.dumps(configuration, separators=(",", ":"), sort_keys=True).encode()
+    try:
+        text = json.dumps(
+            configuration, separators=(",", ":"), sort_keys=True, default=np.generic.item
+        ).encode()
+    except (TypeError, ValueError) as error:
+        raise N1StoreError(
+            f"the configuration of codec {configuration['id']} does not fit into JSON: "
+            f"{one_line(error)}"
+        ) from error
     packed = np.frombuffer(text + bytes(-len(text) % 4), "<u4").tolist()
     if len(packed) > _MOST:
         raise N1StoreError(
