@@ -582,7 +582,8 @@ def compare(sources: tuple[Path, ...], destination: Path, as_json: bool, **optio
         with progress_bar("comparing", as_json, unit="steps", timed=True) as progress:
             result = compare(sources, destination, progress=progress, **options)
     except KeyboardInterrupt:
-        raise _Interrupted("interrupted; the same command goes on where it stopped") from None
+        again = "the same command" + " without --overwrite" * options["overwrite"]
+        raise _Interrupted(f"interrupted; {again} goes on where it stopped") from None
     if as_json:
         print_json(result.to_dict())
     else:

@@ -490,6 +490,9 @@ def test_ctrl_c_leaves_what_was_measured(run, data, tmp_path, monkeypatch):
     arguments = ["compare", data, "-o", tmp_path / "r", "--codecs", "zlib,lz4", "--repeats", 1]
     result = run(*arguments, exit_code=130)
     assert "the same command goes on" in result.stderr
+    calls.clear()
+    result = run(*arguments, "--overwrite", exit_code=130)
+    assert "the same command without --overwrite goes on" in result.stderr
     assert [next(iter(line)) for line in lines_of(tmp_path / "r")[1:]] == ["row"] * 4 + [
         "round"
     ] * 2
