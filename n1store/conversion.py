@@ -155,11 +155,9 @@ def convert(
     lengths = 1.0 if chunk_seconds is None else chunk_seconds, shard_seconds or 0
     if not 0 < lengths[0] < math.inf or not 0 <= lengths[1] < math.inf:
         raise N1StoreError("lengths of chunks and shards must be positive")
-    if workers is not None and workers < 1:
-        raise N1StoreError("at least one worker is needed")
     target: ZarrTarget | NwbTarget
     if destination.suffix == ".nwb":
-        target = _nwb_target(layout, zarr_format, shard_seconds, nwb)
+        target = _nwb_target(destination, layout, zarr_format, shard_seconds, nwb)
         shard_seconds = 0
     else:
         target = _zarr_target(destination, layout, zarr_format, shard_seconds, nwb)
@@ -207,7 +205,11 @@ class _Step:
 
 
 def _nwb_target(
-    layout: str, zarr_format: int | None, shard_seconds: float | None, nwb: NwbMetadata | None
+    destination: Path,
+    layout: str,
+    zarr_format: int | None,
+    shard_seconds: float | None,
+    nwb: NwbMetadata | None,
 ) -> NwbTarget:
     from n1store.stores.nwb import NwbTarget
     from n1store.stores.nwb_metadata import NwbMetadata
@@ -216,7 +218,7 @@ def _nwb_target(
         raise N1StoreError("SpikeInterface's layout is one of Zarr; an .nwb file has another")
     if zarr_format is not None or shard_seconds is not None:
         raise N1StoreError("an .nwb file has neither a Zarr format nor shards")
-    return NwbTarget(nwb or NwbMetadata())
+    return NwbTarget(destination, nwb or NwbMetadata())
 
 
 def _zarr_target(

@@ -307,8 +307,11 @@ def print_comparison(result: Comparison) -> None:
                 )
     for absent in result.missing:
         click.echo(f"missing: {absent['codec']}: to install it: {absent['install']}")
-    busy = "; was the machine busy?" if result.noise > _NOISY else ""
-    click.echo(f"speeds of a pipeline differ by {result.noise:.0%} between rounds{busy}")
+    if all(each.repeats == 1 for each in result.results):
+        click.echo("speeds were measured once; --repeats tells how far they differ")
+    else:
+        busy = "; was the machine busy?" if result.noise > _NOISY else ""
+        click.echo(f"speeds of a pipeline differ by {result.noise:.0%} between rounds{busy}")
 
 
 def _print_lines(label: str, lines: list[str]) -> None:

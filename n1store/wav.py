@@ -129,6 +129,8 @@ class WavTraces:
         return self._wav.read(start, max(start, stop))[(slice(None, None, step), *channels)]
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("samples are read into an array of their own, which is a copy")
         return self[:].astype(dtype or self.dtype, copy=False)
 
 

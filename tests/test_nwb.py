@@ -589,7 +589,7 @@ def test_no_room_on_the_disk(wavs, tmp_path):
             try:
                 n1store.convert(source, path)
             except n1store.N1StoreError as error:
-                assert "File too large" in str(error) and chr(10) not in str(error), error
+                assert str(error) == f"{path}: File too large", error
             else:
                 sys.exit(f"{missing} bytes were not missed")
             assert os.listdir(folder) == []

@@ -223,6 +223,34 @@ def test_series_that_others_add_to_ours(tmp_path):
     assert problem.startswith("added: ")
 
 
+def test_series_of_which_next_to_nothing_was_written(run, tmp_path):
+    """A file of some kB may claim more chunks than anyone could wait for."""
+    nwbfile, series = make_nwb.make_bare(4)
+    nwbfile.add_acquisition(series("short", make_nwb.samples((1000, 4)), [0, 1, 2, 3]))
+    nwbfile.add_acquisition(series("endless", make_nwb.samples((10, 4)), [0, 1, 2, 3]))
+    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
+    with h5py.File(path, "a") as file:
+        group = file["acquisition/endless"]
+        del group["data"]
+        data = group.create_dataset("data", (2 * 10**11, 4), "<i2", chunks=(16, 1))
+        data.attrs["unit"] = "volts"
+        data[0] = 5
+    store = n1store.open(path)
+    assert list(store) == ["short"]
+    assert store.left_out == ["acquisition/endless: nearly all of its samples were never written"]
+    found = run("convert", path, tmp_path / "x.zarr", exit_code=3)
+    assert "endless: nearly all" in found.output
+
+
+def test_a_type_that_is_no_text(tmp_path):
+    nwbfile, series = make_nwb.make_bare(4)
+    nwbfile.add_acquisition(series("short", make_nwb.samples((1000, 4)), [0, 1, 2, 3]))
+    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
+    with h5py.File(path, "a") as file:
+        file.create_group("acquisition/odd").attrs["neurodata_type"] = [1, 2]
+    assert list(n1store.open(path)) == ["short"]
+
+
 def test_text_of_fixed_length(tmp_path):
     """As programs that are not Python may write it."""
     nwbfile, series = make_nwb.make_bare(2)

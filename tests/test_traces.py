@@ -71,6 +71,8 @@ def test_ellipsis_and_whole():
         np.testing.assert_array_equal(traces[key], SAMPLES[key])
     np.testing.assert_array_equal(np.asarray(traces), SAMPLES)
     assert np.asarray(traces, float).dtype == float
+    with pytest.raises(ValueError, match="a copy"):
+        traces.__array__(copy=False)
     assert (len(traces), traces.ndim, traces.dtype) == (53, 2, np.int16)
 
 

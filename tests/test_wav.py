@@ -323,6 +323,8 @@ def test_traces_are_like_an_array(traces_and_samples):
     assert len(traces) == len(samples)
     np.testing.assert_array_equal(np.asarray(traces), samples)
     assert np.asarray(traces, dtype=np.float32).dtype == np.float32
+    with pytest.raises(ValueError, match="a copy"):
+        traces.__array__(copy=False)
     np.testing.assert_array_equal(np.mean(traces, axis=0), samples.mean(axis=0))
 
 

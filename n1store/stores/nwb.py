@@ -49,8 +49,9 @@ _BYTES_OF_STRUCTURE = 1024 * 1024
 
 @dataclass(frozen=True)
 class NwbTarget:
-    """An NWB file to be written."""
+    """An NWB file to be written; what goes wrong is said of `destination`."""
 
+    destination: Path
     metadata: NwbMetadata
     group = "acquisition"
     chunk_seconds = None  # NWB's habit: 10 MB
@@ -65,20 +66,19 @@ class NwbTarget:
     def create(self, path: Path, session: Session | None) -> NwbWriter:
         """Begin to write the file; N1StoreError if the metadata do not go with the session."""
         self.metadata.over(session or Session())
-        return NwbWriter(path, self.metadata, session)
+        return NwbWriter(path, self, session)
 
 
 class NwbWriter:
     """Writes recordings one after the other, then what makes the file NWB."""
 
-    def __init__(self, path: Path, metadata: NwbMetadata, session: Session | None):
+    def __init__(self, path: Path, target: NwbTarget, session: Session | None):
         # The lock is on the file already; see atomic.py.
         try:
             self._file = h5py.File(path, "w", libver=_LIBVER, locking=False)
         except OSError as error:
-            raise _failed(path, error) from error
-        self._path = path
-        self._metadata = metadata
+            raise _failed(target.destination, error) from error
+        self._target = target
         self._session = session
         self._unfinished = self._file.create_group(_UNFINISHED)
         # What pynwb writes comes about in memory, under a name that is only shown. What is copied
@@ -149,7 +149,7 @@ class NwbWriter:
             hashes += [source["sha256"] for source in sources] or [attributes["samples_sha256"]]
         # The same files give the same identifier, and others another.
         identifier = str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(hashes)))
-        nwbfile = make_nwbfile(series, self._metadata, identifier, self._session)
+        nwbfile = make_nwbfile(series, self._target.metadata, identifier, self._session)
         nwbfile.add_scratch(
             ScratchData(
                 name=_SUMMARY,
@@ -197,9 +197,9 @@ class NwbWriter:
             self._file.close()
         except (OSError, RuntimeError) as closing:  # again, if writing failed before
             if error is None:
-                raise _failed(self._path, closing) from closing
+                raise _failed(self._target.destination, closing) from closing
         if isinstance(error, OSError) and error.filename is None:
-            raise _failed(self._path, error) from error
+            raise _failed(self._target.destination, error) from error
 
 
 def _load_pynwb() -> Any:
@@ -372,13 +372,16 @@ class NwbStore(Store):
 
         def look(path: str, item: h5py.Group | h5py.Dataset) -> None:
             kind = item.attrs.get("neurodata_type")
-            if kind not in ("ElectricalSeries", b"ElectricalSeries") or path in self._kept:
+            is_series = isinstance(kind, str | bytes) and kind in _ELECTRICAL_SERIES
+            if not is_series or path in self._kept:
                 return
             data = item.get("data")
             if not isinstance(data, h5py.Dataset) or data.ndim not in (1, 2) or not data.size:
                 self.left_out.append(f"{path}: has no samples of channels")
             elif data.dtype.newbyteorder("=") != DTYPE:
                 self.left_out.append(f"{path}: its samples are {data.dtype}, not int16")
+            elif _is_hardly_written(data):
+                self.left_out.append(f"{path}: nearly all of its samples were never written")
             else:
                 try:
                     _describe(item, (*data.shape, 1)[1])
@@ -397,6 +400,16 @@ class NwbStore(Store):
             unique = sum(other.rpartition("/")[2] == name for other in found) == 1
             recordings[name if unique and name not in recordings else path] = path
         return recordings
+
+
+_ELECTRICAL_SERIES = ("ElectricalSeries", b"ElectricalSeries")
+
+
+def _is_hardly_written(dataset: h5py.Dataset) -> bool:
+    """Tell whether a small file would keep a reader busy for hours with chunks that it has not."""
+    if not dataset.chunks:
+        return False
+    return math.prod(_grid_of(dataset).counts) > 1000 * (1000 + dataset.id.get_num_chunks())
 
 
 class SeriesArray(StoredArray):

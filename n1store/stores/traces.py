@@ -51,6 +51,8 @@ class ChunkedTraces:
         return self._read(first, last, left, right)[in_rows][..., in_columns]
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("samples are read into an array of their own, which is a copy")
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _read(self, first: int, last: int, left: int, right: int) -> np.ndarray:
