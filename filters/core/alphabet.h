@@ -1,25 +1,24 @@
 /*
- * What huffman and rans have in common: the words are cut into blocks, and a block begins with the
- * table of those that occur in it.
+ * What huffman, arithmetic and rans have in common: which words there are, and whether they are
+ * coded in two groups.
  */
 #ifndef N1STORE_ALPHABET_H
 #define N1STORE_ALPHABET_H
 
 #include <stdlib.h>
 
-#include "coder.h"
-#include "range_coder.h"
+#include "bits.h"
+#include "bytes.h"
 
 enum {
-    MAX_BLOCK = 1 << 16, /* words */
     NUM_WORDS = 1 << 16, /* values that a word can have */
-    /* Bytes of words in a byte: the table of a block takes more than four bytes. */
-    MOST = 2 * MAX_BLOCK / 4,
+    STREAMS = 2,         /* that words go to in turn, so that a core works on as many at once */
+    ONE_GROUP = 1 << 15, /* a threshold that no word reaches */
 };
 
-/* The words that occur in a block, in ascending order as signed numbers. */
+/* The words that occur, in ascending order as signed numbers. */
 typedef struct {
-    _Alignas(16) uint32_t size; /* so that anything can follow */
+    uint32_t size;
     uint16_t words[NUM_WORDS];
     uint16_t values[NUM_WORDS]; /* what the table says of each: a length or a weight */
     uint32_t counts[NUM_WORDS]; /* how often each occurs, for the encoder */
@@ -28,11 +27,6 @@ typedef struct {
 
 /* Words in the order of signed numbers; the same function leads back. */
 static inline uint16_t ranked(uint16_t word) { return word ^ 0x8000; }
-
-static inline size_t block_length(size_t count) {
-    const size_t blocks = (count + MAX_BLOCK - 1) / MAX_BLOCK;
-    return (count + blocks - 1) / blocks;
-}
 
 static inline void count_words(alphabet *a, const uint8_t *words, size_t count) {
     uint16_t least = ranked(load_u16(words)), most = least;
@@ -52,112 +46,93 @@ static inline void count_words(alphabet *a, const uint8_t *words, size_t count) 
 }
 
 /*
- * How many words there are, as a varint; then a range code of the first one, and of the distances
- * and changes of the values from one to the next. `usual` is what rare words have as a value.
+ * Words are coded in one or two groups, with an alphabet each: those that follow a word below the
+ * threshold, and the others. Samples wander, and so the second ones are not those that the first
+ * ones are. What a word follows is the one STREAMS before it, so that streams need no others.
  */
-static inline uint8_t *put_table(const alphabet *a, int32_t usual, uint8_t *dst, uint8_t *end) {
-    if (end - dst < 4) return NULL;
-    dst += store_varint(dst, a->size);
-    range_encoder e = encode_range_to(dst, end);
-    adaptive_number distance, change;
-    start_numbers(&distance);
-    start_numbers(&change);
-    for (uint32_t i = 0; i < a->size; i++) {
-        const uint16_t word = ranked(a->words[i]);
-        if (i == 0)
-            range_put(&e, word, 1, 16);
-        else
-            range_put_number(&e, &distance, (uint32_t)(word - ranked(a->words[i - 1]) - 1));
-        range_put_number(&e, &change, fold_sign(a->values[i] - usual));
-        usual = a->values[i];
-    }
-    dst = finish_range(&e);
-    return e.overrun ? NULL : dst;
+typedef struct {
+    _Alignas(16) int32_t threshold; /* ONE_GROUP, or a word; aligned so that anything can follow */
+    alphabet groups[2];
+} alphabets;
+
+static inline int num_groups(int32_t threshold) { return threshold == ONE_GROUP ? 1 : 2; }
+
+/* The group of the words that follow this one; the first ones follow a 0. */
+static inline int group_after(uint16_t word, int32_t threshold) {
+    return (int16_t)word >= threshold;
 }
 
-/* Values are from 1 to `most`. Returns the first byte after the table, or NULL if it is none. */
-static inline const uint8_t *get_table(alphabet *a, int32_t usual, int32_t most,
-                                       const uint8_t *src, const uint8_t *end) {
-    range_decoder d = decode_range_from(src, end);
-    adaptive_number distance, change;
-    start_numbers(&distance);
-    start_numbers(&change);
-    uint32_t word = range_slot(&d, 16);
-    range_take(&d, word, 1, 16);
-    int32_t value = usual;
-    for (uint32_t i = 0; i < a->size; i++) {
-        if (i > 0) word += range_get_number(&d, &distance) + 1;
-        value += unfold_sign(range_get_number(&d, &change));
-        if (d.overrun || word >= NUM_WORDS || value < 1 || value > most) return NULL;
-        a->words[i] = ranked((uint16_t)word);
-        a->values[i] = (uint16_t)value;
-    }
-    src = finish_range_reading(&d);
-    return d.overrun ? NULL : src;
+/* The word that word number i follows. */
+static inline uint16_t followed_by(const uint8_t *words, size_t i) {
+    return i < STREAMS ? 0 : load_u16(words + 2 * (i - STREAMS));
+}
+
+/* count * log2(count), in 1 / 2^16; the logarithm is off by 0.01 at most. */
+static inline int64_t information(uint32_t count) {
+    if (count == 0) return 0;
+    const int length = floor_log2(count);
+    const uint64_t part = ((uint64_t)count << 16 >> length) - (1 << 16);
+    const uint64_t curve = (part * ((1 << 16) - part) >> 16) * 22713 >> 16;
+    return (int64_t)(count * (((uint64_t)length << 16) + part + curve));
 }
 
 /*
- * Code one block of two different words or more, which are counted, table included. Returns the
- * first byte after it, or NULL if there is no room. `memory` is as large as the codec says.
+ * Whether two groups take less than one, tables counted. Group 0 has all words, counted; `of` of
+ * group 1 says how often each of them follows a high one.
  */
-typedef uint8_t *(*block_encoder)(alphabet *a, const uint8_t *words, size_t count, uint8_t *dst,
-                                  uint8_t *end, void *memory);
-
-/* The same backwards. Returns the first byte after the block, or NULL if it is none. */
-typedef const uint8_t *(*block_decoder)(alphabet *a, const uint8_t *src, const uint8_t *end,
-                                        uint8_t *words, size_t count, void *memory);
-
-static inline int64_t encode_blocks(const uint8_t *words, size_t count, uint8_t *dst,
-                                    block_encoder encode_block, size_t memory_size) {
-    alphabet *const a = malloc(sizeof *a + memory_size);
-    if (a == NULL) return N1_ERROR_MEMORY;
-    uint8_t *const end = dst + 2 * count;
-    uint8_t *next = dst;
-    const size_t length = block_length(count);
-    for (size_t i = 0; i < count && next != NULL; i += length) {
-        const uint8_t *const from = words + 2 * i;
-        const size_t here = count - i < length ? count - i : length, room = (size_t)(end - next);
-        count_words(a, from, here);
-        a->values[0] = 1;
-        uint8_t *const block = next, *const limit = room < 2 * here ? end : block + 2 * here;
-        next = a->size == 1 ? put_table(a, 1, block, limit)
-                            : encode_block(a, from, here, block, limit, a + 1);
-        if (next == NULL && room > 2 * here) {
-            *block = 0;
-            memcpy(block + 1, from, 2 * here);
-            next = block + 1 + 2 * here;
-        }
+static inline int two_groups_pay(const alphabets *a, size_t count) {
+    const alphabet *const all = &a->groups[0];
+    uint32_t sizes[2] = {0, 0}, num_high = 0;
+    int64_t saved = 0; /* bits, in 1 / 2^16 */
+    for (uint32_t i = 0; i < all->size; i++) {
+        const uint32_t high = a->groups[1].of[ranked(all->words[i])], low = all->counts[i] - high;
+        saved += information(high) + information(low) - information(all->counts[i]);
+        num_high += high;
+        sizes[0] += low > 0;
+        sizes[1] += high > 0;
     }
-    free(a);
-    return next != NULL && next < end ? next - dst : 0;
+    const uint32_t num_low = (uint32_t)count - num_high;
+    saved += information((uint32_t)count) - information(num_high) - information(num_low);
+
+    /* A table names some of the words that could be there, and says a few bits of each. */
+    const uint32_t listed = sizes[0] + sizes[1] - all->size;
+    const uint32_t range = ranked(all->words[all->size - 1]) - ranked(all->words[0]) + 1u;
+    saved += information(sizes[0]) + information(sizes[1]) - information(all->size);
+    saved -= (int64_t)listed * (floor_log2(range) + 7) * (1 << 16);
+    return sizes[0] > 1 && sizes[1] > 1 && saved >= 0;
 }
 
-static inline int decode_blocks(const uint8_t *src, const uint8_t *end, uint8_t *words,
-                                size_t count, block_decoder decode_block, size_t memory_size) {
-    alphabet *const a = malloc(sizeof *a + memory_size);
-    if (a == NULL) return N1_ERROR_MEMORY;
-    const size_t length = block_length(count);
-    for (size_t i = 0; i < count && src != NULL; i += length) {
-        uint8_t *const to = words + 2 * i;
-        const size_t here = count - i < length ? count - i : length;
-        uint64_t size;
-        const size_t varint = load_varint(src, end, &size);
-        src += varint;
-        a->size = (uint32_t)size;
-        if (varint == 0 || size > NUM_WORDS || (size == 0 && (size_t)(end - src) < 2 * here)) {
-            src = NULL;
-        } else if (size == 0) {
-            memcpy(to, src, 2 * here);
-            src += 2 * here;
-        } else if (size == 1) {
-            src = get_table(a, 1, 1, src, end);
-            for (size_t j = 0; j < here && src != NULL; j++) store_u16(to + 2 * j, a->words[0]);
-        } else {
-            src = decode_block(a, src, end, to, here, a + 1);
+/* Make two groups of counted words, at their median, where that pays. */
+static inline void find_groups(alphabets *a, const uint8_t *words, size_t count) {
+    alphabet *const low = &a->groups[0], *const high = &a->groups[1];
+    uint32_t median = 0;
+    for (size_t before = 0; (before += low->counts[median]) <= count / 2;) median++;
+    a->threshold = (int16_t)low->words[median];
+
+    const uint16_t least = ranked(low->words[0]), most = ranked(low->words[low->size - 1]);
+    memset(high->of + least, 0, (size_t)(most - least + 1) * sizeof *high->of);
+    for (size_t i = 0; i < count; i++)
+        high->of[ranked(load_u16(words + 2 * i))] +=
+            (uint32_t)group_after(followed_by(words, i), a->threshold);
+    if (!two_groups_pay(a, count)) {
+        a->threshold = ONE_GROUP;
+        return;
+    }
+
+    const uint32_t size = low->size;
+    low->size = high->size = 0;
+    for (uint32_t i = 0; i < size; i++) {
+        const uint16_t word = low->words[i];
+        const uint32_t all = low->counts[i], after_high = high->of[ranked(word)];
+        if (after_high > 0) {
+            high->words[high->size] = word;
+            high->counts[high->size++] = after_high;
+        }
+        if (after_high < all) {
+            low->words[low->size] = word;
+            low->counts[low->size++] = all - after_high;
         }
     }
-    free(a);
-    return src == end ? N1_OK : N1_ERROR_CORRUPT;
 }
 
 #endif

@@ -7,7 +7,7 @@
  * minimum redundancy prefix codes", 1997). Words go to several streams in turn, so that a core
  * works on as many at once.
  */
-#include "alphabet.h"
+#include "blocks.h"
 
 enum {
     MAX_LENGTH = 16,
@@ -15,7 +15,6 @@ enum {
     LOOKED_UP = 11,  /* bits; the table of the words that they begin with fits into any cache */
     LEAST_COUNT = 2, /* rarer words count as often: what codes lose by that, the table gains */
     MAX_ENCODED = 1 << 15, /* different words, of 2^16 at most: more are as good as noise */
-    STREAMS = 2,
     GROUP = 3,       /* words of a stream for which 56 bits always suffice */
     SIZES = 2 * (STREAMS - 1), /* bytes: how many each stream has but the last one */
 };
@@ -94,13 +93,26 @@ static void limit_lengths(alphabet *a, encoder_memory *m) {
     for (uint64_t least = LEAST_COUNT; make_lengths(a, least, m) > MAX_LENGTH;) least *= 2;
 }
 
+/* Each word's code, and its length in the five lowest bits. */
+static void list_codes(alphabet *a, const canonical_codes *codes) {
+    uint32_t index = 0;
+    for (int length = 1; length <= MAX_LENGTH; length++)
+        for (uint32_t code = codes->first[length]; code < codes->limit[length];
+             code += 1u << (MAX_LENGTH - length))
+            a->of[ranked(codes->words[index++])] =
+                code >> (MAX_LENGTH - length) << 5 | (uint32_t)length;
+}
+
 /* Codes of words number stream, stream + STREAMS, …; returns the first byte after them, or NULL. */
-static uint8_t *put_stream(const alphabet *a, const uint8_t *words, size_t count, size_t stream,
+static uint8_t *put_stream(const alphabets *a, const uint8_t *words, size_t count, size_t stream,
                            uint8_t *dst, const uint8_t *end) {
     uint64_t held = 0; /* its low bits are still to be written */
     unsigned num_held = 0;
+    int group = group_after(0, a->threshold);
     for (size_t i = stream; i < count; i += STREAMS) {
-        const uint32_t code = a->of[ranked(load_u16(words + 2 * i))];
+        const uint16_t word = load_u16(words + 2 * i);
+        const uint32_t code = a->groups[group].of[ranked(word)];
+        group = group_after(word, a->threshold);
         held = held << (code & 31) | code >> 5;
         num_held += code & 31;
         if (num_held < 32) continue;
@@ -115,21 +127,17 @@ static uint8_t *put_stream(const alphabet *a, const uint8_t *words, size_t count
     return dst;
 }
 
-static uint8_t *encode_block(alphabet *a, const uint8_t *words, size_t count, uint8_t *dst,
+static uint8_t *encode_block(alphabets *a, const uint8_t *words, size_t count, uint8_t *dst,
                              uint8_t *end, void *memory) {
     encoder_memory *const m = memory;
-    if (a->size > MAX_ENCODED) return NULL;
-    limit_lengths(a, m);
-    if (!make_codes(a, &m->codes)) return NULL;
-    dst = put_table(a, RARE, dst, end);
+    for (int g = 0; g < num_groups(a->threshold); g++) {
+        if (a->groups[g].size > MAX_ENCODED) return NULL;
+        limit_lengths(&a->groups[g], m);
+        if (!make_codes(&a->groups[g], &m->codes)) return NULL;
+        list_codes(&a->groups[g], &m->codes);
+    }
+    dst = put_tables(a, RARE, dst, end);
     if (dst == NULL || end - dst < SIZES) return NULL;
-
-    uint32_t index = 0;
-    for (int length = 1; length <= MAX_LENGTH; length++)
-        for (uint32_t code = m->codes.first[length]; code < m->codes.limit[length];
-             code += 1u << (MAX_LENGTH - length))
-            a->of[ranked(m->codes.words[index++])] =
-                code >> (MAX_LENGTH - length) << 5 | (uint32_t)length;
 
     uint8_t *next = dst + SIZES;
     for (size_t stream = 0; stream < STREAMS; stream++) {
@@ -144,22 +152,23 @@ static uint8_t *encode_block(alphabet *a, const uint8_t *words, size_t count, ui
 typedef struct {
     uint64_t window; /* the next bits, from its most significant one on */
     int num_bits;    /* of them; what is below has not been counted yet */
+    int group;
     const uint8_t *next;
 } bit_stream;
 
 typedef struct {
-    uint32_t looked_up[1 << LOOKED_UP]; /* the word, and its code's length << 16; 0: see `codes` */
-    canonical_codes codes;
+    uint32_t looked_up[2][1 << LOOKED_UP]; /* the word, and its length << 16; 0: see `codes` */
+    canonical_codes codes[2];
 } decoder_memory;
 
-static void make_table(decoder_memory *m) {
-    memset(m->looked_up, 0, sizeof m->looked_up);
+static void make_table(uint32_t *looked_up, const canonical_codes *codes) {
     uint32_t index = 0, at = 0;
     for (int length = 1; length <= LOOKED_UP; length++)
-        for (uint32_t code = m->codes.first[length]; code < m->codes.limit[length];
+        for (uint32_t code = codes->first[length]; code < codes->limit[length];
              code += 1u << (MAX_LENGTH - length), index++)
             for (int i = 0; i < 1 << (LOOKED_UP - length); i++)
-                m->looked_up[at++] = m->codes.words[index] | (uint32_t)length << 16;
+                looked_up[at++] = codes->words[index] | (uint32_t)length << 16;
+    memset(looked_up + at, 0, ((1u << LOOKED_UP) - at) * sizeof *looked_up);
 }
 
 /* The word and the length of a code that is longer than LOOKED_UP. */
@@ -171,11 +180,12 @@ static uint32_t long_code(const canonical_codes *codes, uint64_t window) {
     return codes->words[codes->index[length] + index] | (uint32_t)length << 16;
 }
 
-static inline uint16_t get_word(const decoder_memory *m, bit_stream *s) {
-    uint32_t entry = m->looked_up[s->window >> (64 - LOOKED_UP)];
-    if (entry == 0) entry = long_code(&m->codes, s->window);
+static inline uint16_t get_word(const decoder_memory *m, const alphabets *a, bit_stream *s) {
+    uint32_t entry = m->looked_up[s->group][s->window >> (64 - LOOKED_UP)];
+    if (entry == 0) entry = long_code(&m->codes[s->group], s->window);
     s->window <<= entry >> 16;
     s->num_bits -= (int)(entry >> 16);
+    s->group = group_after((uint16_t)entry, a->threshold);
     return (uint16_t)entry;
 }
 
@@ -197,12 +207,14 @@ static void refill_near_end(bit_stream *s, const uint8_t *end) {
         s->window |= (uint64_t)*s->next++ << (56 - s->num_bits);
 }
 
-static const uint8_t *decode_block(alphabet *a, const uint8_t *src, const uint8_t *end,
+static const uint8_t *decode_block(const alphabets *a, const uint8_t *src, const uint8_t *end,
                                    uint8_t *words, size_t count, void *memory) {
     decoder_memory *const m = memory;
-    src = get_table(a, RARE, MAX_LENGTH, src, end);
-    if (src == NULL || !make_codes(a, &m->codes) || end - src < SIZES) return NULL;
-    make_table(m);
+    for (int g = 0; g < num_groups(a->threshold); g++) {
+        if (!make_codes(&a->groups[g], &m->codes[g])) return NULL;
+        make_table(m->looked_up[g], &m->codes[g]);
+    }
+    if (end - src < SIZES) return NULL;
 
     bit_stream streams[STREAMS];
     const uint8_t *begins[STREAMS + 1];
@@ -212,7 +224,7 @@ static const uint8_t *decode_block(alphabet *a, const uint8_t *src, const uint8_
             if (end - begins[s] < load_u16(src + 2 * s)) return NULL;
             begins[s + 1] = begins[s] + load_u16(src + 2 * s);
         }
-        streams[s] = (bit_stream){.next = begins[s]};
+        streams[s] = (bit_stream){.group = group_after(0, a->threshold), .next = begins[s]};
     }
 
     size_t i = 0;
@@ -220,12 +232,12 @@ static const uint8_t *decode_block(alphabet *a, const uint8_t *src, const uint8_
         for (int s = 0; s < STREAMS; s++) refill(&streams[s]);
         for (size_t j = 0; j < GROUP; j++)
             for (size_t s = 0; s < STREAMS; s++)
-                store_u16(words + 2 * (i + STREAMS * j + s), get_word(m, &streams[s]));
+                store_u16(words + 2 * (i + STREAMS * j + s), get_word(m, a, &streams[s]));
     }
     for (; i < count; i++) {
         bit_stream *const s = &streams[i % STREAMS];
         refill_near_end(s, end);
-        store_u16(words + 2 * i, get_word(m, s));
+        store_u16(words + 2 * i, get_word(m, a, s));
         if (s->num_bits < 0) return NULL;
     }
     for (int s = 0; s < STREAMS; s++) {
@@ -241,7 +253,8 @@ static int64_t encode_words(const uint8_t *words, size_t count, uint8_t *dst) {
 }
 
 static int decode_words(const uint8_t *src, const uint8_t *end, uint8_t *words, size_t count) {
-    return decode_blocks(src, end, words, count, decode_block, sizeof(decoder_memory));
+    return decode_blocks(src, end, words, count, RARE, MAX_LENGTH, decode_block,
+                         sizeof(decoder_memory));
 }
 
 CODER(SIMPLE_HUFFMAN, "huffman");

@@ -102,6 +102,13 @@ static inline void range_take(range_decoder *d, uint32_t start, uint32_t freq, i
     range_narrow(d, slot * start, slot * freq);
 }
 
+/* A number of num_bits bits, 16 at most, all equally likely; range_put(e, number, 1, num_bits). */
+static inline uint32_t range_get_plain(range_decoder *d, int num_bits) {
+    const uint32_t number = range_slot(d, num_bits);
+    range_take(d, number, 1, num_bits);
+    return number;
+}
+
 /* Returns the first byte after the last digit; `overrun` is set if that is not there. */
 static inline const uint8_t *finish_range_reading(range_decoder *d) {
     const int ahead = 3 - range_last_digits(d->range);
@@ -142,6 +149,28 @@ static inline int range_get_bit(range_decoder *d, adaptive_bit *b) {
     return bit;
 }
 
+static inline void start_bits(adaptive_bit *bits, size_t count) {
+    for (size_t i = 0; i < count; i++) bits[i] = (adaptive_bit){.one = 1 << 15};
+}
+
+/* The low num_bits of a number, each adaptive and known by those above it: `bits` has 2^num_bits. */
+static inline void range_put_bits(range_encoder *e, adaptive_bit *bits, uint32_t number,
+                                  int num_bits) {
+    uint32_t known = 1;
+    for (int i = num_bits - 1; i >= 0; i--) {
+        const int bit = number >> i & 1;
+        range_put_bit(e, &bits[known], bit);
+        known = known << 1 | (uint32_t)bit;
+    }
+}
+
+static inline uint32_t range_get_bits(range_decoder *d, adaptive_bit *bits, int num_bits) {
+    uint32_t known = 1;
+    for (int i = 0; i < num_bits; i++)
+        known = known << 1 | (uint32_t)range_get_bit(d, &bits[known]);
+    return known - (1u << num_bits);
+}
+
 /*
  * Numbers from 0 to 2^16 - 1, of which a few are frequent: of the number plus 1, how many bits
  * follow its first one, and these, each bit adaptive and known by all those before it, as far as
@@ -152,9 +181,8 @@ typedef struct {
 } adaptive_number;
 
 static inline void start_numbers(adaptive_number *n) {
-    for (int i = 0; i < 16; i++) n->more[i] = (adaptive_bit){.one = 1 << 15};
-    for (int i = 0; i < 17; i++)
-        for (int j = 0; j < 64; j++) n->bits[i][j] = (adaptive_bit){.one = 1 << 15};
+    start_bits(n->more, 16);
+    start_bits(n->bits[0], 17 * 64);
 }
 
 static inline void range_put_number(range_encoder *e, adaptive_number *n, uint32_t number) {
@@ -178,13 +206,9 @@ static inline uint32_t range_get_number(range_decoder *d, adaptive_number *n) {
     while (length < 16 && range_get_bit(d, &n->more[length])) length++;
     uint32_t number = 1;
     for (int i = 0; i < length; i++) {
-        uint32_t bit;
-        if (number < 64) {
-            bit = (uint32_t)range_get_bit(d, &n->bits[length][number]);
-        } else {
-            bit = range_slot(d, 1);
-            range_take(d, bit, 1, 1);
-        }
+        const uint32_t bit = number < 64
+                                 ? (uint32_t)range_get_bit(d, &n->bits[length][number])
+                                 : range_get_plain(d, 1);
         number = number << 1 | bit;
     }
     return (number - 1) & 0xFFFF;

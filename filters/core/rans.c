@@ -4,10 +4,9 @@
  * 32 bits give and take 16 at once, and go around, so that a core works on as many at once
  * (F. Giesen, "Interleaved entropy coders", 2014).
  */
-#include "alphabet.h"
+#include "blocks.h"
 
 enum {
-    STATES = 2,
     LEAST_STATE = 1 << 16,
     LEAST_BITS = 8, /* of a probability */
     USUAL_BITS = 14, /* with which the table of slots fits into most caches */
@@ -21,8 +20,8 @@ typedef struct {
 } symbol;
 
 typedef struct {
-    symbol symbols[1 << (MOST_BITS - 1)];
-    uint16_t of_slot[1 << MOST_BITS]; /* which symbol it is that a slot belongs to */
+    symbol symbols[2][1 << (MOST_BITS - 1)];
+    uint16_t of_slot[2][1 << MOST_BITS]; /* which symbol it is that a slot belongs to */
 } decoder_memory;
 
 /*
@@ -51,90 +50,111 @@ static uint16_t weight_of(uint32_t count) {
 }
 
 /* As precise as it is worth: rare words have a slot, which should not be more than is theirs. */
-static int bits_for(const alphabet *a, size_t count) {
+static int bits_for(uint32_t num_symbols, size_t count) {
     int num_bits = LEAST_BITS;
     while (num_bits < USUAL_BITS && 1u << num_bits < count) num_bits++;
-    while (num_bits < MOST_BITS && 1u << num_bits < 8 * a->size) num_bits++;
+    while (num_bits < MOST_BITS && 1u << num_bits < 8 * num_symbols) num_bits++;
     return num_bits;
 }
 
-static uint8_t *encode_block(alphabet *a, const uint8_t *words, size_t count, uint8_t *dst,
+static uint32_t most_symbols(const alphabets *a) {
+    uint32_t most = 0;
+    for (int g = 0; g < num_groups(a->threshold); g++)
+        if (a->groups[g].size > most) most = a->groups[g].size;
+    return most;
+}
+
+static uint8_t *encode_block(alphabets *a, const uint8_t *words, size_t count, uint8_t *dst,
                              uint8_t *end, void *memory) {
     symbol *const symbols = memory;
-    const int num_bits = bits_for(a, count);
-    if (a->size > 1u << (num_bits - 1)) return NULL;
-    for (uint32_t i = 0; i < a->size; i++) a->values[i] = weight_of(a->counts[i]);
-    share_slots(a, num_bits, symbols);
-    for (uint32_t i = 0; i < a->size; i++)
-        a->of[ranked(a->words[i])] = (uint32_t)symbols[i].start << 16 | symbols[i].freq;
+    const int num_bits = bits_for(most_symbols(a), count);
+    if (most_symbols(a) > 1u << (num_bits - 1)) return NULL;
+    for (int g = 0; g < num_groups(a->threshold); g++) {
+        alphabet *const group = &a->groups[g];
+        for (uint32_t i = 0; i < group->size; i++) group->values[i] = weight_of(group->counts[i]);
+        share_slots(group, num_bits, symbols);
+        for (uint32_t i = 0; i < group->size; i++)
+            group->of[ranked(group->words[i])] =
+                (uint32_t)symbols[i].start << 16 | symbols[i].freq;
+    }
 
-    dst = put_table(a, 1, dst, end);
-    if (dst == NULL || end - dst < 1 + 4 * STATES) return NULL;
+    dst = put_tables(a, 1, dst, end);
+    if (dst == NULL || end - dst < 1 + 4 * STREAMS) return NULL;
     *dst++ = (uint8_t)num_bits;
 
     /* What is decoded last is encoded first, and its 16 bits written at the end. */
-    uint32_t states[STATES];
-    for (int s = 0; s < STATES; s++) states[s] = LEAST_STATE;
+    uint32_t states[STREAMS];
+    for (int s = 0; s < STREAMS; s++) states[s] = LEAST_STATE;
     uint8_t *next = end;
     for (size_t i = count; i-- > 0;) {
-        uint32_t *const x = &states[i % STATES];
-        const uint32_t slots = a->of[ranked(load_u16(words + 2 * i))], freq = slots & 0xFFFF;
+        uint32_t *const x = &states[i % STREAMS];
+        const int g = group_after(followed_by(words, i), a->threshold);
+        const uint32_t slots = a->groups[g].of[ranked(load_u16(words + 2 * i))];
+        const uint32_t freq = slots & 0xFFFF;
         if (*x >> (32 - num_bits) >= freq) {
-            if (next - dst < 2 + 4 * STATES) return NULL;
+            if (next - dst < 2 + 4 * STREAMS) return NULL;
             next -= 2;
             store_u16(next, (uint16_t)*x);
             *x >>= 16;
         }
         *x = (*x / freq << num_bits) + *x % freq + (slots >> 16);
     }
-    for (int s = 0; s < STATES; s++, dst += 4) store_u32(dst, states[s]);
+    for (int s = 0; s < STREAMS; s++, dst += 4) store_u32(dst, states[s]);
     memmove(dst, next, (size_t)(end - next));
     return dst + (end - next);
 }
 
-static inline uint16_t get_word(const decoder_memory *m, uint32_t *x, int num_bits) {
+static inline uint16_t get_word(const decoder_memory *m, int g, uint32_t *x, int num_bits) {
     const uint32_t slot = *x & ((1u << num_bits) - 1);
-    const symbol s = m->symbols[m->of_slot[slot]];
+    const symbol s = m->symbols[g][m->of_slot[g][slot]];
     *x = s.freq * (*x >> num_bits) + slot - s.start;
     return s.word;
 }
 
-static const uint8_t *decode_block(alphabet *a, const uint8_t *src, const uint8_t *end,
+static const uint8_t *decode_block(const alphabets *a, const uint8_t *src, const uint8_t *end,
                                    uint8_t *words, size_t count, void *memory) {
     decoder_memory *const m = memory;
-    src = get_table(a, 1, MAX_WEIGHT, src, end);
-    if (src == NULL || end - src < 1 + 4 * STATES) return NULL;
+    if (end - src < 1 + 4 * STREAMS) return NULL;
     const int num_bits = *src++;
-    if (num_bits < LEAST_BITS || num_bits > MOST_BITS || a->size > 1u << (num_bits - 1))
+    if (num_bits < LEAST_BITS || num_bits > MOST_BITS || most_symbols(a) > 1u << (num_bits - 1))
         return NULL;
-    share_slots(a, num_bits, m->symbols);
-    for (uint32_t i = 0; i < a->size; i++)
-        for (uint32_t j = 0; j < m->symbols[i].freq; j++)
-            m->of_slot[m->symbols[i].start + j] = (uint16_t)i;
+    for (int g = 0; g < num_groups(a->threshold); g++) {
+        const symbol *const symbols = m->symbols[g];
+        share_slots(&a->groups[g], num_bits, m->symbols[g]);
+        for (uint32_t i = 0; i < a->groups[g].size; i++)
+            for (uint32_t j = 0; j < symbols[i].freq; j++)
+                m->of_slot[g][symbols[i].start + j] = (uint16_t)i;
+    }
 
-    uint32_t states[STATES];
-    for (int s = 0; s < STATES; s++, src += 4) {
+    int groups[STREAMS];
+    uint32_t states[STREAMS];
+    for (int s = 0; s < STREAMS; s++, src += 4) {
+        groups[s] = group_after(0, a->threshold);
         states[s] = load_u32(src);
         if (states[s] < LEAST_STATE) return NULL;
     }
     size_t i = 0;
-    for (; i + STATES <= count && end - src >= 2 * STATES; i += STATES)
-        for (size_t s = 0; s < STATES; s++) {
-            store_u16(words + 2 * (i + s), get_word(m, &states[s], num_bits));
+    for (; i + STREAMS <= count && end - src >= 2 * STREAMS; i += STREAMS)
+        for (size_t s = 0; s < STREAMS; s++) {
+            const uint16_t word = get_word(m, groups[s], &states[s], num_bits);
+            store_u16(words + 2 * (i + s), word);
+            groups[s] = group_after(word, a->threshold);
             const uint32_t more = states[s] < LEAST_STATE;
             const uint32_t grown = states[s] << 16 | load_u16(src);
             states[s] = more ? grown : states[s];
             src += 2 * more;
         }
     for (; i < count; i++) {
-        uint32_t *const x = &states[i % STATES];
-        store_u16(words + 2 * i, get_word(m, x, num_bits));
+        uint32_t *const x = &states[i % STREAMS];
+        const uint16_t word = get_word(m, groups[i % STREAMS], x, num_bits);
+        store_u16(words + 2 * i, word);
+        groups[i % STREAMS] = group_after(word, a->threshold);
         if (*x >= LEAST_STATE) continue;
         if (end - src < 2) return NULL;
         *x = *x << 16 | load_u16(src);
         src += 2;
     }
-    for (int s = 0; s < STATES; s++)
+    for (int s = 0; s < STREAMS; s++)
         if (states[s] != LEAST_STATE) return NULL;
     return src;
 }
@@ -144,7 +164,8 @@ static int64_t encode_words(const uint8_t *words, size_t count, uint8_t *dst) {
 }
 
 static int decode_words(const uint8_t *src, const uint8_t *end, uint8_t *words, size_t count) {
-    return decode_blocks(src, end, words, count, decode_block, sizeof(decoder_memory));
+    return decode_blocks(src, end, words, count, 1, MAX_WEIGHT, decode_block,
+                         sizeof(decoder_memory));
 }
 
 CODER(SIMPLE_RANS, "rans");
