@@ -15,7 +15,7 @@ enum {
     LOOKED_UP = 11,  /* bits; the table of the words that they begin with fits into any cache */
     LEAST_COUNT = 2, /* rarer words count as often: what codes lose by that, the table gains */
     MAX_ENCODED = 1 << 15, /* different words, of 2^16 at most: more are as good as noise */
-    GROUP = 3,       /* words of a stream for which 56 bits always suffice */
+    AT_ONCE = 3,     /* words of a stream for which 56 bits always suffice */
     SIZES = 2 * (STREAMS - 1), /* bytes: how many each stream has but the last one */
 };
 
@@ -180,12 +180,12 @@ static uint32_t long_code(const canonical_codes *codes, uint64_t window) {
     return codes->words[codes->index[length] + index] | (uint32_t)length << 16;
 }
 
-static inline uint16_t get_word(const decoder_memory *m, const alphabets *a, bit_stream *s) {
+static inline uint16_t get_word(const decoder_memory *m, int32_t threshold, bit_stream *s) {
     uint32_t entry = m->looked_up[s->group][s->window >> (64 - LOOKED_UP)];
     if (entry == 0) entry = long_code(&m->codes[s->group], s->window);
     s->window <<= entry >> 16;
     s->num_bits -= (int)(entry >> 16);
-    s->group = group_after((uint16_t)entry, a->threshold);
+    s->group = group_after((uint16_t)entry, threshold);
     return (uint16_t)entry;
 }
 
@@ -207,15 +207,11 @@ static void refill_near_end(bit_stream *s, const uint8_t *end) {
         s->window |= (uint64_t)*s->next++ << (56 - s->num_bits);
 }
 
-static const uint8_t *decode_block(const alphabets *a, const uint8_t *src, const uint8_t *end,
-                                   uint8_t *words, size_t count, void *memory) {
-    decoder_memory *const m = memory;
-    for (int g = 0; g < num_groups(a->threshold); g++) {
-        if (!make_codes(&a->groups[g], &m->codes[g])) return NULL;
-        make_table(m->looked_up[g], &m->codes[g]);
-    }
+/* Returns the first byte after the strings, or NULL if they are none. */
+static inline const uint8_t *get_words(const decoder_memory *m, int32_t threshold,
+                                       const uint8_t *src, const uint8_t *end, uint8_t *words,
+                                       size_t count) {
     if (end - src < SIZES) return NULL;
-
     bit_stream streams[STREAMS];
     const uint8_t *begins[STREAMS + 1];
     begins[0] = src + SIZES;
@@ -224,20 +220,20 @@ static const uint8_t *decode_block(const alphabets *a, const uint8_t *src, const
             if (end - begins[s] < load_u16(src + 2 * s)) return NULL;
             begins[s + 1] = begins[s] + load_u16(src + 2 * s);
         }
-        streams[s] = (bit_stream){.group = group_after(0, a->threshold), .next = begins[s]};
+        streams[s] = (bit_stream){.group = group_after(0, threshold), .next = begins[s]};
     }
 
     size_t i = 0;
-    for (; i + STREAMS * GROUP <= count && can_refill(streams, end); i += STREAMS * GROUP) {
+    for (; i + STREAMS * AT_ONCE <= count && can_refill(streams, end); i += STREAMS * AT_ONCE) {
         for (int s = 0; s < STREAMS; s++) refill(&streams[s]);
-        for (size_t j = 0; j < GROUP; j++)
+        for (size_t j = 0; j < AT_ONCE; j++)
             for (size_t s = 0; s < STREAMS; s++)
-                store_u16(words + 2 * (i + STREAMS * j + s), get_word(m, a, &streams[s]));
+                store_u16(words + 2 * (i + STREAMS * j + s), get_word(m, threshold, &streams[s]));
     }
     for (; i < count; i++) {
         bit_stream *const s = &streams[i % STREAMS];
         refill_near_end(s, end);
-        store_u16(words + 2 * i, get_word(m, a, s));
+        store_u16(words + 2 * i, get_word(m, threshold, s));
         if (s->num_bits < 0) return NULL;
     }
     for (int s = 0; s < STREAMS; s++) {
@@ -246,6 +242,18 @@ static const uint8_t *decode_block(const alphabets *a, const uint8_t *src, const
         if (after != begins[s + 1]) return NULL;
     }
     return NULL;
+}
+
+static const uint8_t *decode_block(const alphabets *a, const uint8_t *src, const uint8_t *end,
+                                   uint8_t *words, size_t count, void *memory) {
+    decoder_memory *const m = memory;
+    for (int g = 0; g < num_groups(a->threshold); g++) {
+        if (!make_codes(&a->groups[g], &m->codes[g])) return NULL;
+        make_table(m->looked_up[g], &m->codes[g]);
+    }
+    /* The compiler knows that ONE_GROUP needs no comparisons. */
+    return a->threshold == ONE_GROUP ? get_words(m, ONE_GROUP, src, end, words, count)
+                                     : get_words(m, a->threshold, src, end, words, count);
 }
 
 static int64_t encode_words(const uint8_t *words, size_t count, uint8_t *dst) {

@@ -111,6 +111,43 @@ static inline uint16_t get_word(const decoder_memory *m, int g, uint32_t *x, int
     return s.word;
 }
 
+/* Returns the first byte after the digits, or NULL if there are not enough. */
+static inline const uint8_t *get_words(const decoder_memory *m, int num_bits, int32_t threshold,
+                                       const uint8_t *src, const uint8_t *end, uint8_t *words,
+                                       size_t count) {
+    int groups[STREAMS];
+    uint32_t states[STREAMS];
+    for (int s = 0; s < STREAMS; s++, src += 4) {
+        groups[s] = group_after(0, threshold);
+        states[s] = load_u32(src);
+        if (states[s] < LEAST_STATE) return NULL;
+    }
+    size_t i = 0;
+    for (; i + STREAMS <= count && end - src >= 2 * STREAMS; i += STREAMS)
+        for (size_t s = 0; s < STREAMS; s++) {
+            const uint16_t word = get_word(m, groups[s], &states[s], num_bits);
+            store_u16(words + 2 * (i + s), word);
+            groups[s] = group_after(word, threshold);
+            const uint32_t more = states[s] < LEAST_STATE;
+            const uint32_t grown = states[s] << 16 | load_u16(src);
+            states[s] = more ? grown : states[s];
+            src += 2 * more;
+        }
+    for (; i < count; i++) {
+        uint32_t *const x = &states[i % STREAMS];
+        const uint16_t word = get_word(m, groups[i % STREAMS], x, num_bits);
+        store_u16(words + 2 * i, word);
+        groups[i % STREAMS] = group_after(word, threshold);
+        if (*x >= LEAST_STATE) continue;
+        if (end - src < 2) return NULL;
+        *x = *x << 16 | load_u16(src);
+        src += 2;
+    }
+    for (int s = 0; s < STREAMS; s++)
+        if (states[s] != LEAST_STATE) return NULL;
+    return src;
+}
+
 static const uint8_t *decode_block(const alphabets *a, const uint8_t *src, const uint8_t *end,
                                    uint8_t *words, size_t count, void *memory) {
     decoder_memory *const m = memory;
@@ -125,38 +162,10 @@ static const uint8_t *decode_block(const alphabets *a, const uint8_t *src, const
             for (uint32_t j = 0; j < symbols[i].freq; j++)
                 m->of_slot[g][symbols[i].start + j] = (uint16_t)i;
     }
-
-    int groups[STREAMS];
-    uint32_t states[STREAMS];
-    for (int s = 0; s < STREAMS; s++, src += 4) {
-        groups[s] = group_after(0, a->threshold);
-        states[s] = load_u32(src);
-        if (states[s] < LEAST_STATE) return NULL;
-    }
-    size_t i = 0;
-    for (; i + STREAMS <= count && end - src >= 2 * STREAMS; i += STREAMS)
-        for (size_t s = 0; s < STREAMS; s++) {
-            const uint16_t word = get_word(m, groups[s], &states[s], num_bits);
-            store_u16(words + 2 * (i + s), word);
-            groups[s] = group_after(word, a->threshold);
-            const uint32_t more = states[s] < LEAST_STATE;
-            const uint32_t grown = states[s] << 16 | load_u16(src);
-            states[s] = more ? grown : states[s];
-            src += 2 * more;
-        }
-    for (; i < count; i++) {
-        uint32_t *const x = &states[i % STREAMS];
-        const uint16_t word = get_word(m, groups[i % STREAMS], x, num_bits);
-        store_u16(words + 2 * i, word);
-        groups[i % STREAMS] = group_after(word, a->threshold);
-        if (*x >= LEAST_STATE) continue;
-        if (end - src < 2) return NULL;
-        *x = *x << 16 | load_u16(src);
-        src += 2;
-    }
-    for (int s = 0; s < STREAMS; s++)
-        if (states[s] != LEAST_STATE) return NULL;
-    return src;
+    /* The compiler knows that ONE_GROUP needs no comparisons. */
+    return a->threshold == ONE_GROUP
+               ? get_words(m, num_bits, ONE_GROUP, src, end, words, count)
+               : get_words(m, num_bits, a->threshold, src, end, words, count);
 }
 
 static int64_t encode_words(const uint8_t *words, size_t count, uint8_t *dst) {
