@@ -159,7 +159,8 @@ def has_hdf5(pipeline):
 def write_hdf5(path):
     def create(number, grid, pipeline):
         series = group.create_group(f"{number}")
-        return SeriesWriter(series, series.name, grid, pipeline.for_hdf5(), {})
+        blanks = series.create_group("blanks")
+        return SeriesWriter(series, blanks, series.name, grid, pipeline.for_hdf5(), {})
 
     with h5py.File(path, "w") as file:
         for index, (spec, pipeline) in enumerate(HERE.items()):
