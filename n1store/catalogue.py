@@ -453,19 +453,19 @@ _ENTRIES = (
     _coder(
         "huffman",
         "entropy",
-        "canonical Huffman codes of 16-bit numbers, whose lengths are in the payload",
+        "canonical Huffman codes of 16-bit numbers, their lengths in one or two tables",
         "Huffman",
     ),
     _coder(
         "arithmetic",
         "entropy",
-        "adaptive arithmetic coding, by range coders that learn the numbers as they go",
+        "adaptive arithmetic coding, by range coders that learn one or two tables as they go",
         "Arithmetic",
     ),
     _coder(
         "rans",
         "entropy",
-        "range asymmetric numeral systems (rANS), the numbers' frequencies in the payload",
+        "range asymmetric numeral systems (rANS), the numbers' shares in one or two tables",
         "RANS",
     ),
     _coder(
