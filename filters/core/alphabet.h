@@ -52,6 +52,7 @@ static inline void count_words(alphabet *a, const uint8_t *words, size_t count) 
  */
 typedef struct {
     _Alignas(16) int32_t threshold; /* ONE_GROUP, or a word; aligned so that anything can follow */
+    int in_pairs;                   /* one group, whose words `huffman` takes two at a time */
     alphabet groups[2];
 } alphabets;
 
@@ -76,34 +77,32 @@ static inline int64_t information(uint32_t count) {
     return (int64_t)(count * (((uint64_t)length << 16) + part + curve));
 }
 
-/*
- * Whether two groups take less than one, tables counted. Group 0 has all words, counted; `of` of
- * group 1 says how often each of them follows a high one.
- */
-static inline int two_groups_pay(const alphabets *a, size_t count) {
-    const alphabet *const all = &a->groups[0];
-    uint32_t sizes[2] = {0, 0}, num_high = 0;
-    int64_t saved = 0; /* bits, in 1 / 2^16 */
-    for (uint32_t i = 0; i < all->size; i++) {
-        const uint32_t high = a->groups[1].of[ranked(all->words[i])], low = all->counts[i] - high;
-        saved += information(high) + information(low) - information(all->counts[i]);
-        num_high += high;
-        sizes[0] += low > 0;
-        sizes[1] += high > 0;
-    }
-    const uint32_t num_low = (uint32_t)count - num_high;
-    saved += information((uint32_t)count) - information(num_high) - information(num_low);
+/* Words that are coded alike: how many, how many different ones, and what their counts say. */
+typedef struct {
+    uint32_t num_words, size;
+    int64_t known; /* the sum of the information of all counts */
+} tally;
 
-    /* A table names some of the words that could be there, and says a few bits of each. */
-    const uint32_t listed = sizes[0] + sizes[1] - all->size;
-    const uint32_t range = ranked(all->words[all->size - 1]) - ranked(all->words[0]) + 1u;
-    saved += information(sizes[0]) + information(sizes[1]) - information(all->size);
-    saved -= (int64_t)listed * (floor_log2(range) + 7) * (1 << 16);
-    return sizes[0] > 1 && sizes[1] > 1 && saved >= 0;
+static inline void tally_word(tally *t, uint32_t count) {
+    t->num_words += count;
+    t->size += count > 0;
+    t->known += information(count);
 }
 
-/* Make two groups of counted words, at their median, where that pays. */
-static inline void find_groups(alphabets *a, const uint8_t *words, size_t count) {
+/*
+ * Bits that they take, about, in 1 / 2^16. A table names some of the words that could be there, of
+ * which there are 2^range_bits, and says a few bits of each.
+ */
+static inline int64_t bits_of(const tally *t, int range_bits) {
+    const int64_t table = (int64_t)t->size * (range_bits + 7) * (1 << 16) - information(t->size);
+    return information(t->num_words) - t->known + table;
+}
+
+/*
+ * Make two groups of counted words, at their median, where that takes fewer bits. Returns how many
+ * it takes, about, in 1 / 2^16.
+ */
+static inline int64_t find_groups(alphabets *a, const uint8_t *words, size_t count) {
     alphabet *const low = &a->groups[0], *const high = &a->groups[1];
     uint32_t median = 0;
     for (size_t before = 0; (before += low->counts[median]) <= count / 2;) median++;
@@ -114,25 +113,37 @@ static inline void find_groups(alphabets *a, const uint8_t *words, size_t count)
     for (size_t i = 0; i < count; i++)
         high->of[ranked(load_u16(words + 2 * i))] +=
             (uint32_t)group_after(followed_by(words, i), a->threshold);
-    if (!two_groups_pay(a, count)) {
+
+    tally all = {0}, of_low = {0}, of_high = {0};
+    for (uint32_t i = 0; i < low->size; i++) {
+        const uint32_t after_high = high->of[ranked(low->words[i])];
+        tally_word(&all, low->counts[i]);
+        tally_word(&of_low, low->counts[i] - after_high);
+        tally_word(&of_high, after_high);
+    }
+    const int range_bits = floor_log2(most - least + 1u);
+    const int64_t one = bits_of(&all, range_bits);
+    const int64_t two = bits_of(&of_low, range_bits) + bits_of(&of_high, range_bits);
+    if (of_low.size < 2 || of_high.size < 2 || one < two) {
         a->threshold = ONE_GROUP;
-        return;
+        return one;
     }
 
     const uint32_t size = low->size;
     low->size = high->size = 0;
     for (uint32_t i = 0; i < size; i++) {
         const uint16_t word = low->words[i];
-        const uint32_t all = low->counts[i], after_high = high->of[ranked(word)];
+        const uint32_t before = low->counts[i], after_high = high->of[ranked(word)];
         if (after_high > 0) {
             high->words[high->size] = word;
             high->counts[high->size++] = after_high;
         }
-        if (after_high < all) {
+        if (after_high < before) {
             low->words[low->size] = word;
-            low->counts[low->size++] = all - after_high;
+            low->counts[low->size++] = before - after_high;
         }
     }
+    return two;
 }
 
 #endif

@@ -10,14 +10,24 @@
 #include "range_coder.h"
 
 enum {
-    MAX_BLOCK = 1 << 16, /* words */
-    /* Bytes of words in a byte: the table of a block takes more than four bytes. */
+    MAX_BLOCK = 1 << 16,     /* words */
+    LEAST_HALVED = 1 << 10,  /* words that may be two blocks rather than one */
+    /* Bytes of words in a byte: a block takes more than four bytes. */
     MOST = 2 * MAX_BLOCK / 4,
+    MAX_WEIGHT = 1023,
 };
 
-static inline size_t block_length(size_t count) {
-    const size_t blocks = (count + MAX_BLOCK - 1) / MAX_BLOCK;
-    return (count + blocks - 1) / blocks;
+/* What a block begins with, as a varint; a coded one has how many words group 0 has, plus CODED. */
+enum { AS_IT_IS = 0, HALVED = 1, CODED = 1 };
+
+/* How many of the words are the first of two blocks'. */
+static inline size_t first_half(size_t count) { return count - count / 2; }
+
+/* The whole number next to sqrt(count) * 5 / 8; 1 for the rarest. */
+static uint16_t weight_of(uint32_t count) {
+    uint32_t weight = 1; /* (8 w / 5)^2 is nearest: 64 (w + 1/2)^2 > 25 count */
+    while (64 * weight * (weight + 1) + 16 <= 25 * count) weight++;
+    return (uint16_t)weight;
 }
 
 /* The distance from word to word that more than half of them have, or 1 if there is none. */
@@ -35,6 +45,17 @@ static inline uint16_t usual_distance(const alphabet *a) {
     return 2 * count >= a->size ? usual : 1;
 }
 
+/* What the tables of a block are, and of each form the values that a codec has in them. */
+enum { ONE_TABLE, TWO_TABLES, PAIRS, NUM_FORMS };
+
+typedef struct {
+    int32_t rare, most; /* the value of rare words, and the greatest one; 0: there are none */
+} table_values;
+
+static inline uint32_t form_of(const alphabets *a) {
+    return a->in_pairs ? PAIRS : a->threshold == ONE_GROUP ? ONE_TABLE : TWO_TABLES;
+}
+
 typedef struct {
     adaptive_number usual, distance, change;
 } table_numbers;
@@ -46,20 +67,20 @@ static inline void start_table(table_numbers *n) {
 }
 
 /*
- * How many words there are in the first group, as a varint; then a range code of what follows of
+ * What a block begins with; then a range code of what follows of
  * both. Values are coded as changes from one to the next, and `rare` is what rare words have.
  */
 static inline uint8_t *put_tables(const alphabets *a, int32_t rare, uint8_t *dst, uint8_t *end) {
     if (end - dst < 4) return NULL;
-    dst += store_varint(dst, a->groups[0].size);
+    dst += store_varint(dst, a->groups[0].size + CODED);
     range_encoder e = encode_range_to(dst, end);
     table_numbers n;
     start_table(&n);
     const uint32_t usual = usual_distance(&a->groups[0]);
     if (a->groups[0].size > 1) {
         range_put_number(&e, &n.usual, usual - 1);
-        range_put(&e, num_groups(a->threshold) == 2, 1, 1);
-        if (num_groups(a->threshold) == 2) {
+        range_put(&e, form_of(a), 1, 2);
+        if (form_of(a) == TWO_TABLES) {
             range_put(&e, ranked((uint16_t)a->threshold), 1, 16);
             range_put(&e, a->groups[1].size - 1, 1, 16);
         }
@@ -86,28 +107,32 @@ static inline uint8_t *put_tables(const alphabets *a, int32_t rare, uint8_t *dst
 
 /*
  * Those of `size` words in the first group, 1 or more; if there are two groups, each has two words
- * or more. Values are from 1 to `most`. Returns the first byte after them, or NULL if it is none.
+ * or more. Returns the first byte after them, or NULL if it is none.
  */
-static inline const uint8_t *get_tables(alphabets *a, uint32_t size, int32_t rare, int32_t most,
+static inline const uint8_t *get_tables(alphabets *a, uint32_t size, const table_values *forms,
                                         const uint8_t *src, const uint8_t *end) {
     range_decoder d = decode_range_from(src, end);
     table_numbers n;
     start_table(&n);
-    uint32_t usual = 1;
+    uint32_t usual = 1, form = ONE_TABLE;
     a->threshold = ONE_GROUP;
     a->groups[0].size = size;
     if (size > 1) {
         usual = range_get_number(&d, &n.usual) + 1;
-        if (range_get_plain(&d, 1)) {
+        form = range_get_plain(&d, 2);
+        if (form >= NUM_FORMS || forms[form].most == 0) return NULL;
+        if (form == TWO_TABLES) {
             a->threshold = (int16_t)ranked((uint16_t)range_get_plain(&d, 16));
             a->groups[1].size = range_get_plain(&d, 16) + 1;
             if (a->groups[1].size < 2) return NULL;
         }
     }
+    a->in_pairs = form == PAIRS;
+    const table_values of = forms[form];
     for (int g = 0; g < num_groups(a->threshold); g++) {
         alphabet *const group = &a->groups[g];
         uint32_t word = 0; /* ranked */
-        int32_t value = rare;
+        int32_t value = of.rare;
         for (uint32_t i = 0; i < group->size; i++) {
             if (i == 0) {
                 word = range_get_plain(&d, 16);
@@ -116,7 +141,7 @@ static inline const uint8_t *get_tables(alphabets *a, uint32_t size, int32_t rar
                 word += number == 0 ? usual : number + (number >= usual);
             }
             value += unfold_sign(range_get_number(&d, &n.change));
-            if (d.overrun || word >= NUM_WORDS || value < 1 || value > most) return NULL;
+            if (d.overrun || word >= NUM_WORDS || value < 1 || value > of.most) return NULL;
             group->words[i] = ranked((uint16_t)word);
             group->values[i] = (uint16_t)value;
         }
@@ -136,59 +161,110 @@ typedef uint8_t *(*block_encoder)(alphabets *a, const uint8_t *words, size_t cou
 typedef const uint8_t *(*block_decoder)(const alphabets *a, const uint8_t *src, const uint8_t *end,
                                         uint8_t *words, size_t count, void *memory);
 
+/* Count words and find groups; returns how many bits they take, about, in 1 / 2^16. */
+static inline int64_t weigh_block(alphabets *a, const uint8_t *words, size_t count) {
+    count_words(&a->groups[0], words, count);
+    return find_groups(a, words, count);
+}
+
+/* Whether two blocks take less than one. If not, that one's words are counted. */
+static inline int halves_pay(alphabets *a, const uint8_t *words, size_t count) {
+    if (count > MAX_BLOCK) return 1;
+    int64_t halves = INT64_MAX;
+    if (count >= LEAST_HALVED) {
+        const size_t half = first_half(count);
+        halves = weigh_block(a, words, half) + weigh_block(a, words + 2 * half, count - half);
+    }
+    return halves < weigh_block(a, words, count);
+}
+
+typedef struct {
+    block_encoder encode_block;
+    alphabets *a;
+    uint8_t *end;
+} blocks_encoder;
+
+/* Returns the first byte after the words, or NULL if there is no room. */
+static inline uint8_t *put_blocks(const blocks_encoder *e, const uint8_t *words, size_t count,
+                                  uint8_t *dst) {
+    if (dst == NULL || dst == e->end) return NULL;
+    if (halves_pay(e->a, words, count)) {
+        const size_t half = first_half(count);
+        *dst = HALVED;
+        dst = put_blocks(e, words, half, dst + 1);
+        return put_blocks(e, words + 2 * half, count - half, dst);
+    }
+    alphabets *const a = e->a;
+    a->in_pairs = 0;
+    const size_t room = (size_t)(e->end - dst);
+    uint8_t *const limit = room < 2 * count ? e->end : dst + 2 * count;
+    a->groups[0].values[0] = 1;
+    uint8_t *const next = a->groups[0].size == 1
+                              ? put_tables(a, 1, dst, limit)
+                              : e->encode_block(a, words, count, dst, limit, a + 1);
+    if (next != NULL || room < 1 + 2 * count) return next;
+    *dst = AS_IT_IS;
+    memcpy(dst + 1, words, 2 * count);
+    return dst + 1 + 2 * count;
+}
+
 static inline int64_t encode_blocks(const uint8_t *words, size_t count, uint8_t *dst,
                                     block_encoder encode_block, size_t memory_size) {
     alphabets *const a = malloc(sizeof *a + memory_size);
     if (a == NULL) return N1_ERROR_MEMORY;
-    uint8_t *const end = dst + 2 * count;
-    uint8_t *next = dst;
-    const size_t length = block_length(count);
-    for (size_t i = 0; i < count && next != NULL; i += length) {
-        const uint8_t *const from = words + 2 * i;
-        const size_t here = count - i < length ? count - i : length, room = (size_t)(end - next);
-        count_words(&a->groups[0], from, here);
-        find_groups(a, from, here);
-        a->groups[0].values[0] = 1;
-        uint8_t *const block = next, *const limit = room < 2 * here ? end : block + 2 * here;
-        next = a->groups[0].size == 1 ? put_tables(a, 1, block, limit)
-                                      : encode_block(a, from, here, block, limit, a + 1);
-        if (next == NULL && room > 2 * here) {
-            *block = 0;
-            memcpy(block + 1, from, 2 * here);
-            next = block + 1 + 2 * here;
-        }
-    }
+    const blocks_encoder e = {encode_block, a, dst + 2 * count};
+    const uint8_t *const next = put_blocks(&e, words, count, dst);
     free(a);
-    return next != NULL && next < end ? next - dst : 0;
+    return next != NULL && next < e.end ? next - dst : 0;
 }
 
-/* Values are `rare` for rare words, and at most `most`. */
+typedef struct {
+    block_decoder decode_block;
+    const table_values *forms;
+    alphabets *a;
+    const uint8_t *end;
+} blocks_decoder;
+
+/* Returns the first byte after the words, or NULL if they are none. */
+static inline const uint8_t *get_blocks(const blocks_decoder *d, const uint8_t *src,
+                                        uint8_t *words, size_t count) {
+    uint64_t head;
+    const size_t varint = src == NULL ? 0 : load_varint(src, d->end, &head);
+    if (varint == 0) return NULL;
+    src += varint;
+    if (head == HALVED) {
+        if (count < LEAST_HALVED) return NULL;
+        const size_t half = first_half(count);
+        src = get_blocks(d, src, words, half);
+        return get_blocks(d, src, words + 2 * half, count - half);
+    }
+    if (count > MAX_BLOCK) return NULL;
+    if (head == AS_IT_IS) {
+        if ((size_t)(d->end - src) < 2 * count) return NULL;
+        memcpy(words, src, 2 * count);
+        return src + 2 * count;
+    }
+    const uint64_t size = head - CODED;
+    if (size > NUM_WORDS) return NULL;
+    if (size > 1) {
+        src = get_tables(d->a, (uint32_t)size, d->forms, src, d->end);
+        return src == NULL ? NULL : d->decode_block(d->a, src, d->end, words, count, d->a + 1);
+    }
+    static const table_values one_word[] = {[ONE_TABLE] = {1, 1}};
+    src = get_tables(d->a, 1, one_word, src, d->end);
+    for (size_t i = 0; i < count && src != NULL; i++)
+        store_u16(words + 2 * i, d->a->groups[0].words[0]);
+    return src;
+}
+
+/* `forms` has NUM_FORMS. */
 static inline int decode_blocks(const uint8_t *src, const uint8_t *end, uint8_t *words,
-                                size_t count, int32_t rare, int32_t most,
+                                size_t count, const table_values *forms,
                                 block_decoder decode_block, size_t memory_size) {
     alphabets *const a = malloc(sizeof *a + memory_size);
     if (a == NULL) return N1_ERROR_MEMORY;
-    const size_t length = block_length(count);
-    for (size_t i = 0; i < count && src != NULL; i += length) {
-        uint8_t *const to = words + 2 * i;
-        const size_t here = count - i < length ? count - i : length;
-        uint64_t size;
-        const size_t varint = load_varint(src, end, &size);
-        src += varint;
-        if (varint == 0 || size > NUM_WORDS || (size == 0 && (size_t)(end - src) < 2 * here)) {
-            src = NULL;
-        } else if (size == 0) {
-            memcpy(to, src, 2 * here);
-            src += 2 * here;
-        } else if (size == 1) {
-            src = get_tables(a, 1, 1, 1, src, end);
-            for (size_t j = 0; j < here && src != NULL; j++)
-                store_u16(to + 2 * j, a->groups[0].words[0]);
-        } else {
-            src = get_tables(a, (uint32_t)size, rare, most, src, end);
-            if (src != NULL) src = decode_block(a, src, end, to, here, a + 1);
-        }
-    }
+    const blocks_decoder d = {decode_block, forms, a, end};
+    src = get_blocks(&d, src, words, count);
     free(a);
     return src == end ? N1_OK : N1_ERROR_CORRUPT;
 }

@@ -11,7 +11,6 @@ enum {
     LEAST_BITS = 8, /* of a probability */
     USUAL_BITS = 14, /* with which the table of slots fits into most caches */
     MOST_BITS = 16,
-    MAX_WEIGHT = 1023,
 };
 
 typedef struct {
@@ -40,13 +39,6 @@ static void share_slots(const alphabet *a, int num_bits, symbol *symbols) {
         symbols[i] = (symbol){(uint16_t)start, (uint16_t)(next - start), a->words[i]};
         start = next;
     }
-}
-
-/* The whole number next to sqrt(count) * 5 / 8; 1 for the rarest. */
-static uint16_t weight_of(uint32_t count) {
-    uint32_t weight = 1; /* (8 w / 5)^2 is nearest: 64 (w + 1/2)^2 > 25 count */
-    while (64 * weight * (weight + 1) + 16 <= 25 * count) weight++;
-    return (uint16_t)weight;
 }
 
 /* As precise as it is worth: rare words have a slot, which should not be more than is theirs. */
@@ -173,8 +165,11 @@ static int64_t encode_words(const uint8_t *words, size_t count, uint8_t *dst) {
 }
 
 static int decode_words(const uint8_t *src, const uint8_t *end, uint8_t *words, size_t count) {
-    return decode_blocks(src, end, words, count, 1, MAX_WEIGHT, decode_block,
-                         sizeof(decoder_memory));
+    static const table_values values[NUM_FORMS] = {
+        [ONE_TABLE] = {1, MAX_WEIGHT},
+        [TWO_TABLES] = {1, MAX_WEIGHT},
+    };
+    return decode_blocks(src, end, words, count, values, decode_block, sizeof(decoder_memory));
 }
 
 CODER(SIMPLE_RANS, "rans");
