@@ -97,7 +97,7 @@ FUZZ_BUILD := build/fuzz/$(subst $(comma),-,$(FUZZ_SANITIZERS))
 
 $(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(FUZZ_BUILD)/%
 	@mkdir -p build/fuzz/corpus/$*
-	$< -max_total_time=$(FUZZ_SECONDS) -max_len=2048 -timeout=30 -rss_limit_mb=2048 \
+	$< -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -rss_limit_mb=2048 \
 		-print_final_stats=1 -artifact_prefix=build/fuzz/$*- \
 		build/fuzz/corpus/$* filters/fuzz/corpus/$*
 

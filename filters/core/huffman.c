@@ -217,7 +217,10 @@ static uint8_t *encode_block(alphabets *a, const uint8_t *words, size_t count, u
     for (int g = 0; g < num_groups(a->threshold); g++)
         if (a->groups[g].size > MAX_ENCODED) return NULL;
     uint8_t *const next = encode_in_words(a, words, count, dst, end, m);
-    if (a->threshold != ONE_GROUP) return next;
+    if (a->threshold != ONE_GROUP) {
+        count_words(&a->groups[0], words, count);
+        a->threshold = ONE_GROUP;
+    }
     const size_t most = next == NULL ? (size_t)(end - dst) : (size_t)(next - dst);
     const uint8_t *const shorter =
         encode_in_pairs(a, words, count, m->in_pairs, m->in_pairs + most, m);

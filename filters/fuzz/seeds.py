@@ -16,7 +16,7 @@ from n1store import core
 
 CORPUS = Path(__file__).parent / "corpus"
 
-MAX_LEN = 2048  # as in the Makefile: what is longer, libFuzzer would cut off
+MAX_LEN = 4096  # as in the Makefile: what is longer, libFuzzer would cut off
 
 # As in fuzz.h.
 WIDTHS = bytes(16 + k * 13 % 33 for k in range(core.NUM_CODES))
@@ -61,6 +61,11 @@ def arrays() -> Iterator[tuple[str, np.ndarray]]:
     yield "wide-long", np.where(noise(0, 99, 9000) == 0, noise(-9000, 9000, 9000), 77)
     yield "two-blocks", np.full(2**18 + 1, 5, "i1")
     yield "silent-then-noise", np.concatenate([np.zeros(500, "<i2"), noise(-300, 300, 300)])
+    yield (
+        "few-words-and-rare-ones",
+        np.where(noise(0, 30, 1100) == 0, noise(-99, 99, 1100), walk(4, 1100)),
+    )
+    yield "other-words-then", np.concatenate([walk(3, 600), 300 + walk(20, 600)])
 
 
 def payloads() -> Iterator[tuple[str, bytes]]:
@@ -115,21 +120,28 @@ SIMPLE_NAMES = ("delta", "lpc", "iwt", "rle", "packbits10", "huffman", "arithmet
 
 def simple_inputs() -> Iterator[tuple[str, int, np.ndarray, int]]:
     """Give a name, the number of a codec, an array for it and its parameter."""
-    chosen = (
-        "one-sample",
-        "silent",
-        "n1-short",
-        "channels",
-        "square",
-        "n1-spikes",
-        "noise-16-bits",
-    )
+    chosen = {
+        "one-sample": 1,
+        "silent": 200,
+        "n1-short": 40,
+        "channels": 200,
+        "square": 200,
+        "n1-spikes": 200,
+        "noise-16-bits": 200,
+        "few-words-and-rare-ones": 1100,
+        "other-words-then": 1200,
+    }
     for number, name in enumerate(SIMPLE_NAMES):
         parameters = core.simple_codec(name).parameters
         for array_name, array in arrays():
             if array_name in chosen:
                 for parameter in {parameters[0], parameters[-1]}:
-                    yield f"{name}-{parameter}-{array_name}", number, array[:200], parameter
+                    yield (
+                        f"{name}-{parameter}-{array_name}",
+                        number,
+                        array[: chosen[array_name]],
+                        parameter,
+                    )
 
 
 def simple_payloads() -> Iterator[tuple[str, bytes]]:
