@@ -453,7 +453,7 @@ _ENTRIES = (
     _coder(
         "huffman",
         "entropy",
-        "canonical Huffman codes of 16-bit numbers, their lengths in one or two tables",
+        "canonical Huffman codes of 16-bit numbers or pairs of them, in blocks with tables",
         "Huffman",
     ),
     _coder(
@@ -465,7 +465,7 @@ _ENTRIES = (
     _coder(
         "rans",
         "entropy",
-        "range asymmetric numeral systems (rANS), the numbers' shares in one or two tables",
+        "range asymmetric numeral systems (rANS), in blocks with tables of the numbers' shares",
         "RANS",
     ),
     _coder(

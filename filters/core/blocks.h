@@ -1,6 +1,6 @@
 /*
- * What huffman and rans have in common: the words are cut into blocks, and a block begins with the
- * tables of the words that occur in it.
+ * What huffman and rans have in common: the words are a block, which is halved again and again
+ * where that pays; and a block begins with the tables of the words that occur in it.
  */
 #ifndef N1STORE_BLOCKS_H
 #define N1STORE_BLOCKS_H
@@ -10,10 +10,9 @@
 #include "range_coder.h"
 
 enum {
-    MAX_BLOCK = 1 << 16,     /* words */
-    LEAST_HALVED = 1 << 10,  /* words that may be two blocks rather than one */
-    /* Bytes of words in a byte: a block takes more than four bytes. */
-    MOST = 2 * MAX_BLOCK / 4,
+    MAX_BLOCK = 1 << 16,      /* words */
+    LEAST_HALVED = 1 << 10,   /* words that may be two blocks rather than one */
+    MOST = 2 * MAX_BLOCK / 4, /* bytes of words in a byte: a block takes more than four bytes */
     MAX_WEIGHT = 1023,
 };
 
@@ -67,8 +66,8 @@ static inline void start_table(table_numbers *n) {
 }
 
 /*
- * What a block begins with; then a range code of what follows of
- * both. Values are coded as changes from one to the next, and `rare` is what rare words have.
+ * What a block begins with, and the range code of its tables. Values are coded as changes from one
+ * to the next, and `rare` is what rare words have.
  */
 static inline uint8_t *put_tables(const alphabets *a, int32_t rare, uint8_t *dst, uint8_t *end) {
     if (end - dst < 4) return NULL;
@@ -157,7 +156,7 @@ static inline const uint8_t *get_tables(alphabets *a, uint32_t size, const table
 typedef uint8_t *(*block_encoder)(alphabets *a, const uint8_t *words, size_t count, uint8_t *dst,
                                   uint8_t *end, void *memory);
 
-/* Decode it behind its tables. Returns the first byte after the block, or NULL if it is none. */
+/* Decode it behind its tables, whose values are as the codec says. Returns the first byte after the block, or NULL if it is none. */
 typedef const uint8_t *(*block_decoder)(const alphabets *a, const uint8_t *src, const uint8_t *end,
                                         uint8_t *words, size_t count, void *memory);
 

@@ -254,7 +254,7 @@ class PackBits10(Coder):
 
 
 class Huffman(Coder):
-    """Canonical Huffman codes of 16-bit numbers, their lengths in one or two tables."""
+    """Canonical Huffman codes of 16-bit numbers or pairs of them, in blocks with tables."""
 
     codec_id = "n1store.huffman"
     filter_id = 52794
@@ -268,7 +268,7 @@ class Arithmetic(Coder):
 
 
 class RANS(Coder):
-    """Range asymmetric numeral systems (rANS), the numbers' shares in one or two tables."""
+    """Range asymmetric numeral systems (rANS), in blocks with tables of shares."""
 
     codec_id = "n1store.rans"
     filter_id = 52796
