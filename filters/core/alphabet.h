@@ -14,6 +14,7 @@ enum {
     NUM_WORDS = 1 << 16, /* values that a word can have */
     STREAMS = 2,         /* that words go to in turn, so that a core works on as many at once */
     ONE_GROUP = 1 << 15, /* a threshold that no word reaches */
+    IN_A_ROW = 16,       /* words that are passed over at once where none of them occurs */
 };
 
 /* The words that occur, in ascending order as signed numbers. */
@@ -35,13 +36,19 @@ static inline void count_words(alphabet *a, const uint8_t *words, size_t count) 
         least = word < least ? word : least;
         most = word > most ? word : most;
     }
-    memset(a->of + least, 0, (size_t)(most - least + 1) * sizeof *a->of);
+    const uint32_t begin = least & ~(IN_A_ROW - 1u), end = (most | (IN_A_ROW - 1u)) + 1;
+    memset(a->of + begin, 0, (end - begin) * sizeof *a->of);
     for (size_t i = 0; i < count; i++) a->of[ranked(load_u16(words + 2 * i))]++;
     a->size = 0;
-    for (uint32_t word = least; word <= most; word++) {
-        if (a->of[word] == 0) continue;
-        a->words[a->size] = ranked((uint16_t)word);
-        a->counts[a->size++] = a->of[word];
+    for (uint32_t first = begin; first < end; first += IN_A_ROW) {
+        uint32_t any = 0;
+        for (uint32_t i = 0; i < IN_A_ROW; i++) any |= a->of[first + i];
+        if (any == 0) continue;
+        for (uint32_t word = first; word < first + IN_A_ROW; word++) {
+            if (a->of[word] == 0) continue;
+            a->words[a->size] = ranked((uint16_t)word);
+            a->counts[a->size++] = a->of[word];
+        }
     }
 }
 
