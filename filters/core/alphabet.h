@@ -29,6 +29,7 @@ typedef struct {
 /* Words in the order of signed numbers; the same function leads back. */
 static inline uint16_t ranked(uint16_t word) { return word ^ 0x8000; }
 
+/* Of one word or more: which there are, and how often. */
 static inline void count_words(alphabet *a, const uint8_t *words, size_t count) {
     uint16_t least = ranked(load_u16(words)), most = least;
     for (size_t i = 1; i < count; i++) {
@@ -59,7 +60,7 @@ static inline void count_words(alphabet *a, const uint8_t *words, size_t count) 
  */
 typedef struct {
     _Alignas(16) int32_t threshold; /* ONE_GROUP, or a word; aligned so that anything can follow */
-    int in_pairs;                   /* one group, whose words `huffman` takes two at a time */
+    int in_pairs;                   /* of one group: `huffman` takes its words two at a time */
     alphabet groups[2];
 } alphabets;
 
@@ -106,8 +107,8 @@ static inline int64_t bits_of(const tally *t, int range_bits) {
 }
 
 /*
- * Make two groups of counted words, at their median, where that takes fewer bits. Returns how many
- * it takes, about, in 1 / 2^16.
+ * Make two groups of the words that are counted in the first one, at their median, where that takes
+ * fewer bits; else the first one stays as it is. Returns how many it takes, about, in 1 / 2^16.
  */
 static inline int64_t find_groups(alphabets *a, const uint8_t *words, size_t count) {
     alphabet *const low = &a->groups[0], *const high = &a->groups[1];

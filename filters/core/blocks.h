@@ -67,7 +67,8 @@ static inline void start_table(table_numbers *n) {
 
 /*
  * What a block begins with, and the range code of its tables. Values are coded as changes from one
- * to the next, and `rare` is what rare words have.
+ * to the next, and `rare` is what rare words have. Returns the first byte after it, or NULL if
+ * there is no room.
  */
 static inline uint8_t *put_tables(const alphabets *a, int32_t rare, uint8_t *dst, uint8_t *end) {
     if (end - dst < 4) return NULL;
@@ -150,13 +151,20 @@ static inline const uint8_t *get_tables(alphabets *a, uint32_t size, const table
 }
 
 /*
- * Code one block of two different words or more, which are counted, tables included. Returns the
- * first byte after it, or NULL if there is no room. `memory` is as large as the codec says.
+ * Code one block of two different words or more, tables included, without writing to `end` or
+ * beyond. The words are counted, and are in groups, which it may change. `memory` has the bytes
+ * that the codec asked for, aligned for any type and not initialised.
+ *
+ * Returns the first byte after the block, or NULL if there is no room or the codec has no code for
+ * it; then anything may have been written.
  */
 typedef uint8_t *(*block_encoder)(alphabets *a, const uint8_t *words, size_t count, uint8_t *dst,
                                   uint8_t *end, void *memory);
 
-/* Decode it behind its tables, whose values are as the codec says. Returns the first byte after the block, or NULL if it is none. */
+/*
+ * Decode all of it that is behind its tables, whose values are in the limits that the codec gave.
+ * Returns the first byte after the block, or NULL if it is none.
+ */
 typedef const uint8_t *(*block_decoder)(const alphabets *a, const uint8_t *src, const uint8_t *end,
                                         uint8_t *words, size_t count, void *memory);
 
@@ -183,7 +191,7 @@ typedef struct {
     uint8_t *end;
 } blocks_encoder;
 
-/* Returns the first byte after the words, or NULL if there is no room. */
+/* One word or more, or nothing where dst is NULL. Returns as block_encoder does. */
 static inline uint8_t *put_blocks(const blocks_encoder *e, const uint8_t *words, size_t count,
                                   uint8_t *dst) {
     if (dst == NULL || dst == e->end) return NULL;
@@ -207,6 +215,7 @@ static inline uint8_t *put_blocks(const blocks_encoder *e, const uint8_t *words,
     return dst + 1 + 2 * count;
 }
 
+/* As words_encoder in coder.h, and with memory_size bytes for encode_block. */
 static inline int64_t encode_blocks(const uint8_t *words, size_t count, uint8_t *dst,
                                     block_encoder encode_block, size_t memory_size) {
     alphabets *const a = malloc(sizeof *a + memory_size);
@@ -224,7 +233,7 @@ typedef struct {
     const uint8_t *end;
 } blocks_decoder;
 
-/* Returns the first byte after the words, or NULL if they are none. */
+/* One word or more, or nothing where src is NULL. Returns as block_decoder does. */
 static inline const uint8_t *get_blocks(const blocks_decoder *d, const uint8_t *src,
                                         uint8_t *words, size_t count) {
     uint64_t head;
@@ -256,7 +265,7 @@ static inline const uint8_t *get_blocks(const blocks_decoder *d, const uint8_t *
     return src;
 }
 
-/* `forms` has NUM_FORMS. */
+/* As words_decoder in coder.h. `forms` has NUM_FORMS; memory_size bytes are for decode_block. */
 static inline int decode_blocks(const uint8_t *src, const uint8_t *end, uint8_t *words,
                                 size_t count, const table_values *forms,
                                 block_decoder decode_block, size_t memory_size) {

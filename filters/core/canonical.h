@@ -21,7 +21,10 @@ typedef struct {
     uint16_t symbols[MAX_SYMBOLS];                         /* in the order of their codes */
 } canonical_codes;
 
-/* Returns whether the lengths, 1 to 16, are those of a code that leaves no bits unused. */
+/*
+ * Of MAX_SYMBOLS at most. Returns whether the lengths, 1 to 16, are those of a code that leaves no
+ * bits unused; others make no codes that could be used.
+ */
 static int make_codes(const uint16_t *lengths, uint32_t size, canonical_codes *codes) {
     uint32_t counts[MAX_LENGTH + 1] = {0}, next[MAX_LENGTH + 1], code = 0, index = 0;
     for (uint32_t i = 0; i < size; i++) counts[lengths[i]]++;
@@ -48,14 +51,14 @@ static inline uint32_t find_code(const canonical_codes *codes, uint64_t window, 
     return codes->symbols[codes->index[length] + index] | (uint32_t)length << 16;
 }
 
-/* Huffman's tree; weights, and below the leaves' the symbols, to be sorted. */
+/* Huffman's tree of MAX_SYMBOLS at most. Its nodes are the sorted leaves, then those above them. */
 typedef struct {
-    uint64_t leaves[MAX_SYMBOLS];
-    uint64_t weights[2 * MAX_SYMBOLS];
+    uint64_t leaves[MAX_SYMBOLS];      /* each a weight, and in the 16 bits below it the symbol */
+    uint64_t weights[2 * MAX_SYMBOLS]; /* of the nodes; while leaves are sorted, other leaves */
     uint32_t parents[2 * MAX_SYMBOLS];
 } huffman_tree;
 
-/* A weight below 2^48. */
+/* The weight is below 2^48; all symbols from 0 on are set before they get lengths. */
 static inline void set_leaf(huffman_tree *t, uint32_t symbol, uint64_t weight) {
     t->leaves[symbol] = weight << 16 | symbol;
 }

@@ -13,7 +13,7 @@ enum {
     CODER_WORDS = 0,     /* low half: the words as they are */
     CODER_CODED = 1,     /* or coded */
     CODER_MAX_HEAD = 9,  /* with the varint of a size below 2^47, and the odd byte */
-    CODER_SLACK = 16,    /* bytes beyond its end that a coder may write to */
+    CODER_SLACK = 16,    /* bytes that may be written behind as many as the words have */
 };
 
 /*
@@ -23,7 +23,10 @@ enum {
  */
 typedef int64_t (*words_encoder)(const uint8_t *words, size_t count, uint8_t *dst);
 
-/* Decode count words, 1 or more, from all that is at src. Returns N1_OK or a negative n1_error. */
+/*
+ * Decode count words, 1 or more, from all that is at src, to `words`, where there is room for
+ * 2 * count bytes. Returns N1_OK or a negative n1_error, after which `words` holds anything.
+ */
 typedef int (*words_decoder)(const uint8_t *src, const uint8_t *end, uint8_t *words, size_t count);
 
 typedef struct {

@@ -15,7 +15,7 @@ enum {
     LOOKED_UP = 11,  /* bits; the table of the codes that they begin with fits into any cache */
     LEAST_COUNT = 2, /* rarer words count as often: what codes lose by that, the table gains */
     MAX_ENCODED = 1 << 15, /* different words, of 2^16 at most: more are as good as noise */
-    AT_ONCE = 3,     /* codes for which 56 bits always suffice */
+    AT_ONCE = 3,     /* codes for which 56 bits always suffice; a pair has no more */
     SIZES = 2 * (STREAMS - 1), /* bytes: how many each stream has but the last one */
 
     FREQUENT = 32,   /* words that pairs are made of, */
@@ -189,7 +189,6 @@ static uint8_t *encode_in_words(alphabets *a, const uint8_t *words, size_t count
         for (uint32_t i = 0; i < group->size; i++)
             group->of[ranked(group->words[i])] = m->of_symbol[i];
     }
-    a->in_pairs = 0;
     dst = put_tables(a, RARE, dst, end);
     return put_streams(a, m, put_words, words, count, dst, end);
 }
@@ -201,6 +200,7 @@ static uint8_t *encode_in_pairs(alphabets *a, const uint8_t *words, size_t count
     const pair_codes *const p = &m->pairs;
     for (uint32_t i = 0; i < all->size; i++) all->values[i] = weight_of(all->counts[i]);
     if (!make_pair_codes(all, &m->pairs, &m->tree)) return NULL;
+    /* Of each word its symbol, and above these 8 bits the code behind the pair's, if it is rare. */
     for (uint32_t i = 0; i < p->num_frequent; i++) all->of[ranked(p->frequent[i])] = i;
     if (p->num_rare > 0) list_codes(&p->of_rare, m->of_symbol);
     for (uint32_t i = 0; i < p->num_rare; i++)

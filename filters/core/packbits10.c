@@ -35,7 +35,7 @@ static uint64_t unpack_four(uint64_t bits) {
     return words | negative * 0x7E; /* 0x200 becomes 0xFC00 */
 }
 
-/* Up to 3 bytes more than packed_bytes(count) are written. */
+/* Up to 6 bytes more than packed_bytes(count) are written. */
 static void pack(const uint8_t *words, size_t count, uint8_t *dst) {
     size_t i = 0;
     for (; i + 4 <= count; i += 4, dst += 5) store_u64(dst, pack_four(load_u64(words + 2 * i)));

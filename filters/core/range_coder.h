@@ -94,7 +94,7 @@ static inline void range_narrow(range_decoder *d, uint64_t below, uint64_t range
 /* The slot of the next symbol, which range_take must follow. */
 static inline uint32_t range_slot(const range_decoder *d, int num_bits) {
     const uint64_t slot = d->code / (d->range >> num_bits), last = (1u << num_bits) - 1;
-    return (uint32_t)(slot < last ? slot : last); /* rounding leaves a little room at the end */
+    return (uint32_t)(slot < last ? slot : last); /* no encoder uses what rounding leaves behind */
 }
 
 static inline void range_take(range_decoder *d, uint32_t start, uint32_t freq, int num_bits) {

@@ -19,6 +19,10 @@ typedef struct {
 } symbol;
 
 typedef struct {
+    symbol symbols[1 << (MOST_BITS - 1)]; /* of one group after the other */
+} encoder_memory;
+
+typedef struct {
     symbol symbols[2][1 << (MOST_BITS - 1)];
     uint16_t of_slot[2][1 << MOST_BITS]; /* which symbol it is that a slot belongs to */
 } decoder_memory;
@@ -58,7 +62,7 @@ static uint32_t most_symbols(const alphabets *a) {
 
 static uint8_t *encode_block(alphabets *a, const uint8_t *words, size_t count, uint8_t *dst,
                              uint8_t *end, void *memory) {
-    symbol *const symbols = memory;
+    symbol *const symbols = ((encoder_memory *)memory)->symbols;
     const int num_bits = bits_for(most_symbols(a), count);
     if (most_symbols(a) > 1u << (num_bits - 1)) return NULL;
     for (int g = 0; g < num_groups(a->threshold); g++) {
@@ -161,7 +165,7 @@ static const uint8_t *decode_block(const alphabets *a, const uint8_t *src, const
 }
 
 static int64_t encode_words(const uint8_t *words, size_t count, uint8_t *dst) {
-    return encode_blocks(words, count, dst, encode_block, sizeof(decoder_memory));
+    return encode_blocks(words, count, dst, encode_block, sizeof(encoder_memory));
 }
 
 static int decode_words(const uint8_t *src, const uint8_t *end, uint8_t *words, size_t count) {
