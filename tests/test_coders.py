@@ -155,8 +155,18 @@ def undo_block(forms, data, at, n):
     if head == 0:
         return words_at(data, at, n), at + 2 * n
 
-    num_words = head - 1
     code = RangeCode(data[at:])
+    tables, threshold, form = tables_of(forms, code, head - 1)
+    assert max(len(table) for table in tables) <= n
+    at += code.size()
+    if head - 1 == 1:
+        return [tables[0][0][0]] * n, at
+    decoded, used = forms[form](tables, threshold, data[at:], n)
+    return decoded, at + used
+
+
+def tables_of(forms, code, num_words):
+    """Return the table of each group, of words and their values, the threshold, and the form."""
     sizes, usual, threshold, form = [num_words], 1, 32768, 0
     if num_words > 1:
         usual += code.number("usual")
@@ -176,11 +186,7 @@ def undo_block(forms, data, at, n):
             value += unfolded(code.number("change"))
             table.append((word % 65536, value))
         tables.append(table)
-    at += code.size()
-    if num_words == 1:
-        return [tables[0][0][0]] * n, at
-    decoded, used = forms[form](tables, threshold, data[at:], n)
-    return decoded, at + used
+    return tables, threshold, form
 
 
 def canonical_codes(lengths):
@@ -620,6 +626,48 @@ def test_changed_bytes_never_crash(name):
             except N1StoreError:
                 failures += 1
     assert failures > 0
+
+
+def few_after_low_ones(count):
+    """Return words of which a few follow those below zero, and many follow the others."""
+    words, rng = [0, 0], np.random.default_rng(3)
+    for _ in range(count - 2):
+        words.append(rng.integers(-300, 300) if words[-2] >= 0 else rng.choice([-1, 0, 1]))
+    return words
+
+
+@pytest.mark.parametrize(
+    ("words", "num_groups"),
+    [
+        pytest.param(noise(4000) % 1000, 1, id="one group"),
+        pytest.param(few_after_low_ones(8000), 2, id="two groups"),
+    ],
+)
+def test_no_table_has_more_words_than_its_block(words, num_groups):
+    data = rounded(words).tobytes()
+    payload = encode("huffman", data)
+    block = payload[varint(payload, 1)[1] :]
+    head, at = varint(block, 0)
+    code = RangeCode(block[at:])
+    tables, threshold, _ = tables_of([huffman_words] * 2, code, head - 1)
+    table_size = at + code.size()
+    codes = [canonical_codes(table) for table in tables]
+    assert len(tables) == num_groups
+    assert len(tables[-1]) == max(len(table) for table in tables) > 400
+
+    def of_first(count):
+        """Return a payload of the first words that has the same tables."""
+        both, _ = strings(block[table_size:])
+        for i in range(count):
+            both[i % 2].symbol(codes[int((words[i - 2] if i > 1 else 0) >= threshold)])
+        first, second = (string.data[: string.size()] for string in both)
+        head = bytes([0x11, 2 * count % 128 + 128, 2 * count // 128])
+        return head + block[:table_size] + len(first).to_bytes(2, "little") + first + second
+
+    least = len(tables[-1])
+    assert decode("huffman", of_first(least)) == data[: 2 * least]
+    with pytest.raises(N1StoreError, match="damaged"):
+        decode("huffman", of_first(least - 1))
 
 
 @pytest.mark.parametrize("name", CODERS)

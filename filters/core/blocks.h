@@ -107,10 +107,12 @@ static inline uint8_t *put_tables(const alphabets *a, int32_t rare, uint8_t *dst
 
 /*
  * Those of `size` words in the first group, 1 or more; if there are two groups, each has two words
- * or more. Returns the first byte after them, or NULL if it is none.
+ * or more, and the second one `most` at most: tables take time, and a few bytes can hold large ones.
+ * Returns the first byte after them, or NULL if it is none.
  */
-static inline const uint8_t *get_tables(alphabets *a, uint32_t size, const table_values *forms,
-                                        const uint8_t *src, const uint8_t *end) {
+static inline const uint8_t *get_tables(alphabets *a, uint32_t size, size_t most,
+                                        const table_values *forms, const uint8_t *src,
+                                        const uint8_t *end) {
     range_decoder d = decode_range_from(src, end);
     table_numbers n;
     start_table(&n);
@@ -124,7 +126,7 @@ static inline const uint8_t *get_tables(alphabets *a, uint32_t size, const table
         if (form == TWO_TABLES) {
             a->threshold = (int16_t)ranked((uint16_t)range_get_plain(&d, 16));
             a->groups[1].size = range_get_plain(&d, 16) + 1;
-            if (a->groups[1].size < 2) return NULL;
+            if (a->groups[1].size < 2 || a->groups[1].size > most) return NULL;
         }
     }
     a->in_pairs = form == PAIRS;
@@ -253,13 +255,13 @@ static inline const uint8_t *get_blocks(const blocks_decoder *d, const uint8_t *
         return src + 2 * count;
     }
     const uint64_t size = head - CODED;
-    if (size > NUM_WORDS) return NULL;
+    if (size > count) return NULL;
     if (size > 1) {
-        src = get_tables(d->a, (uint32_t)size, d->forms, src, d->end);
+        src = get_tables(d->a, (uint32_t)size, count, d->forms, src, d->end);
         return src == NULL ? NULL : d->decode_block(d->a, src, d->end, words, count, d->a + 1);
     }
     static const table_values one_word[] = {[ONE_TABLE] = {1, 1}};
-    src = get_tables(d->a, 1, one_word, src, d->end);
+    src = get_tables(d->a, 1, 1, one_word, src, d->end);
     for (size_t i = 0; i < count && src != NULL; i++)
         store_u16(words + 2 * i, d->a->groups[0].words[0]);
     return src;
