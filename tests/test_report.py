@@ -83,6 +83,7 @@ def make_document():
             "chunk_seconds": 1.0,
             "chunk_samples": 19531,
             "chunks": 3,
+            "chunks_of": 3,
             "entropy": 7.3,
             "entropy_adc": 7.3,
         },
@@ -268,10 +269,11 @@ def test_group_texts_follow_from_the_numbers(page, document, tmp_path):
     assert "adc +12% (bz2 level 9 +4%, lz4 +20%); delta +25% (lz4)" in group_of(text, "dictionary")
     assert "takes 12 times as long as n1 level 2" in group_of(text, "dictionary")
     assert "2 of 5 on the front" in group_of(text, "dictionary")
-    assert f"Nearest in another group is adc+flac level 5, {3.5 / 3.3 - 1:.1%}" in group_of(
+    assert f"Smallest in another group is adc+flac level 5, {3.5 / 3.3 - 1:.1%}" in group_of(
         text, "predictive"
     )
-    assert "coding them one by one would be smaller" in group_of(text, "run-length")
+    assert "its table not counted, would be smaller" in group_of(text, "run-length")
+    assert "it makes use of the samples around each" in group_of(text, "predictive")
 
     changed = copy.deepcopy(document)
     changed["results"][1] = make_result("adc+bz2:level=9", "dictionary", 3.6, 16, 868, pareto=True)
@@ -281,7 +283,37 @@ def test_group_texts_follow_from_the_numbers(page, document, tmp_path):
     assert f"{1 - 3.5 / 4:.1%} smaller than n1 level 2" in group_of(text, "dictionary")
     assert "4 of 5 on the front" in group_of(text, "dictionary")
     assert "bz2 level 9 \N{MINUS SIGN}10%" in group_of(text, "dictionary")
-    assert "it wastes nothing" in group_of(text, "run-length")
+    assert "about what the best code for one sample at a time takes" in group_of(text, "run-length")
+    # Where another is smaller than n1, the smallest need not be the nearest.
+    assert f"Smallest in another group is bz2 level 9, {1 - 3.5 / 4:.1%} smaller" in group_of(
+        text, "predictive"
+    )
+
+
+def test_what_was_measured_once_is_not_said_to_spread(document, page, tmp_path):
+    said = ("spread by", "how far its repeats spread", " to 238", "within the spread")
+    assert all(each in page.read_text() for each in said[:3])
+    changed = copy.deepcopy(document)
+    for result in changed["results"]:
+        result["repeats"] = 1
+        for what in ("encode", "decode"):
+            result[what] |= dict.fromkeys(("low", "high"), result[what]["mb_per_s"])
+    changed["noise"] = 0.0
+    # As fast as n1, but for what has not been measured.
+    changed["results"][7]["decode"]["mb_per_s"] = 433.9
+    text = page_of(tmp_path, changed)
+    assert not [each for each in said if each in text]
+    assert "how far speeds spread is not known" in text
+    assert "decodes 434 MB/s, about as fast as n1 level 2" in group_of(text, "audio")
+
+
+def test_chunks_that_were_chosen_are_told_from_all(document, tmp_path):
+    document = load_results(write_results(tmp_path, document))
+    assert ": 51.2 s, 2 MB, in chunks of 1 s." in words.summary(document)
+    assert "84 files; 3 of 3 chunks" in dict(words.method(document))["recordings"]
+    document["data"]["chunks_of"] = 8400
+    assert ", in 3 of 8,400 chunks, chosen at random, of 1 s." in words.summary(document)
+    assert "84 files; 3 of 8,400 chunks" in dict(words.method(document))["recordings"]
 
 
 def test_lossy_results_are_marked_and_never_on_the_front(document, tmp_path):
@@ -542,6 +574,8 @@ def test_results_of_which_there_are_few(document, tmp_path, case):
         warnings.simplefilter("error")
         text = page_of(tmp_path, changed)
     assert len(cells_of(text)) == len({each["pipeline"] for each in changed["results"]})
+    plots = {attributes["id"] for attributes, _ in Elements(text).all("figure")}
+    assert ("entropy" in plots) == any(each["lossless"] for each in changed["results"])
     for _, _, texts in Elements(text).found:
         assert "nan" not in "".join(texts).lower().split()
 

@@ -172,6 +172,7 @@ def _page(
         columns=columns,
         lossy=any(not result["lossless"] for result in results),
         rows=rows,
+        measured_once=words.measured_once(results),
         failed=document["failed"],
         missing=document["missing"],
         method=words.method(document),

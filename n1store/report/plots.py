@@ -402,6 +402,8 @@ def _entropy(results: list[Result], styles: dict[str, Style]) -> Figure | None:
         map(best_of, chains.values()),
         key=lambda result: result["bits_per_sample"],
     )[:_MOST_ROWS]
+    if not rows:
+        return None
     figure, axes = _row_figure(len(rows), "bits per sample", 0.56)
     ink, muted, paper = (COLOURS[role][0] for role in ("ink", "muted", "paper"))
     for row, best in enumerate(rows):

@@ -147,6 +147,7 @@ _DOCUMENT = {
         "chunk_seconds": _POSITIVE,
         "chunk_samples": _POSITIVE,
         "chunks": _POSITIVE,
+        "chunks_of": _POSITIVE,
         "entropy": _NOT_NEGATIVE,
         "entropy_adc": _NOT_NEGATIVE,
     },

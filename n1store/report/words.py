@@ -45,9 +45,9 @@ def tip(result: Result) -> str:
         f"ratio {result['ratio']:.3f}, {result['bits_per_sample']:.2f} bits per sample",
     ]
     for what in ("encode", "decode"):
+        spread = _spread(result, what)
         lines.append(
-            f"{what} {speed(result[what]['mb_per_s'])} MB/s "
-            f"({speed(result[what]['low'])} to {speed(result[what]['high'])})"
+            f"{what} {speed(result[what]['mb_per_s'])} MB/s" + (f" ({spread})" if spread else "")
         )
     return "\n".join([*lines, *([loss(result)] if not result["lossless"] else [])])
 
@@ -146,8 +146,8 @@ def _standing(best: Result, count: int, everywhere: list[Result]) -> str:
     others = [result for result in everywhere if result["group"] != best["group"]]
     if not others:
         return f"{text}."
-    second = best_of(others)
-    return f"{text}. Nearest in another group is {label_of(second)}, {_size_beside(second, best)}."
+    rival = best_of(others)
+    return f"{text}. Smallest in another group is {label_of(rival)}, {_size_beside(rival, best)}."
 
 
 def _size_beside(result: Result, other: Result) -> str:
@@ -160,20 +160,21 @@ def _size_beside(result: Result, other: Result) -> str:
 
 
 def _memory(best: Result) -> str:
-    """Say whether the best knows anything of a sample from those before it."""
+    """Say whether the best knows more of a sample than how often there are such."""
     bits, entropy = best["bits_per_sample"], best["entropy_after"]
     if not entropy:
         return ""
     given = f"{entropy:.2f} bits of entropy that each sample has by itself where it is given to it"
     if bits < 0.99 * entropy:
         beside = (
-            f"{1 - bits / entropy:.0%} below the {given}: it sees how samples follow each other"
+            f"{1 - bits / entropy:.0%} below the {given}: it makes use of the samples around each"
         )
     elif bits <= 1.02 * entropy:
-        beside = f"the {given}: it wastes nothing, and how samples follow each other escapes it"
+        beside = f"the {given}: about what the best code for one sample at a time takes"
     else:
         beside = (
-            f"{bits / entropy - 1:.0%} above the {given}: coding them one by one would be smaller"
+            f"{bits / entropy - 1:.0%} above the {given}: the best code for one sample at a time, "
+            "its table not counted, would be smaller"
         )
     return f"That is {beside}."
 
@@ -253,6 +254,8 @@ def _times(result: Result, other: Result, noise: float) -> str:
     factor = result["decode"]["mb_per_s"] / other["decode"]["mb_per_s"]
     if abs(factor - 1) <= noise:
         return f"as fast as {label_of(other)} within the spread"
+    if 0.95 < factor < 1.05:
+        return f"about as fast as {label_of(other)}"
     if factor < 1:
         return f"which takes {1 / factor:.2g} times as long as {label_of(other)}"
     return f"{factor:.2g} times as fast as {label_of(other)}"
@@ -273,8 +276,13 @@ def summary(document: dict[str, Any]) -> str:
         f"{len(results) - lossy} lossless pipeline{'s' * (len(results) - lossy != 1)}"
         + (f" and {lossy} lossy" if lossy else "")
         + f" on {data['files']:,} recording{'s' * (data['files'] != 1)} of {channels} at "
-        f"{to}{rate:,.10g} Hz: {_duration(data['duration_s'])}, "
-        f"{size(data['raw_bytes'])}, in chunks of {data['chunk_seconds']:.3g} s."
+        f"{to}{rate:,.10g} Hz: {_duration(data['duration_s'])}, {size(data['raw_bytes'])}, in "
+        + (
+            f"{_chunks(data)}, chosen at random,"
+            if data["chunks"] < data["chunks_of"]
+            else "chunks"
+        )
+        + f" of {data['chunk_seconds']:.3g} s."
     )
     lossless = [result for result in results if result["lossless"]]
     if lossless:
@@ -288,10 +296,19 @@ def summary(document: dict[str, Any]) -> str:
     return text
 
 
+def _chunks(data: dict[str, Any]) -> str:
+    return f"{data['chunks']:,} of {data['chunks_of']:,} chunk{'s' * (data['chunks_of'] != 1)}"
+
+
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 5400 else f"{seconds / 3600:.3g} h"
+
+
+def measured_once(results: list[Result]) -> bool:
+    """Return whether there is nothing to tell from how far speeds spread."""
+    return all(result["repeats"] == 1 for result in results)
 
 
 def describe(name: str, results: list[Result], noise: float) -> tuple[str, str, str]:
@@ -301,7 +318,8 @@ def describe(name: str, results: list[Result], noise: float) -> tuple[str, str, 
     title, caption = _TITLES[name]
     alt = f"{title}. {caption}"
     if name == "ratio-and-speed":
-        caption += f" Repeats of a measurement spread by {noise:.1%} (median)."
+        if not measured_once(results):
+            caption += f" Repeats of a measurement spread by {noise:.1%} (median)."
         if len(lossless) < len(results):
             caption += " Hollow points are lossy, and no part of the front."
         alt += " On the front: " + "; ".join(
@@ -340,8 +358,8 @@ _TITLES = {
     "entropy": (
         "Entropy before and after transforms",
         "Bits of entropy of single samples, before and after the transforms, and what the best "
-        "codec behind them stored. Left of the bold tick, a codec made use of how samples follow "
-        "each other.",
+        "codec behind them stored. Left of the bold tick, a codec made use of the samples around "
+        "each.",
     ),
     "chunks": (
         "Ratio of each chunk",
@@ -354,8 +372,9 @@ _TITLES = {
     ),
     "random-access": (
         "Random reading against chunk length",
-        "Seconds of recording per CPU second when windows of 1 s are read at random places: short "
-        "chunks are begun more often, of long ones more is decoded than is wanted.",
+        "Seconds of recording per CPU second when windows of 1 s, or all of what is shorter, are "
+        "read at random places: short chunks are begun more often, of long ones more is decoded "
+        "than is wanted.",
     ),
 }
 
@@ -371,8 +390,9 @@ def method(document: dict[str, Any]) -> list[tuple[str, str]]:
         ("libraries", ", ".join(f"{name} {each}" for name, each in machine["libraries"].items())),
         (
             "recordings",
-            f"{data['files']:,} files, {data['samples']:,} samples, {data['raw_bytes']:,} bytes; "
-            f"{data['chunks']:,} chunks of {data['chunk_samples']:,} samples",
+            f"{data['files']:,} file{'s' * (data['files'] != 1)}; {_chunks(data)}, of up to "
+            f"{data['chunk_samples']:,} samples: {data['samples']:,} samples, "
+            f"{data['raw_bytes']:,} bytes",
         ),
         (
             "their entropy",
@@ -380,8 +400,10 @@ def method(document: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "repeats",
-            f"{' to '.join(map(str, sorted({min(repeats), max(repeats)})))}; speeds are medians, "
-            f"and spread by {document['noise']:.1%} (median over all)",
+            "1: how far speeds spread is not known"
+            if measured_once(document["results"])
+            else f"{' to '.join(map(str, sorted({min(repeats), max(repeats)})))}; speeds are "
+            f"medians, and spread by {document['noise']:.1%} (median over all)",
         ),
         ("ratio", "bytes of the samples, 16 bits each, divided by bytes stored"),
         ("MB/s", "10⁶ bytes of samples per CPU second, on one core"),
@@ -408,8 +430,8 @@ def table(results: list[Result]) -> tuple[list[tuple[str, bool]], list[tuple[Res
         cells = {
             "ratio": Cell(result["ratio"], f"{result['ratio']:.3f}"),
             "bits per sample": Cell(result["bits_per_sample"], f"{result['bits_per_sample']:.3f}"),
-            "decode MB/s": _speed_cell(result["decode"]),
-            "encode MB/s": _speed_cell(result["encode"]),
+            "decode MB/s": _speed_cell(result, "decode"),
+            "encode MB/s": _speed_cell(result, "encode"),
             "decode xRT": Cell(result["decode"]["xrt"], speed(result["decode"]["xrt"])),
             "encode xRT": Cell(result["encode"]["xrt"], speed(result["encode"]["xrt"])),
             "worst chunk": Cell("" if worst is None else worst, f"{worst:.3f}" if worst else ""),
@@ -427,6 +449,13 @@ def table(results: list[Result]) -> tuple[list[tuple[str, bool]], list[tuple[Res
     return columns, rows
 
 
-def _speed_cell(measured: dict[str, float]) -> Cell:
-    spread = f"{speed(measured['low'])} to {speed(measured['high'])}"
-    return Cell(measured["mb_per_s"], speed(measured["mb_per_s"]), spread)
+def _speed_cell(result: Result, what: str) -> Cell:
+    value = result[what]["mb_per_s"]
+    return Cell(value, speed(value), _spread(result, what))
+
+
+def _spread(result: Result, what: str) -> str:
+    """Say how far the rounds lie apart, if there were any to compare."""
+    if result["repeats"] == 1:
+        return ""
+    return f"{speed(result[what]['low'])} to {speed(result[what]['high'])}"
