@@ -565,7 +565,9 @@ def codecs(name: str | None, as_json: bool) -> None:
     "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds of timing."
 )
 @_workers_option
-@_overwrite_option
+@click.option(
+    "--overwrite", is_flag=True, help="Begin anew; results in the folder are removed at once."
+)
 @_json_option
 def compare(sources: tuple[Path, ...], destination: Path, as_json: bool, **options: Any) -> None:
     """Compare codecs on the same chunks of WAV files, folders of them, and stores.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import os
 import platform
@@ -260,7 +259,7 @@ def compare(
         "chunks": data.facts["chunks"],
         "chunk_samples": data.facts["chunk_samples"],
         "samples": data.digest,
-        "measured_with": {key: value for key, value in measured_with.items() if key != "date"},
+        "machine_or_libraries": measured_with,
     }
     folder = Path(destination)
     with open_journal(folder, settings, overwrite) as journal, single_threads():
@@ -276,7 +275,9 @@ def compare(
                 steps.take()
         results = _results(pipelines, data, journal, failed)
         why = [{"pipeline": spec, "why": reason} for spec, reason in failed.items()]
-        comparison = Comparison(measured_with, data.facts, results, why, missing)
+        comparison = Comparison(
+            measured_with | {"date": journal.date}, data.facts, results, why, missing
+        )
         write_results(folder, comparison)
     return comparison
 
@@ -471,7 +472,6 @@ def _environment(pipelines: list[Pipeline]) -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu": cpu[1] if cpu else platform.processor(),
         "cores": available_cores(),
-        "date": datetime.date.today().isoformat(),
         "libraries": _libraries(pipelines),
     }
 

@@ -6,7 +6,8 @@ CRC-32 of the rest of it. At the end come `results.json`, which is `Comparison.t
 `results.csv`, the same without lists. Of `results.json`::
 
     format          1
-    measured_with   n1store, python, machine, cpu, cores, date, libraries: {name: version}
+    measured_with   n1store, python, machine, cpu, cores, libraries: {name: version}, date (when
+                    it was begun)
     data            sources: [str], files, channels and sampling_frequency (Hz) of those that have
                     the most, duration_s, samples, raw_bytes, chunk_seconds and chunk_samples of
                     the longest, chunks, chunks_of (how many there are to choose from), entropy
@@ -21,6 +22,7 @@ CRC-32 of the rest of it. At the end come `results.json`, which is `Comparison.t
 from __future__ import annotations
 
 import csv
+import datetime
 import fcntl
 import json
 import re
@@ -28,7 +30,7 @@ import statistics
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -122,12 +124,11 @@ class Result:
         """Return all but lists of numbers, for CSV."""
         line: dict[str, Any] = {}
         for name, value in self.to_dict().items():
-            if name in ("encode", "decode", "peak_memory_bytes", "error"):
-                keys = _CSV_PARTS[name]
-                line |= {f"{name}_{key}": (value or {}).get(key) for key in keys}
+            if name in _CSV_PARTS:
+                line |= {f"{name}_{part}": (value or {}).get(part) for part in _CSV_PARTS[name]}
             elif name == "transforms":
                 line[name] = "+".join(value)
-            elif not isinstance(value, list):
+            elif name not in _NOT_IN_CSV:
                 line[name] = value
         return line
 
@@ -138,6 +139,13 @@ _CSV_PARTS = {
     "peak_memory_bytes": ("encode", "decode"),
     "error": ("rmse", "max", "snr_db"),
 }
+_NOT_IN_CSV = ("chunk_ratios", "random_access")
+_CSV_HEADER = [
+    column
+    for name in (each.name for each in fields(Result))
+    if name not in _NOT_IN_CSV
+    for column in ([f"{name}_{part}" for part in _CSV_PARTS.get(name, ())] or [name])
+]
 
 
 @dataclass(frozen=True)
@@ -189,11 +197,14 @@ class Journal:
 
     Attributes
     ----------
+    date : str
+        When it was begun.
     rows, rounds, access : dict
         By pipeline the row, the list of rounds and the curve, as `add` was given them.
     """
 
     def __init__(self, file: IO[bytes]):
+        self.date = datetime.date.today().isoformat()
         self.rows: dict[str, dict[str, Any]] = {}
         self.rounds: dict[str, list[dict[str, float]]] = {}
         self.access: dict[str, list[dict[str, float]]] = {}
@@ -204,9 +215,10 @@ class Journal:
         self._take(kind, pipeline, content)
 
     def begin(self, settings: dict[str, Any]) -> None:
-        self._write({"format": FORMAT, "settings": settings})
+        self._write({"format": FORMAT, "date": self.date, "settings": settings})
 
-    def replay(self, lines: Iterable[dict[str, Any]]) -> None:
+    def replay(self, head: dict[str, Any], lines: Iterable[dict[str, Any]]) -> None:
+        self.date = head["date"]
         for line in lines:
             [(kind, pipeline), (_, content)] = line.items()
             self._take(kind, pipeline, content)
@@ -281,7 +293,7 @@ def open_journal(folder: Path, settings: dict[str, Any], overwrite: bool) -> Ite
             try:
                 head, *lines = map(_parse, complete.splitlines())
                 written = head["settings"] if head["format"] == FORMAT else None
-                journal.replay(lines)
+                journal.replay(head, lines)
             except _DAMAGE:
                 written = None
             if written is None:
@@ -310,8 +322,6 @@ def write_results(folder: Path, comparison: Comparison) -> None:
         replacing(folder / _CSV, overwrite=True) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
-        lines = [each.to_line() for each in comparison.results]
-        if lines:
-            writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(lines)
+        writer = csv.DictWriter(file, _CSV_HEADER, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(each.to_line() for each in comparison.results)

@@ -172,7 +172,7 @@ def transformed_entropy(pipeline: Pipeline, chunks: Iterable[Chunk]) -> float:
         counts += np.bincount(words, minlength=counts.size)
     present = counts[counts > 0]
     total = int(present.sum())
-    bits = -float(present @ np.log2(present / total)) if total else 0.0
+    bits = float(present @ np.log2(total / present))
     return bits / max(num_samples, 1)
 
 

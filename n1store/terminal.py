@@ -294,8 +294,11 @@ def print_comparison(result: Comparison) -> None:
         ]
         for each in result.results
     ]
-    _print_table(["", "pipeline", "ratio", "enc.", "dec.", "MB"], rows)
-    click.echo("* no other is smaller and faster to decode; enc., dec.: MB/s; MB: peak of memory")
+    if rows:
+        _print_table(["", "pipeline", "ratio", "enc.", "dec.", "MB"], rows)
+        click.echo(
+            "* no other is smaller and faster to decode; enc., dec.: MB/s; MB: peak of memory"
+        )
     if any(not each.lossless for each in result.results):
         click.echo("~ lossy, with an error of:")
         for each in result.results:
@@ -307,7 +310,9 @@ def print_comparison(result: Comparison) -> None:
                 )
     for absent in result.missing:
         click.echo(f"missing: {absent['codec']}: to install it: {absent['install']}")
-    if all(each.repeats == 1 for each in result.results):
+    if not rows:
+        click.echo("nothing was measured")
+    elif all(each.repeats == 1 for each in result.results):
         click.echo("speeds were measured once; --repeats tells how far they differ")
     else:
         busy = "; was the machine busy?" if result.noise > _NOISY else ""

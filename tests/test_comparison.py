@@ -1,11 +1,13 @@
 """`n1store compare`: its results, what fails in it, and that a stopped one goes on."""
 
 import csv
+import datetime
 import fcntl
 import json
 import math
 import resource
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_ndarray
 
 import n1store.comparison
+import n1store.comparison_results
 import n1store.measurement
 from n1store.candidates import pipelines_of
 from n1store.catalogue import CATALOGUE, Entry, Parameter
@@ -324,6 +327,18 @@ def test_codec_that_changes_samples_is_named(as_codec, run, data, tmp_path):
     ]
 
 
+def test_comparison_in_which_all_codecs_fail(as_codec, run, data, tmp_path):
+    arguments = ["compare", data, "--no-adc", "--repeats", 1]
+    run(*arguments, "-o", tmp_path / "r", "--codecs", "zlib")
+    result = run(*arguments, "-o", tmp_path / "none", "--codecs", as_codec("Broken"), exit_code=1)
+    assert result.stdout.splitlines()[1:] == [
+        "nothing was measured",
+        f"{tmp_path / 'none'}: results.json and results.csv",
+    ]
+    (header,) = (tmp_path / "none/results.csv").read_text().splitlines()
+    assert header == (tmp_path / "r/results.csv").read_text().splitlines()[0]
+
+
 def test_codec_that_fails_later_is_named(as_codec, monkeypatch, run, data, tmp_path):
     # Alone in its group, it is measured at random places however fast the other is.
     name = as_codec("Unsteady", group="audio")
@@ -373,6 +388,7 @@ def test_a_single_sample_is_enough(run, tmp_path):
     document = load_results(tmp_path / "r")
     assert document["data"]["chunk_seconds"] == pytest.approx(1 / 19531, rel=1e-5)
     assert {each["pipeline"] for each in document["results"]} == {"adc+lzma", "lzma", "n1"}
+    assert "-0.0" not in (tmp_path / "r/results.csv").read_text()
     for each in document["results"]:
         for speed in (each["encode"], each["decode"]):
             assert 0 < speed["low"] <= speed["mb_per_s"] <= speed["high"]
@@ -526,6 +542,25 @@ def test_results_of_another_program_stay(run, data, tmp_path, monkeypatch):
     run(*arguments)
     monkeypatch.setattr(n1store.comparison, "_program", lambda: "another one")
     assert "holds results of other program;" in run(*arguments, exit_code=1).stderr
+
+
+def test_results_of_another_machine_stay(run, data, tmp_path, monkeypatch):
+    arguments = ["compare", data, "-o", tmp_path / "r", "--codecs", "zlib", "--repeats", 1]
+    run(*arguments)
+    monkeypatch.setattr(n1store.comparison, "available_cores", lambda: 1000)
+    message = run(*arguments, exit_code=1).stderr
+    assert "holds results of other machine or libraries;" in message
+
+
+def test_results_are_of_the_day_on_which_they_were_begun(data, tmp_path, monkeypatch):
+    days = [datetime.date(2001, 2, 3), datetime.date(2001, 2, 4)]
+    for day in days:
+        today = SimpleNamespace(date=SimpleNamespace(today=lambda day=day: day))
+        monkeypatch.setattr(n1store.comparison_results, "datetime", today)
+        result = compare(data, tmp_path / "r", codecs="zlib", repeats=1)
+        assert result.measured_with["date"] == "2001-02-03"
+    result = compare(data, tmp_path / "r", codecs="zlib", repeats=1, overwrite=True)
+    assert result.measured_with["date"] == "2001-02-04"
 
 
 def test_results_of_other_data_stay(run, data, tmp_path):
