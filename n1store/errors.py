@@ -12,3 +12,8 @@ class N1StoreError(Exception):
 def one_line(error: Exception) -> str:
     """Return the message of any exception as one line."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """Return a text without line breaks, commands to terminals, and what is no letter."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import n1store
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, one_line
 from n1store.n1file import DEFAULT_LEVEL, N1Info, check_options, decode_wav, encode_wav
 from n1store.parallel import Workers, available_cores
 from n1store.wav import find_wavs, open_wav
@@ -179,7 +179,7 @@ def _evaluate_or_problem(
     try:
         return _evaluate(path, label, level, widths)
     except N1StoreError as error:
-        return str(error)
+        return one_line(error)
 
 
 def _evaluate(path: Path, label: str, level: int, widths: bytes | None) -> FileEvaluation:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from n1store.errors import printable
+
 if TYPE_CHECKING:
     from n1store.bench import Benchmark
     from n1store.codec_info import CodecInfo
@@ -326,6 +328,7 @@ def _print_lines(label: str, lines: list[str]) -> None:
 
 def _print_table(header: list[str], rows: list[list[str]]) -> None:
     """Print columns wide enough for their content, which no terminal's width cuts off."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     numeric = [
         all(cell[:1].isdigit() or not cell for cell in column) for column in zip(*rows, strict=True)

@@ -6,7 +6,7 @@ import os
 import make_wav as make
 import numpy as np
 import pytest
-from conftest import time_limit, write_wav
+from conftest import run_alone, time_limit, write_wav
 from make_n1 import OVERHEAD
 
 import n1store
@@ -118,6 +118,36 @@ def test_eval_goes_on_past_files_that_it_cannot_read(run, pair):
     assert [file["file"] for file in content["files"]] == ["new.wav", "old.wav"]
     lines, content = eval_fails(run, pair / "empty.wav")
     assert (len(lines), content["files"]) == (1, [])
+
+
+def test_eval_of_files_with_odd_names(run, pair):
+    """Each keeps to its line, and none tells the terminal what to do."""
+    names = ["\x1b[31mred.wav", "two\nlines.wav"]
+    for name in names:
+        (pair / name).write_bytes((pair / "old.wav").read_bytes())
+    (pair / "no\nfile.wav").write_bytes(b"")
+    result = run("eval", pair, exit_code=1)
+    shown = [line.split()[0] for line in result.stdout.splitlines()[1:5]]
+    mark = "\N{REPLACEMENT CHARACTER}"
+    assert set(shown) == {"new.wav", "old.wav", f"{mark}[31mred.wav", f"two{mark}lines.wav"}
+    assert "\x1b" not in result.stdout
+    assert result.stderr == f"{pair}/no file.wav: is empty, not a WAV file\n"
+    content = json.loads(run("eval", pair, "--json", exit_code=1).stdout)
+    assert {file["file"] for file in content["files"]} == {"new.wav", "old.wav", *names}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+def test_names_that_are_no_text_in_the_encoding_of_the_terminal(pair, encoding):
+    script = "import sys; from n1store.cli import main; sys.argv[0] = 'n1store'; main()"
+    for name in (b"\xff.wav", "日本.wav".encode()):
+        (pair / os.fsdecode(name)).write_bytes((pair / "old.wav").read_bytes())
+    printed = run_alone(script, "eval", pair, PYTHONIOENCODING=encoding)
+    assert "4 of 4 files came back identical" in printed
+    folder = pair / os.fsdecode(b"\xff")
+    printed = run_alone(
+        script, "encode", pair / "old.wav", f"{folder}.n1", PYTHONIOENCODING=encoding
+    )
+    assert "ratio" in printed
 
 
 def test_eval_of_what_is_not_there(run, fails, tmp_path):

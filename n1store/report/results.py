@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from n1store.comparison_results import FORMAT
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, printable
 from n1store.pipeline import without_tables
 
 
@@ -44,7 +44,7 @@ def load_results(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or "format" not in document:
         raise N1StoreError(f"{path}: not results of n1store compare, which say their format")
     if document["format"] != FORMAT:
-        found = _printable(str(document["format"]))[:40]
+        found = printable(str(document["format"]))[:40]
         raise N1StoreError(
             f"{path}: of format {found}, and this n1store reads {FORMAT}; make it again with its "
             "n1store compare"
@@ -92,19 +92,14 @@ def _checked(value: Any, schema: Any, place: str) -> Any:
             raise _WrongError(f"{place} is no list")
         return [_checked(each, schema[0], f"{place}[{i}]") for i, each in enumerate(value)]
     if not schema.check(value):
-        raise _WrongError(f"{place} is {_printable(repr(value))[:40]}, not {schema.words}")
+        raise _WrongError(f"{place} is {printable(repr(value))[:40]}, not {schema.words}")
     if isinstance(value, dict):
-        return {_printable(key): _printable(each) for key, each in value.items()}
-    return _printable(value) if isinstance(value, str) else value
+        return {printable(key): printable(each) for key, each in value.items()}
+    return printable(value) if isinstance(value, str) else value
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
-
-
-def _printable(text: str) -> str:
-    # The rest has no place in a page, and some of it none in XML.
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 # Nothing measured is beyond these, and the axes of a plot would overflow.
