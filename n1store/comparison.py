@@ -192,6 +192,7 @@ def _facts(
         "chunks_of": len(places),
         "entropy": transformed_entropy(Pipeline.parse("zlib"), chunks),
         "entropy_adc": transformed_entropy(Pipeline.parse("adc"), chunks),
+        "lossy": list(dict.fromkeys(each.loss for each in inputs if each.loss)),
     }
 
 

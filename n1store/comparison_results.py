@@ -11,8 +11,8 @@ CRC-32 of the rest of it. At the end come `results.json`, which is `Comparison.t
     data            sources: [str], files, channels and sampling_frequency (Hz) of those that have
                     the most, duration_s, samples, raw_bytes, chunk_seconds and chunk_samples of
                     the longest, chunks, chunks_of (how many there are to choose from), entropy
-                    and entropy_adc (bits per sample, order 0), left_out: [str] of what could not
-                    be read in stores
+                    and entropy_adc (bits per sample, order 0), lossy: [str] of codecs that had
+                    changed samples in stores, left_out: [str] of what could not be read there
     noise           median over all speeds of (high - low) / median
     results         the dicts of `Result`, the highest ratio first
     failed          pipeline, why

@@ -159,6 +159,9 @@ def print_benchmarks(results: list[Benchmark]) -> None:
             for result in results
         ],
     )
+    for result in results:
+        for codec, count in result.sizes.lossy.items():
+            click.echo(f"{result.path}: LOSSY: {count} recordings, by {codec}")
     rows = []
     for result in results:
         for speed in [*result.windows, *result.scans]:
@@ -310,6 +313,8 @@ def print_comparison(result: Comparison) -> None:
                     f"  {without_tables(each.pipeline)}: RMSE {each.error.rmse:.3g}, "
                     f"at most {each.error.max}, SNR {snr}"
                 )
+    for codec in data["lossy"]:
+        click.echo(f"LOSSY: there are samples not as recorded, but as {codec} has left them")
     for absent in result.missing:
         click.echo(f"missing: {absent['codec']}: to install it: {absent['install']}")
     if not rows:

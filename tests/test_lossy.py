@@ -13,6 +13,7 @@ import n1store
 from n1store import N1StoreError
 from n1store.cli import cli
 from n1store.pipeline import Pipeline
+from n1store.report.results import load_results
 
 pytestmark = needs_wavpack
 
@@ -68,6 +69,11 @@ def test_it_is_said_everywhere(wavs, store):
     converted = invoke("convert", wavs, store.with_name("again.zarr"), "--codec", "wavpack:bps=3")
     assert "LOSSY" in converted.output
     assert "lossy" in invoke("codecs", "wavpack").output
+    assert f"LOSSY: 3 recordings, by {LOSSY}" in invoke("bench", store, "--windows", "3").output
+    results = store.with_name("results")
+    compared = ("compare", store, "-o", results, "--codecs", "lz4", "--repeats", "1")
+    assert f"LOSSY: there are samples not as recorded, but as {LOSSY}" in invoke(*compared).output
+    assert load_results(results)["data"]["lossy"] == [LOSSY]
 
 
 def test_what_is_stored_is_checked(store):

@@ -86,6 +86,7 @@ def make_document():
             "chunks_of": 3,
             "entropy": 7.3,
             "entropy_adc": 7.3,
+            "lossy": [],
         },
         "noise": 0.031,
         "results": [
@@ -305,6 +306,16 @@ def test_what_was_measured_once_is_not_said_to_spread(document, page, tmp_path):
     assert not [each for each in said if each in text]
     assert "how far speeds spread is not known" in text
     assert "decodes 434 MB/s, about as fast as n1 level 2" in group_of(text, "audio")
+
+
+def test_samples_that_a_lossy_codec_had_changed_are_said_to_be(document, tmp_path):
+    document = load_results(write_results(tmp_path, document))
+    assert "as recorded" not in words.summary(document)
+    document["data"]["lossy"] = ["wavpack:bps=3.0", "test:q=2"]
+    assert words.summary(document).endswith(
+        " There are samples not as recorded, but as lossy codecs had left them: "
+        "wavpack:bps=3.0, test:q=2."
+    )
 
 
 def test_chunks_that_were_chosen_are_told_from_all(document, tmp_path):

@@ -145,6 +145,7 @@ _DOCUMENT = {
         "chunks_of": _POSITIVE,
         "entropy": _NOT_NEGATIVE,
         "entropy_adc": _NOT_NEGATIVE,
+        "lossy": [_TEXT],
     },
     "noise": _NOT_NEGATIVE,
     "results": [

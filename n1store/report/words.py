@@ -262,7 +262,7 @@ def _times(result: Result, other: Result, noise: float) -> str:
 
 
 def summary(document: dict[str, Any]) -> str:
-    """Return what was compared on what, in two or three sentences."""
+    """Return what was compared on what, in a few sentences."""
     data, results = document["data"], document["results"]
     lossy = sum(not result["lossless"] for result in results)
     # Of recordings that differ, these are the most channels and the highest rate.
@@ -292,6 +292,11 @@ def summary(document: dict[str, Any]) -> str:
             f" An hour of 1,000 channels at {'this' if alike else 'the highest'} rate, "
             f"{size(2 * samples)}, would take "
             f"{size(samples * best['bits_per_sample'] / 8)} with {label_of(best)}."
+        )
+    if data["lossy"]:
+        text += (
+            " There are samples not as recorded, but as lossy codecs had left them: "
+            f"{', '.join(map(short, data['lossy']))}."
         )
     return text
 
