@@ -170,13 +170,13 @@ def _memory(best: Result) -> str:
             f"{1 - bits / entropy:.0%} below the {given}: it makes use of the samples around each"
         )
     elif bits <= 1.02 * entropy:
-        beside = f"the {given}: about what the best code for one sample at a time takes"
+        beside = f"at the {given}: about what the best code for one sample at a time takes"
     else:
         beside = (
             f"{bits / entropy - 1:.0%} above the {given}: the best code for one sample at a time, "
             "its table not counted, would be smaller"
         )
-    return f"That is {beside}."
+    return f"{label_of(best)} is {beside}."
 
 
 def _effects(members: list[Result], everywhere: list[Result]) -> str:
