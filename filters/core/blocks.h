@@ -55,14 +55,56 @@ static inline uint32_t form_of(const alphabets *a) {
     return a->in_pairs ? PAIRS : a->threshold == ONE_GROUP ? ONE_TABLE : TWO_TABLES;
 }
 
+/*
+ * Words of 10-bit converters on 16 bits come in steps, and so do their differences, but for what
+ * rounding does to them. What there is a step below says what to expect.
+ */
+enum { STEP = 64, DISTANCES = 6 };
+
+/* Whether most words have one a step below them, but are few of those that could be there. */
+static inline int are_stepped(const alphabets *a) {
+    const alphabet *const all = &a->groups[0];
+    uint32_t stepped = 0;
+    for (uint32_t i = 1, below = 0; i < all->size; i++) {
+        while (ranked(all->words[below]) + STEP < ranked(all->words[i])) below++;
+        stepped += ranked(all->words[below]) + STEP == ranked(all->words[i]);
+    }
+    const uint32_t range = (uint32_t)ranked(all->words[all->size - 1]) - ranked(all->words[0]);
+    return 2 * stepped >= all->size && range >= 2 * all->size;
+}
+
 typedef struct {
-    adaptive_number usual, distance, change;
+    adaptive_number usual, distance[DISTANCES], change[2];
+    int stepped;
+    uint32_t below; /* a word of the group */
 } table_numbers;
 
 static inline void start_table(table_numbers *n) {
     start_numbers(&n->usual);
-    start_numbers(&n->distance);
-    start_numbers(&n->change);
+    for (int i = 0; i < DISTANCES; i++) start_numbers(&n->distance[i]);
+    for (int i = 0; i < 2; i++) start_numbers(&n->change[i]);
+    n->stepped = 0;
+}
+
+/* That of the distance from word i - 1 to the next, by what it is a STEP below. */
+static inline adaptive_number *distance_number(table_numbers *n, const alphabet *group,
+                                               uint32_t i) {
+    if (!n->stepped) return &n->distance[0];
+    const uint32_t word = ranked(group->words[i - 1]);
+    while (ranked(group->words[n->below]) + STEP <= word) n->below++;
+    const uint32_t expected = ranked(group->words[n->below]) + STEP - word; /* 1 to STEP */
+    return &n->distance[expected < 4 ? expected : expected < STEP - 1 ? 4 : 5];
+}
+
+/* That of the change of value of word i, and the value that it is a change of. */
+static inline adaptive_number *change_number(table_numbers *n, const alphabet *group, uint32_t i,
+                                             int32_t *value) {
+    if (!n->stepped) return &n->change[0];
+    const uint32_t word = ranked(group->words[i]);
+    while (ranked(group->words[n->below]) + STEP < word) n->below++;
+    if (ranked(group->words[n->below]) + STEP != word) return &n->change[0];
+    *value = group->values[n->below];
+    return &n->change[1];
 }
 
 /*
@@ -79,6 +121,8 @@ static inline uint8_t *put_tables(const alphabets *a, int32_t rare, uint8_t *dst
     const uint32_t usual = usual_distance(&a->groups[0]);
     if (a->groups[0].size > 1) {
         range_put_number(&e, &n.usual, usual - 1);
+        n.stepped = are_stepped(a);
+        range_put(&e, (uint32_t)n.stepped, 1, 1);
         range_put(&e, form_of(a), 1, 2);
         if (form_of(a) == TWO_TABLES) {
             range_put(&e, ranked((uint16_t)a->threshold), 1, 16);
@@ -88,16 +132,18 @@ static inline uint8_t *put_tables(const alphabets *a, int32_t rare, uint8_t *dst
     for (int g = 0; g < num_groups(a->threshold); g++) {
         const alphabet *const group = &a->groups[g];
         int32_t value = rare;
+        n.below = 0;
         for (uint32_t i = 0; i < group->size; i++) {
             const uint16_t word = group->words[i];
             if (i == 0) {
                 range_put(&e, ranked(word), 1, 16);
             } else {
                 const uint32_t distance = (uint16_t)(word - group->words[i - 1]);
-                range_put_number(&e, &n.distance,
+                range_put_number(&e, distance_number(&n, group, i),
                                  distance == usual ? 0 : distance - (distance > usual));
             }
-            range_put_number(&e, &n.change, fold_sign(group->values[i] - value));
+            adaptive_number *const change = change_number(&n, group, i, &value);
+            range_put_number(&e, change, fold_sign(group->values[i] - value));
             value = group->values[i];
         }
     }
@@ -121,6 +167,7 @@ static inline const uint8_t *get_tables(alphabets *a, uint32_t size, size_t most
     a->groups[0].size = size;
     if (size > 1) {
         usual = range_get_number(&d, &n.usual) + 1;
+        n.stepped = (int)range_get_plain(&d, 1);
         form = range_get_plain(&d, 2);
         if (form >= NUM_FORMS || forms[form].most == 0) return NULL;
         if (form == TWO_TABLES) {
@@ -135,16 +182,19 @@ static inline const uint8_t *get_tables(alphabets *a, uint32_t size, size_t most
         alphabet *const group = &a->groups[g];
         uint32_t word = 0; /* ranked */
         int32_t value = of.rare;
+        n.below = 0;
         for (uint32_t i = 0; i < group->size; i++) {
             if (i == 0) {
                 word = range_get_plain(&d, 16);
             } else {
-                const uint32_t number = range_get_number(&d, &n.distance);
+                const uint32_t number = range_get_number(&d, distance_number(&n, group, i));
                 word += number == 0 ? usual : number + (number >= usual);
             }
-            value += unfold_sign(range_get_number(&d, &n.change));
-            if (d.overrun || word >= NUM_WORDS || value < 1 || value > of.most) return NULL;
+            if (word >= NUM_WORDS) return NULL;
             group->words[i] = ranked((uint16_t)word);
+            adaptive_number *const change = change_number(&n, group, i, &value);
+            value += unfold_sign(range_get_number(&d, change));
+            if (d.overrun || value < 1 || value > of.most) return NULL;
             group->values[i] = (uint16_t)value;
         }
     }

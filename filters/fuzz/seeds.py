@@ -66,6 +66,7 @@ def arrays() -> Iterator[tuple[str, np.ndarray]]:
         np.where(noise(0, 30, 1100) == 0, noise(-99, 99, 1100), walk(4, 1100)),
     )
     yield "other-words-then", np.concatenate([walk(3, 600), 300 + walk(20, 600)])
+    yield "differences", np.diff(core.adc_decode(walk(8, 1000)))
 
 
 def payloads() -> Iterator[tuple[str, bytes]]:
@@ -130,6 +131,7 @@ def simple_inputs() -> Iterator[tuple[str, int, np.ndarray, int]]:
         "noise-16-bits": 200,
         "few-words-and-rare-ones": 1100,
         "other-words-then": 1200,
+        "differences": 999,
     }
     for number, name in enumerate(SIMPLE_NAMES):
         parameters = core.simple_codec(name).parameters
