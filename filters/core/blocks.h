@@ -61,13 +61,18 @@ static inline uint32_t form_of(const alphabets *a) {
  */
 enum { STEP = 64, DISTANCES = 6 };
 
+/* What is a step above a word of the group, in the order of `ranked` words. */
+static inline uint32_t step_above(const alphabet *group, uint32_t i) {
+    return (uint32_t)ranked(group->words[i]) + STEP;
+}
+
 /* Whether most words have one a step below them, but are few of those that could be there. */
 static inline int are_stepped(const alphabets *a) {
     const alphabet *const all = &a->groups[0];
     uint32_t stepped = 0;
     for (uint32_t i = 1, below = 0; i < all->size; i++) {
-        while (ranked(all->words[below]) + STEP < ranked(all->words[i])) below++;
-        stepped += ranked(all->words[below]) + STEP == ranked(all->words[i]);
+        while (step_above(all, below) < ranked(all->words[i])) below++;
+        stepped += step_above(all, below) == ranked(all->words[i]);
     }
     const uint32_t range = (uint32_t)ranked(all->words[all->size - 1]) - ranked(all->words[0]);
     return 2 * stepped >= all->size && range >= 2 * all->size;
@@ -91,8 +96,8 @@ static inline adaptive_number *distance_number(table_numbers *n, const alphabet 
                                                uint32_t i) {
     if (!n->stepped) return &n->distance[0];
     const uint32_t word = ranked(group->words[i - 1]);
-    while (ranked(group->words[n->below]) + STEP <= word) n->below++;
-    const uint32_t expected = ranked(group->words[n->below]) + STEP - word; /* 1 to STEP */
+    while (step_above(group, n->below) <= word) n->below++;
+    const uint32_t expected = step_above(group, n->below) - word; /* 1 to STEP */
     return &n->distance[expected < 4 ? expected : expected < STEP - 1 ? 4 : 5];
 }
 
@@ -101,8 +106,8 @@ static inline adaptive_number *change_number(table_numbers *n, const alphabet *g
                                              int32_t *value) {
     if (!n->stepped) return &n->change[0];
     const uint32_t word = ranked(group->words[i]);
-    while (ranked(group->words[n->below]) + STEP < word) n->below++;
-    if (ranked(group->words[n->below]) + STEP != word) return &n->change[0];
+    while (step_above(group, n->below) < word) n->below++;
+    if (step_above(group, n->below) != word) return &n->change[0];
     *value = group->values[n->below];
     return &n->change[1];
 }
