@@ -39,35 +39,37 @@ def lpc_frames(num_channels, order):
 def specified(name, payload):
     """Return the data of a payload as uint16, of shape (num_samples, num_channels)."""
     numbers = np.frombuffer(payload, "<u2")
-    num_channels, parameter = int(numbers[0]) + 65536 * int(numbers[1]), int(numbers[2])
+    num_channels, (parameter, grain) = (
+        int(numbers[0]) + 65536 * int(numbers[1]),
+        numbers[2:4].tolist(),
+    )
     frames = numbers.reshape(-1, num_channels)[frames_of_eights(num_channels) :]
     if name == "lpc":  # the frames of 0
         frames = np.delete(frames, np.s_[parameter + 1 : lpc_frames(num_channels, parameter)], 0)
-    columns = [
-        {"delta": undo_delta, "lpc": undo_lpc, "iwt": undo_iwt}[name](column.tolist(), parameter)
-        for column in frames.T
-    ]
+    assert grain in (range(1) if name == "delta" else range(16))
+    undo = {"delta": undo_delta, "lpc": undo_lpc, "iwt": undo_iwt}[name]
+    columns = [undo(column.tolist(), parameter, grain) for column in frames.T]
     return np.array(columns).T.astype("u2")
 
 
-def undo_delta(y, order):
+def undo_delta(y, order, _):
     x = [0, 0]
     for number in y:
         x.append((number + x[-1] if order == 1 else number + 2 * x[-1] - x[-2]) % 65536)
     return x[2:]
 
 
-def undo_lpc(column, order):
-    shift, coefficients = column[0], [signed(number) for number in column[1 : order + 1]]
-    assert 0 <= shift <= 15
+def undo_lpc(column, order, g):
+    s, coefficients = column[0], [signed(number) for number in column[1 : order + 1]]
+    assert 0 <= s <= 15
     x = [0] * order
     for y in column[order + 1 :]:
-        total = sum(c * x[-k] for k, c in enumerate(coefficients, start=1))
-        x.append(signed(y + ((total + 2**shift // 2) >> shift)))
+        e = sum(c * x[-k] for k, c in enumerate(coefficients, start=1)) - 2**s * x[-1]
+        x.append(signed(y + x[-1] + (e + 2 ** (s + g) // 2 >> s + g) * 2**g))
     return [number % 65536 for number in x[order:]]
 
 
-def undo_iwt(column, levels):
+def undo_iwt(column, levels, g):
     lengths = [len(column)]
     for _ in range(levels):
         lengths.append(-(-lengths[-1] // 2))
@@ -75,10 +77,13 @@ def undo_iwt(column, levels):
         x, d = [0] * n, [signed(number) for number in column[num_smooth:n]]
         for i, s in enumerate(column[:num_smooth]):
             before, after = d[max(i - 1, 0) :][:1], d[min(i, len(d) - 1) :][:1]
-            x[2 * i] = signed(s - ((before[0] + after[0] + 2 >> 2) if d else 0))
+            x[2 * i] = signed(
+                s - ((before[0] + after[0] + 2 ** (g + 1) >> g + 2) * 2**g if d else 0)
+            )
         for i in range(len(d)):
             right = x[2 * i + 2] if 2 * i + 2 < n else x[2 * i]
-            x[2 * i + 1] = signed(d[i] + (x[2 * i] + right >> 1))
+            rise = (right - x[2 * i] + 2**g - 1 >> g + 1) * 2**g
+            x[2 * i + 1] = signed(d[i] + x[2 * i] + rise)
         column[:n] = x
     return [number % 65536 for number in column]
 
@@ -93,12 +98,18 @@ def recorded(num_samples, num_channels, seed=0):
     return np.round(sums[8:] - sums[:-8])
 
 
+def on_the_n1_grid(num_samples, num_channels):
+    return core.adc_decode(as_int16(recorded(num_samples, num_channels)))
+
+
 def noise(num_samples, num_channels):
     return np.random.default_rng(1).integers(-32768, 32768, (num_samples, num_channels))
 
 
 SIGNALS = {
     "recorded": recorded,
+    "n1": on_the_n1_grid,
+    "shifted": lambda *shape: recorded(*shape) * 16 + 7,
     "noise": noise,
     "silent": lambda *shape: np.zeros(shape),
     "constant": lambda *shape: np.full(shape, -32768),
@@ -107,7 +118,7 @@ SIGNALS = {
     "ramp": lambda n, c: np.arange(n * c).reshape(n, c) * 1000,
     "tone": lambda n, c: 32767 * np.sin(np.arange(n * c).reshape(n, c) / 7),
 }
-SHAPES = [(1, 1), (2, 1), (3, 1), (33, 1), (600, 1), (5, 2), (257, 2), (40, 3), (300, 4), (11, 67)]
+SHAPES = [(1, 1), (2, 1), (3, 1), (33, 1), (1300, 1), (5, 2), (600, 2), (40, 3), (300, 4), (20, 67)]
 
 
 def as_int16(values):
@@ -197,6 +208,36 @@ def test_recordings_take_fewer_bits(recordings):
         assert bits("lpc", codes, 8) < delta
 
 
+def grain(name, samples):
+    return int(np.frombuffer(encode(name, samples, 8), "<u2")[3])
+
+
+@pytest.mark.parametrize("name", ["lpc", "iwt"])
+@pytest.mark.parametrize("num_channels", [1, 5])
+def test_grain_is_that_of_the_converter(name, num_channels):
+    shape = 3000, num_channels
+    samples = recorded(*shape)
+    for bits_missing in range(9):
+        assert grain(name, as_int16(samples * 2**bits_missing + 3)) == bits_missing
+    assert grain(name, on_the_n1_grid(*shape)) == 6
+    assert grain(name, on_the_n1_grid(1024 // num_channels, num_channels)) == 0  # too few to tell
+    for loudness in (0.1, 0.5, 1):
+        assert grain(name, as_int16(samples * loudness)) == 0
+    for signal in ("silent", "constant", "noise", "extremes", "square", "tone"):
+        assert grain(name, as_int16(SIGNALS[signal](*shape))) == 0
+
+
+def test_what_adc_would_map_is_predicted_nearly_as_well(recordings):
+    for path in sorted(recordings.glob("*.wav")):
+        samples = read_wav_independently(path)[0]
+        codes = core.adc_encode(samples)
+        for name, most in [("lpc", 1.15), ("iwt", 1.4)]:  # bits: steps are 64 or 65 apart
+            numbers = np.frombuffer(encode(name, samples, 8), "<i2")
+            assert numbers[3] == 6
+            assert entropy(numbers) < bits(name, codes, 8) + most
+            assert np.unique(numbers).size < 4 * np.unique(samples).size
+
+
 @pytest.mark.parametrize("order", [1, 2, 8, 32])
 @pytest.mark.parametrize("offset", [0, 12000])
 def test_lpc_finds_the_best_coefficients(order, offset):
@@ -234,22 +275,34 @@ def test_any_coefficients(order):
         for limit in (1, 32768):
             frames = noise(8 + lpc_frames(3, order) + 60, 3).astype("i2")
             frames[0] = 3, 0, order
+            frames[1, 0] = shift * 7 % 16
             frames[8] = shift, 15 - shift, 0
             frames[9 : 9 + order] = rng.integers(-limit, limit, (order, 3))
             payload = frames.astype("<i2").tobytes()
             assert decode("lpc", payload) == specified("lpc", payload).tobytes()
 
 
+@pytest.mark.parametrize("levels", [1, 2, 8])
+def test_any_grain(levels):
+    for grain in range(16):
+        for num_samples in (1, 2, 9, 60):
+            frames = noise(8 + num_samples, 3).astype("i2")
+            frames[:2] = [3, 0, levels], [grain, 0, 0]
+            payload = frames.astype("<i2").tobytes()
+            assert decode("iwt", payload) == specified("iwt", payload).tobytes()
+
+
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_all_of_the_header_counts(name):
     payload = encode(name, as_int16(noise(9, 5)), 1)
-    for place, value in [(0, 0), (0, 7), (1, 1), (2, 0), (2, 33)]:
+    wrong = [(0, 0), (0, 7), (1, 1), (2, 0), (2, 33)]
+    for place, value in wrong if name == "delta" else [*wrong, (3, 16)]:
         numbers = np.frombuffer(payload, "<u2").copy()
         numbers[place] = value
         with pytest.raises(N1StoreError):
             decode(name, numbers.tobytes())
     numbers = np.frombuffer(payload, "<u2").copy()
-    numbers[3:5] = 77  # beyond the three
+    numbers[4:6] = 77  # beyond the four
     assert decode(name, numbers.tobytes()) == decode(name, payload)
 
 
@@ -300,3 +353,22 @@ def test_frozen_payloads(name, parameter):
     assert decode(name, payload) == specified(name, payload).tobytes() == FROZEN_SAMPLES.tobytes()
     if name != "lpc":  # whose encoder may find other coefficients
         assert encode(name, FROZEN_SAMPLES, parameter) == payload
+
+
+FROZEN_ON_GRAINS = {
+    "lpc": (
+        "020000000200060000000000000000000e000f00cd6affffe4c7010000000000030000800500fe7f"
+        "000001000000ffff00000900ffffbc02",
+        "030000800800fe7f0800ffff0800feff080007000700c302",
+    ),
+    "iwt": (
+        "020000000300060000000000000000000c002d100800b5a00700a4bf020000c00200fcfffbffb302",
+        "0c002d800e002d801300110015000d00140022000f00d502",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FROZEN_ON_GRAINS)
+def test_frozen_payloads_on_a_grain(name):
+    payload, samples = map(bytes.fromhex, FROZEN_ON_GRAINS[name])
+    assert decode(name, payload) == specified(name, payload).tobytes() == samples

@@ -76,15 +76,6 @@ static inline uint16_t followed_by(const uint8_t *words, size_t i) {
     return i < STREAMS ? 0 : load_u16(words + 2 * (i - STREAMS));
 }
 
-/* count * log2(count), in 1 / 2^16; the logarithm is off by 0.01 at most. */
-static inline int64_t information(uint32_t count) {
-    if (count == 0) return 0;
-    const int length = floor_log2(count);
-    const uint64_t part = ((uint64_t)count << 16 >> length) - (1 << 16);
-    const uint64_t curve = (part * ((1 << 16) - part) >> 16) * 22713 >> 16;
-    return (int64_t)(count * (((uint64_t)length << 16) + part + curve));
-}
-
 /* Words that are coded alike: how many, how many different ones, and what their counts say. */
 typedef struct {
     uint32_t num_words, size;

@@ -34,6 +34,15 @@ static inline int32_t unfold_sign(uint32_t value) {
 
 static inline int floor_log2(uint32_t value) { return 31 - __builtin_clz(value); }
 
+/* count * log2(count), in 1 / 2^16; the logarithm is off by 0.01 at most. */
+static inline int64_t information(uint32_t count) {
+    if (count == 0) return 0;
+    const int length = floor_log2(count);
+    const uint64_t part = ((uint64_t)count << 16 >> length) - (1 << 16);
+    const uint64_t curve = (part * ((1 << 16) - part) >> 16) * 22713 >> 16;
+    return (int64_t)(count * (((uint64_t)length << 16) + part + curve));
+}
+
 static inline bit_writer write_bits_to(uint8_t *dst, uint8_t *end) {
     return (bit_writer){.next = dst, .end = end};
 }

@@ -5,10 +5,12 @@
  * The filters are those of D. Le Gall and A. Tabatabai, "Sub-band coding of digital images using
  * symmetric short kernel filters and arithmetic coding techniques" (ICASSP 1988), in the integer
  * lifting steps of A. R. Calderbank, I. Daubechies, W. Sweldens and B.-L. Yeo, "Wavelet transforms
- * that map integers to integers" (1998), as JPEG 2000 has them (ISO/IEC 15444-1, annex F).
+ * that map integers to integers" (1998), as JPEG 2000 has them (ISO/IEC 15444-1, annex F). Here they
+ * move numbers by multiples of 2^grain (grain.h), which is 1 where all numbers occur.
  */
 #include <stdlib.h>
 
+#include "grain.h"
 #include "simple.h"
 #include "transform.h"
 
@@ -18,14 +20,18 @@ static inline int32_t signed_at(const uint8_t *numbers, size_t i) {
     return (int16_t)number_at(numbers, i);
 }
 
-/* What an odd number is expected to be, halfway between its even neighbours. */
-static inline uint32_t middle(const uint8_t *before, const uint8_t *after, size_t i) {
-    return (uint32_t)((signed_at(before, i) + signed_at(after, i)) >> 1);
+/* What an odd number is expected to be, halfway between its even neighbours, on the first's grain. */
+static inline uint32_t middle(const uint8_t *before, const uint8_t *after, size_t i,
+                              uint32_t grain) {
+    const int32_t rise = signed_at(after, i) - signed_at(before, i) + (1 << grain) - 1;
+    return (uint32_t)signed_at(before, i) + ((uint32_t)(rise >> (grain + 1)) << grain);
 }
 
 /* What an even number is moved by, a quarter of the details on both sides. */
-static inline uint32_t quarter(const uint8_t *before, const uint8_t *after, size_t i) {
-    return (uint32_t)((signed_at(before, i) + signed_at(after, i) + 2) >> 2);
+static inline uint32_t quarter(const uint8_t *before, const uint8_t *after, size_t i,
+                               uint32_t grain) {
+    const int32_t sum = signed_at(before, i) + signed_at(after, i) + (2 << grain);
+    return (uint32_t)(sum >> (grain + 2)) << grain;
 }
 
 /*
@@ -34,30 +40,30 @@ static inline uint32_t quarter(const uint8_t *before, const uint8_t *after, size
  */
 static inline void predict(const uint8_t *restrict odd, const uint8_t *restrict before,
                            const uint8_t *restrict after, size_t step, size_t count,
-                           uint8_t *restrict detail) {
+                           uint8_t *restrict detail, uint32_t grain) {
     for (size_t i = 0; i < count; i++)
-        set_number(detail, i, number_at(odd, i * step) - middle(before, after, i * step));
+        set_number(detail, i, number_at(odd, i * step) - middle(before, after, i * step, grain));
 }
 
 static inline void update(const uint8_t *restrict even, const uint8_t *restrict before,
                           const uint8_t *restrict after, size_t step, size_t count,
-                          uint8_t *restrict smooth) {
+                          uint8_t *restrict smooth, uint32_t grain) {
     for (size_t i = 0; i < count; i++)
-        set_number(smooth, i, number_at(even, i * step) + quarter(before, after, i));
+        set_number(smooth, i, number_at(even, i * step) + quarter(before, after, i, grain));
 }
 
 static inline void undo_update(const uint8_t *restrict smooth, const uint8_t *restrict before,
                                const uint8_t *restrict after, size_t step, size_t count,
-                               uint8_t *restrict even) {
+                               uint8_t *restrict even, uint32_t grain) {
     for (size_t i = 0; i < count; i++)
-        set_number(even, i * step, number_at(smooth, i) - quarter(before, after, i));
+        set_number(even, i * step, number_at(smooth, i) - quarter(before, after, i, grain));
 }
 
 static inline void undo_predict(const uint8_t *restrict detail, const uint8_t *restrict before,
                                 const uint8_t *restrict after, size_t step, size_t count,
-                                uint8_t *restrict odd) {
+                                uint8_t *restrict odd, uint32_t grain) {
     for (size_t i = 0; i < count; i++)
-        set_number(odd, i * step, number_at(detail, i) + middle(before, after, i * step));
+        set_number(odd, i * step, number_at(detail, i) + middle(before, after, i * step, grain));
 }
 
 /*
@@ -66,7 +72,7 @@ static inline void undo_predict(const uint8_t *restrict detail, const uint8_t *r
  * but those at the ends are done at once.
  */
 static inline void split(const uint8_t *x, size_t num_frames, size_t frame, size_t step,
-                         uint8_t *smooth, uint8_t *details) {
+                         uint32_t grain, uint8_t *smooth, uint8_t *details) {
     const size_t num_details = num_frames / 2, with_next = (num_frames - 1) / 2;
     if (num_details == 0) {
         memcpy(smooth, x, frame);
@@ -79,13 +85,13 @@ static inline void split(const uint8_t *x, size_t num_frames, size_t frame, size
         const uint8_t *const next = i < with_next ? even + 2 * frame : even;
         const uint8_t *const before = details + (i > 0 ? i - 1 : 0) * frame;
         uint8_t *const after = details + (i < num_details ? i : i - 1) * frame;
-        if (i < num_details) predict(even + frame, even, next, step, count, after);
-        update(even, before, after, step, count, smooth + i * frame);
+        if (i < num_details) predict(even + frame, even, next, step, count, after, grain);
+        update(even, before, after, step, count, smooth + i * frame, grain);
     }
 }
 
 static inline void join(const uint8_t *smooth, const uint8_t *details, size_t num_frames,
-                        size_t frame, size_t step, uint8_t *x) {
+                        size_t frame, size_t step, uint32_t grain, uint8_t *x) {
     const size_t num_details = num_frames / 2;
     if (num_details == 0) {
         memcpy(x, smooth, frame);
@@ -97,13 +103,13 @@ static inline void join(const uint8_t *smooth, const uint8_t *details, size_t nu
         const uint8_t *const before = details + (i > 0 ? i - 1 : 0) * frame;
         const uint8_t *const after = details + (i < num_details ? i : i - 1) * frame;
         uint8_t *const even = x + 2 * i * frame;
-        undo_update(smooth + i * frame, before, after, step, count, even);
-        if (i > 0) undo_predict(before, even - 2 * frame, even, step, count, even - frame);
+        undo_update(smooth + i * frame, before, after, step, count, even, grain);
+        if (i > 0) undo_predict(before, even - 2 * frame, even, step, count, even - frame, grain);
     }
     if (num_frames % 2 == 0) {
         const uint8_t *const last = details + (num_details - 1) * frame;
         uint8_t *const odd = x + (num_frames - 1) * frame;
-        undo_predict(last, odd - frame, odd - frame, 1, frame / 2, odd);
+        undo_predict(last, odd - frame, odd - frame, 1, frame / 2, odd, grain);
     }
 }
 
@@ -114,16 +120,18 @@ static int64_t encode(const uint8_t *data, size_t size, simple_settings settings
                       uint8_t *payload) {
     const size_t frame = frame_bytes(settings.num_channels);
     size_t num_frames = size / frame;
+    const uint32_t grain = find_grain(data, size / 2, settings.num_channels);
     uint8_t *const to = store_header(payload, settings);
+    store_grain(payload, grain);
     uint8_t *const smooth = malloc(smooth_frames(num_frames) * frame);
     if (smooth == NULL) return N1_ERROR_MEMORY;
     const uint8_t *x = data;
     for (uint32_t level = 0; level < settings.parameter; level++) {
         const size_t num_smooth = smooth_frames(num_frames);
         if (frame == 2)
-            split(x, num_frames, 2, 2, to, to + num_smooth * 2);
+            split(x, num_frames, 2, 2, grain, to, to + num_smooth * 2);
         else
-            split(x, num_frames, frame, 1, to, to + num_smooth * frame);
+            split(x, num_frames, frame, 1, grain, to, to + num_smooth * frame);
         memcpy(smooth, to, num_smooth * frame);
         x = smooth;
         num_frames = num_smooth;
@@ -142,6 +150,9 @@ static int decode(const uint8_t *payload, size_t size, uint8_t *data) {
     simple_settings settings;
     const int64_t header = load_header(&SIMPLE_IWT, payload, size, &settings);
     if (header < 0) return (int)header;
+    uint32_t grain;
+    const int error = load_grain(payload, &grain);
+    if (error) return error;
     const uint8_t *const from = payload + header;
     const size_t frame = frame_bytes(settings.num_channels);
     size_t num_frames[MAX_LEVELS + 1] = {(size - (size_t)header) / frame};
@@ -156,9 +167,9 @@ static int decode(const uint8_t *payload, size_t size, uint8_t *data) {
         const size_t num_smooth = num_frames[level + 1];
         memcpy(smooth, coarser, num_smooth * frame);
         if (frame == 2)
-            join(smooth, from + num_smooth * 2, num_frames[level], 2, 2, data);
+            join(smooth, from + num_smooth * 2, num_frames[level], 2, 2, grain, data);
         else
-            join(smooth, from + num_smooth * frame, num_frames[level], frame, 1, data);
+            join(smooth, from + num_smooth * frame, num_frames[level], frame, 1, grain, data);
         coarser = data;
     }
     free(smooth);

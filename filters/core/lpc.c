@@ -1,6 +1,7 @@
 /*
  * Linear prediction: from each sample is taken what those before it in its channel give, weighted
- * with coefficients that are fitted to the data and stored in front, a set for each channel.
+ * with coefficients that are fitted to the data and stored in front, a set for each channel. What
+ * is taken keeps to the converter's steps (grain.h).
  *
  * The coefficients are those of least squares over the very samples that are predicted, known as
  * the covariance method: B. S. Atal and S. L. Hanauer, "Speech analysis and synthesis by linear
@@ -9,6 +10,7 @@
  * are exact. The encoder reckons in IEEE double in a fixed order, so that the same data give the
  * same coefficients everywhere.
  */
+#include "grain.h"
 #include "simple.h"
 #include "transform.h"
 
@@ -21,7 +23,7 @@ enum {
 };
 
 typedef struct {
-    uint32_t order, shift;
+    uint32_t order, shift, grain;
     int16_t coefficients[MAX_ORDER]; /* first that of the sample before; 0 beyond the order */
 } predictor;
 
@@ -135,18 +137,40 @@ static predictor fit(const uint8_t *column, size_t frame, size_t num_samples, ui
     return quantise(coefficients, order, shift);
 }
 
-/* --- Prediction. Sums may wrap around: their lowest shift + 16 bits are all that counts. */
+/*
+ * --- Prediction, as the sample before and a change from it, which is a multiple of 2^grain. Sums are
+ * 2^shift times the change. They may wrap around: their lowest shift + 16 bits are all that counts.
+ */
+
+/* Half a multiple, with which a sum begins, as it is rounded down in the end. */
+static inline uint32_t rounding(const predictor *p) { return 1u << (p->shift + p->grain) >> 1; }
+
+/* The coefficient of the sample before, for a change from it. */
+static inline uint32_t of_change(const predictor *p) {
+    return (uint32_t)p->coefficients[0] - (1u << p->shift);
+}
+
+static inline uint32_t times(uint32_t coefficient, int32_t sample) {
+    return coefficient * (uint32_t)sample;
+}
+
+static inline uint32_t prediction(const predictor *p, uint32_t sum, int16_t before) {
+    return (uint32_t)before + (sum >> p->shift & (uint32_t)-1 << p->grain);
+}
 
 static void subtract_predictions(const predictor *p, const strip x, size_t count,
                                  int16_t *residuals) {
     uint32_t sums[STRIP];
-    for (size_t i = 0; i < count; i++) sums[i] = 1u << p->shift >> 1;
-    for (size_t k = 0; k < p->order; k++) {
+    const uint32_t half = rounding(p), first = of_change(p);
+    for (size_t i = 0; i < count; i++) sums[i] = half + times(first, x[MAX_ORDER + i - 1]);
+    for (size_t k = 1; k < p->order; k++) {
         const int16_t coefficient = p->coefficients[k], *const before = x + MAX_ORDER - 1 - k;
         for (size_t i = 0; i < count; i++) sums[i] += (uint32_t)(coefficient * before[i]);
     }
-    for (size_t i = 0; i < count; i++)
-        residuals[i] = (int16_t)((uint32_t)x[MAX_ORDER + i] - (sums[i] >> p->shift));
+    for (size_t i = MAX_ORDER; i < MAX_ORDER + count; i++) {
+        const uint32_t expected = prediction(p, sums[i - MAX_ORDER], x[i - 1]);
+        residuals[i - MAX_ORDER] = (int16_t)((uint32_t)x[i] - expected);
+    }
 }
 
 /*
@@ -154,16 +178,19 @@ static void subtract_predictions(const predictor *p, const strip x, size_t count
  * it at once, so that only TILE products are left to be made one after the other.
  */
 static void add_predictions(const predictor *p, strip x, size_t count) {
-    for (size_t begin = MAX_ORDER; begin < MAX_ORDER + count; begin += TILE) {
+    const uint32_t half = rounding(p), first = of_change(p);
+    const int order = (int)p->order;
+    for (int16_t *now = x + MAX_ORDER; now < x + MAX_ORDER + count; now += TILE) {
         uint32_t sums[TILE];
-        for (size_t i = 0; i < TILE; i++) sums[i] = 1u << p->shift >> 1;
-        for (size_t k = TILE; k < p->order; k++)
-            for (size_t i = 0; i < TILE; i++)
-                sums[i] += (uint32_t)(p->coefficients[k] * x[begin + i - 1 - k]);
-        for (size_t i = 0; i < TILE; i++) {
-            for (size_t k = TILE; k-- > 0;)
-                sums[i] += (uint32_t)(p->coefficients[k] * x[begin + i - 1 - k]);
-            x[begin + i] = (int16_t)((uint32_t)x[begin + i] + (sums[i] >> p->shift));
+        for (int i = 0; i < TILE; i++) sums[i] = half;
+        for (int k = TILE; k < order; k++)
+            for (int i = 0; i < TILE; i++)
+                sums[i] += (uint32_t)(p->coefficients[k] * now[i - 1 - k]);
+        for (int i = 0; i < TILE; i++) {
+            for (int k = TILE - 1; k > 0; k--)
+                sums[i] += (uint32_t)(p->coefficients[k] * now[i - 1 - k]);
+            sums[i] += times(first, now[i - 1]);
+            now[i] = (int16_t)((uint32_t)now[i] + prediction(p, sums[i], now[i - 1]));
         }
     }
 }
@@ -185,7 +212,9 @@ static int64_t encode(const uint8_t *data, size_t size, simple_settings settings
                       uint8_t *payload) {
     const uint32_t order = settings.parameter;
     const size_t frame = frame_bytes(settings.num_channels), num_samples = size / frame;
+    const uint32_t grain = find_grain(data, size / 2, settings.num_channels);
     uint8_t *const parameters = store_header(payload, settings);
+    store_grain(payload, grain);
     uint8_t *const residuals = payload + bytes_in_front(settings);
     memset(parameters, 0, (size_t)(residuals - parameters));
     for (size_t group = 0; group < frame; group += 2 * GROUP) {
@@ -204,6 +233,7 @@ static int64_t encode(const uint8_t *data, size_t size, simple_settings settings
         for (size_t at = group; at < end; at += 2) {
             predictor *const p = &predictors[(at - group) / 2];
             *p = fit(data + at, frame, num_samples, order, products[(at - group) / 2]);
+            p->grain = grain;
             store_u16(parameters + at, (uint16_t)p->shift);
             scatter(p->coefficients, order, parameters + frame + at, frame);
         }
@@ -233,6 +263,9 @@ static int decode(const uint8_t *payload, size_t size, uint8_t *data) {
     simple_settings settings;
     const int64_t header = load_header(&SIMPLE_LPC, payload, size, &settings);
     if (header < 0) return (int)header;
+    uint32_t grain;
+    const int error = load_grain(payload, &grain);
+    if (error) return error;
     const uint32_t order = settings.parameter;
     const size_t frame = frame_bytes(settings.num_channels), front = bytes_in_front(settings);
     if (size < front) return N1_ERROR_CORRUPT;
@@ -245,6 +278,7 @@ static int decode(const uint8_t *payload, size_t size, uint8_t *data) {
         for (size_t at = group; at < end; at += 2) {
             predictor *const p = &predictors[(at - group) / 2];
             p->order = order;
+            p->grain = grain;
             p->shift = load_u16(parameters + at);
             if (p->shift > MAX_SHIFT) return N1_ERROR_CORRUPT;
             gather(parameters + frame + at, frame, order, p->coefficients);

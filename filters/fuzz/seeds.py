@@ -124,6 +124,7 @@ def simple_inputs() -> Iterator[tuple[str, int, np.ndarray, int]]:
     chosen = {
         "one-sample": 1,
         "silent": 200,
+        "n1": 1100,
         "n1-short": 40,
         "channels": 200,
         "square": 200,
