@@ -331,9 +331,9 @@ def undo_arithmetic(data, count):
     groups = [{} for _ in range(1 + two_groups)]
     recent, recent_escapes, words = 0, 0, []
     while len(words) < count:
-        n = 12
+        n = 13
         for g, counts in enumerate(groups):
-            if sum(counts.values()) > max(2**13, 8 * len(counts)):
+            if sum(counts.values()) > max(6000, 8 * len(counts)):
                 groups[g] = {word: c // 2 for word, c in counts.items() if c > 1}
             while 2**n < 4 * len(groups[g]):
                 n += 1
@@ -370,7 +370,7 @@ def undo_arithmetic(data, count):
                     code.narrow(starts[-1], 2**n - starts[-1], n)
                     word = ((words[-1] if words else 0) + difference(code)) % 65536
                     if word in counts or len(counts) < 2**14:
-                        counts[word] = counts.get(word, 0) + 2
+                        counts[word] = counts.get(word, 0) + 1
                     escapes += 1
                 words.append(word)
             i += 2

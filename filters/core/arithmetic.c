@@ -14,9 +14,10 @@
 
 enum {
     MAX_KNOWN = 1 << 14,   /* words of a group that can have a probability at a time */
-    LEAST_BITS = 12,       /* of a probability; of the escape's as well, so that no word is free */
+    LEAST_BITS = 13,       /* of probabilities */
     MOST_BITS = 16,
-    MAX_TOTAL = 1 << 13,   /* counts are halved above that, and forgotten in the end */
+    MAX_TOTAL = 6000,      /* counts are halved above that, and forgotten in the end */
+    RAREST_BITS = 12,      /* the escape has 2^-12 at least, so that no word is free */
     LEAST_PERIOD = 4,      /* words from one making of probabilities to the next */
     MOST_PERIOD = 1024,
     AFTER_ESCAPE = 16,     /* words from an escape to the next making, so that it is soon known */
@@ -103,7 +104,7 @@ static int32_t get_difference(range_decoder *d, model *m) {
     return 64 * unfold_sign(high - 1) + unfold_sign(low - 1);
 }
 
-/* A word that was escaped. One that comes up for the first time is likely to come again soon. */
+/* A word that was escaped. */
 static void learn(known_words *k, uint16_t word) {
     uint32_t i = k->of_word[word];
     if (i == 0) {
@@ -113,7 +114,7 @@ static void learn(known_words *k, uint16_t word) {
         k->words[i - 1] = word;
         k->counts[i - 1] = 0;
     }
-    k->counts[i - 1] += 2;
+    k->counts[i - 1]++;
 }
 
 /* Returns their sum. */
@@ -154,7 +155,7 @@ static void make_probabilities(model *m) {
         if (totals[g] > MAX_TOTAL && totals[g] > 8 * k->num_known) totals[g] = halve_counts(k);
         while (1u << m->num_bits < 4 * k->num_known) m->num_bits++;
     }
-    const uint32_t slots = 1u << m->num_bits, least = slots >> LEAST_BITS;
+    const uint32_t slots = 1u << m->num_bits, least = slots >> RAREST_BITS;
     uint32_t escape = (uint32_t)((uint64_t)slots * (m->recent_new + 80) / (m->recent + 256));
     escape = escape < least ? least : escape > slots / 2 ? slots / 2 : escape;
     for (int g = 0; g < num_groups(m->threshold); g++)

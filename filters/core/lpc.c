@@ -102,9 +102,9 @@ static void solve(const uint8_t *column, size_t frame, size_t num_samples, size_
 static double magnitude(double value) { return value < 0 ? -value : value; }
 
 /*
- * How precise coefficients are, for samples of this mean square: what rounding them does to
- * predictions is small beside what rounding these does, by a factor of 4. Small numbers are those
- * that cost the least behind.
+ * How precise coefficients are, for samples of this mean square in steps of the grain: what rounding
+ * them does to predictions is small beside what rounding these does, by a factor of 4. Small numbers
+ * are those that cost the least behind.
  */
 static uint32_t shift_for(double power, uint32_t order) {
     uint32_t shift = 0;
@@ -113,8 +113,9 @@ static uint32_t shift_for(double power, uint32_t order) {
 }
 
 /* What rounding takes from a coefficient the next one is given, so that their sum stays right. */
-static predictor quantise(const double *coefficients, uint32_t order, uint32_t shift) {
-    predictor p = {.order = order, .shift = shift};
+static predictor quantise(const double *coefficients, uint32_t order, uint32_t shift,
+                          uint32_t grain) {
+    predictor p = {.order = order, .shift = shift, .grain = grain};
     double largest = 0, rest = 0;
     for (uint32_t k = 0; k < order; k++)
         if (magnitude(coefficients[k]) > largest) largest = magnitude(coefficients[k]);
@@ -129,12 +130,12 @@ static predictor quantise(const double *coefficients, uint32_t order, uint32_t s
 }
 
 static predictor fit(const uint8_t *column, size_t frame, size_t num_samples, uint32_t order,
-                     const double *products) {
+                     uint32_t grain, const double *products) {
     double coefficients[MAX_ORDER] = {0};
     if (num_samples > order)
         solve(column, frame, num_samples, order, products, coefficients);
-    const uint32_t shift = shift_for(products[0] / (double)num_samples, order);
-    return quantise(coefficients, order, shift);
+    const double step = (double)(1 << grain), power = products[0] / (double)num_samples;
+    return quantise(coefficients, order, shift_for(power / (step * step), order), grain);
 }
 
 /*
@@ -232,8 +233,7 @@ static int64_t encode(const uint8_t *data, size_t size, simple_settings settings
         }
         for (size_t at = group; at < end; at += 2) {
             predictor *const p = &predictors[(at - group) / 2];
-            *p = fit(data + at, frame, num_samples, order, products[(at - group) / 2]);
-            p->grain = grain;
+            *p = fit(data + at, frame, num_samples, order, grain, products[(at - group) / 2]);
             store_u16(parameters + at, (uint16_t)p->shift);
             scatter(p->coefficients, order, parameters + frame + at, frame);
         }
