@@ -90,10 +90,11 @@ static inline void tally_word(tally *t, uint32_t count) {
 
 /*
  * Bits that they take, about, in 1 / 2^16. A table names some of the words that could be there, of
- * which there are 2^range_bits, and says a few bits of each.
+ * which there are 2^range_bits, in half of what it would take by chance, and says three bits of each.
  */
 static inline int64_t bits_of(const tally *t, int range_bits) {
-    const int64_t table = (int64_t)t->size * (range_bits + 7) * (1 << 16) - information(t->size);
+    const int64_t words = (int64_t)t->size << 16;
+    const int64_t table = (words * range_bits - information(t->size)) / 2 + 3 * words;
     return information(t->num_words) - t->known + table;
 }
 

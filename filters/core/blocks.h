@@ -59,7 +59,7 @@ static inline uint32_t form_of(const alphabets *a) {
  * Words of 10-bit converters on 16 bits come in steps, and so do their differences, but for what
  * rounding does to them. What there is a step below says what to expect.
  */
-enum { STEP = 64, DISTANCES = 6 };
+enum { STEP = 64, ZERO = 1 << 15 /* ranked */, DISTANCES = 6, CHANGES = 3 };
 
 /* What is a step above a word of the group, in the order of `ranked` words. */
 static inline uint32_t step_above(const alphabet *group, uint32_t i) {
@@ -78,43 +78,93 @@ static inline int are_stepped(const alphabets *a) {
     return 2 * stepped >= all->size && range >= 2 * all->size;
 }
 
+/*
+ * The numbers of a table, and what is expected of them: by what there is a STEP below, and above 0 by
+ * the opposite words, as differences and residuals are as often negative as positive, about.
+ */
 typedef struct {
-    adaptive_number usual, distance[DISTANCES], change[2];
-    int stepped;
-    uint32_t below; /* a word of the group */
+    adaptive_number usual, distance[DISTANCES], change[CHANGES];
+    int stepped, mirrored;
+    uint32_t below;    /* of the group's words that are a STEP below one, which is next */
+    uint32_t opposite; /* how many of the group's words have their opposites before them */
 } table_numbers;
 
-static inline void start_table(table_numbers *n) {
+static inline void start_numbers_of_tables(table_numbers *n) {
     start_numbers(&n->usual);
     for (int i = 0; i < DISTANCES; i++) start_numbers(&n->distance[i]);
-    for (int i = 0; i < 2; i++) start_numbers(&n->change[i]);
-    n->stepped = 0;
+    for (int i = 0; i < CHANGES; i++) start_numbers(&n->change[i]);
+    n->stepped = n->mirrored = 0;
 }
 
-/* That of the distance from word i - 1 to the next, by what it is a STEP below. */
-static inline adaptive_number *distance_number(table_numbers *n, const alphabet *group,
-                                               uint32_t i) {
-    if (!n->stepped) return &n->distance[0];
+static inline void start_table(table_numbers *n) { n->below = n->opposite = 0; }
+
+/* The first opposite of a word of the group that is `least` or more, or 0 if there is none. */
+static inline uint32_t next_opposite(table_numbers *n, const alphabet *group, uint32_t least) {
+    for (; n->opposite > 0; n->opposite--) {
+        const uint32_t opposite = NUM_WORDS - ranked(group->words[n->opposite - 1]);
+        if (opposite >= least) return opposite;
+    }
+    return 0;
+}
+
+/* That of the distance from word i - 1 to the next, and what is expected if not what it was. */
+static inline adaptive_number *distance_number(table_numbers *n, const alphabet *group, uint32_t i,
+                                               uint32_t *expected) {
     const uint32_t word = ranked(group->words[i - 1]);
-    while (step_above(group, n->below) <= word) n->below++;
-    const uint32_t expected = step_above(group, n->below) - word; /* 1 to STEP */
-    return &n->distance[expected < 4 ? expected : expected < STEP - 1 ? 4 : 5];
+    uint32_t next = 0;
+    if (n->stepped) {
+        while (step_above(group, n->below) <= word) n->below++;
+        next = step_above(group, n->below);
+    }
+    if (word < ZERO) n->opposite = i;
+    if (n->mirrored && word >= ZERO) {
+        const uint32_t opposite = next_opposite(n, group, word + 1);
+        if (opposite > 0) next = opposite;
+    }
+    if (next == 0) return &n->distance[0];
+    *expected = next - word;
+    return &n->distance[*expected < 4 ? *expected : *expected < STEP - 1 ? 4 : 5];
 }
 
-/* That of the change of value of word i, and the value that it is a change of. */
+/* That of the change of value of word i from the one that is expected, if not what it was. */
 static inline adaptive_number *change_number(table_numbers *n, const alphabet *group, uint32_t i,
-                                             int32_t *value) {
-    if (!n->stepped) return &n->change[0];
+                                             int32_t *expected) {
     const uint32_t word = ranked(group->words[i]);
+    if (n->mirrored && word > ZERO && next_opposite(n, group, word) == word) {
+        *expected = group->values[n->opposite - 1];
+        return &n->change[2];
+    }
+    if (!n->stepped) return &n->change[0];
     while (step_above(group, n->below) < word) n->below++;
     if (step_above(group, n->below) != word) return &n->change[0];
-    *value = group->values[n->below];
+    *expected = group->values[n->below];
     return &n->change[1];
 }
 
+/* What the value of word i is expected to be where nothing else is known of it. */
+static inline int32_t usual_value(const table_numbers *n, const alphabet *group, uint32_t i,
+                                  int32_t rare) {
+    return i == 0 || n->stepped ? rare : group->values[i - 1];
+}
+
+/* By how much the values of a group are not what is expected, in all. */
+static inline uint32_t sum_of_changes(table_numbers *n, const alphabet *group, int32_t rare,
+                                      int mirrored) {
+    uint32_t sum = 0, distance;
+    n->mirrored = mirrored;
+    start_table(n);
+    for (uint32_t i = 0; i < group->size; i++) {
+        int32_t expected = usual_value(n, group, i, rare);
+        if (i > 0) distance_number(n, group, i, &distance);
+        change_number(n, group, i, &expected);
+        sum += (uint32_t)abs(group->values[i] - expected);
+    }
+    return sum;
+}
+
 /*
- * What a block begins with, and the range code of its tables. Values are coded as changes from one
- * to the next, and `rare` is what rare words have. Returns the first byte after it, or NULL if
+ * What a block begins with, and the range code of its tables. Values are coded as changes from what
+ * is expected of them, and `rare` is what rare words have. Returns the first byte after it, or NULL if
  * there is no room.
  */
 static inline uint8_t *put_tables(const alphabets *a, int32_t rare, uint8_t *dst, uint8_t *end) {
@@ -122,12 +172,16 @@ static inline uint8_t *put_tables(const alphabets *a, int32_t rare, uint8_t *dst
     dst += store_varint(dst, a->groups[0].size + CODED);
     range_encoder e = encode_range_to(dst, end);
     table_numbers n;
-    start_table(&n);
+    start_numbers_of_tables(&n);
     const uint32_t usual = usual_distance(&a->groups[0]);
     if (a->groups[0].size > 1) {
         range_put_number(&e, &n.usual, usual - 1);
+        const alphabet *const group = &a->groups[0];
         n.stepped = are_stepped(a);
+        const uint32_t changes = sum_of_changes(&n, group, rare, 0);
+        n.mirrored = sum_of_changes(&n, group, rare, 1) < changes;
         range_put(&e, (uint32_t)n.stepped, 1, 1);
+        range_put(&e, (uint32_t)n.mirrored, 1, 1);
         range_put(&e, form_of(a), 1, 2);
         if (form_of(a) == TWO_TABLES) {
             range_put(&e, ranked((uint16_t)a->threshold), 1, 16);
@@ -136,20 +190,21 @@ static inline uint8_t *put_tables(const alphabets *a, int32_t rare, uint8_t *dst
     }
     for (int g = 0; g < num_groups(a->threshold); g++) {
         const alphabet *const group = &a->groups[g];
-        int32_t value = rare;
-        n.below = 0;
+        start_table(&n);
         for (uint32_t i = 0; i < group->size; i++) {
             const uint16_t word = group->words[i];
             if (i == 0) {
                 range_put(&e, ranked(word), 1, 16);
             } else {
                 const uint32_t distance = (uint16_t)(word - group->words[i - 1]);
-                range_put_number(&e, distance_number(&n, group, i),
-                                 distance == usual ? 0 : distance - (distance > usual));
+                uint32_t expected = usual;
+                adaptive_number *const number = distance_number(&n, group, i, &expected);
+                range_put_number(&e, number,
+                                 distance == expected ? 0 : distance - (distance > expected));
             }
+            int32_t value = usual_value(&n, group, i, rare);
             adaptive_number *const change = change_number(&n, group, i, &value);
             range_put_number(&e, change, fold_sign(group->values[i] - value));
-            value = group->values[i];
         }
     }
     dst = finish_range(&e);
@@ -166,13 +221,14 @@ static inline const uint8_t *get_tables(alphabets *a, uint32_t size, size_t most
                                         const uint8_t *end) {
     range_decoder d = decode_range_from(src, end);
     table_numbers n;
-    start_table(&n);
+    start_numbers_of_tables(&n);
     uint32_t usual = 1, form = ONE_TABLE;
     a->threshold = ONE_GROUP;
     a->groups[0].size = size;
     if (size > 1) {
         usual = range_get_number(&d, &n.usual) + 1;
         n.stepped = (int)range_get_plain(&d, 1);
+        n.mirrored = (int)range_get_plain(&d, 1);
         form = range_get_plain(&d, 2);
         if (form >= NUM_FORMS || forms[form].most == 0) return NULL;
         if (form == TWO_TABLES) {
@@ -186,17 +242,19 @@ static inline const uint8_t *get_tables(alphabets *a, uint32_t size, size_t most
     for (int g = 0; g < num_groups(a->threshold); g++) {
         alphabet *const group = &a->groups[g];
         uint32_t word = 0; /* ranked */
-        int32_t value = of.rare;
-        n.below = 0;
+        start_table(&n);
         for (uint32_t i = 0; i < group->size; i++) {
             if (i == 0) {
                 word = range_get_plain(&d, 16);
             } else {
-                const uint32_t number = range_get_number(&d, distance_number(&n, group, i));
-                word += number == 0 ? usual : number + (number >= usual);
+                uint32_t expected = usual;
+                adaptive_number *const distance = distance_number(&n, group, i, &expected);
+                const uint32_t number = range_get_number(&d, distance);
+                word += number == 0 ? expected : number + (number >= expected);
             }
             if (word >= NUM_WORDS) return NULL;
             group->words[i] = ranked((uint16_t)word);
+            int32_t value = usual_value(&n, group, i, of.rare);
             adaptive_number *const change = change_number(&n, group, i, &value);
             value += unfold_sign(range_get_number(&d, change));
             if (d.overrun || value < 1 || value > of.most) return NULL;
