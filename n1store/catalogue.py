@@ -439,14 +439,14 @@ _ENTRIES = (
     _transform(
         "lpc",
         "predictive",
-        "each sample minus its linear prediction, which is fitted to the channel and kept",
+        "each sample minus its linear prediction, fitted to the channel and kept, in converter steps",
         "LPC",
         Parameter("order", 8, 1, 32),
     ),
     _transform(
         "iwt",
         "transform",
-        "the reversible 5/3 integer wavelet of JPEG 2000, along time",
+        "the reversible 5/3 integer wavelet of JPEG 2000, along time, in converter steps",
         "IWT",
         Parameter("levels", 8, 1, 8),
     ),
