@@ -227,6 +227,51 @@ def test_grain_is_that_of_the_converter(name, num_channels):
         assert grain(name, as_int16(SIGNALS[signal](*shape))) == 0
 
 
+@pytest.mark.parametrize("name", ["lpc", "iwt"])
+@pytest.mark.parametrize("num_samples", [1025, 2049, 5000, 30000])
+@pytest.mark.parametrize("num_channels", [2, 4, 6])
+def test_all_channels_say_what_the_grain_is(name, num_samples, num_channels):
+    shape = num_samples, num_channels // 2
+    samples = as_int16(np.hstack([recorded(*shape), recorded(*shape, seed=1) * 64]))
+    assert grain(name, samples) == grain(name, samples[:, ::-1].copy()) == 6
+    samples = as_int16(np.hstack([recorded(num_samples, num_channels), samples]))
+    assert grain(name, samples) == grain(name, samples[:, ::-1].copy())
+
+
+def test_grain_of_more_channels_than_differences():
+    samples = as_int16(recorded(3, 3000) * 64)
+    assert decode("iwt", encode("iwt", samples, 8)) == samples.tobytes()
+    assert grain("iwt", samples) == 6
+
+
+@pytest.mark.parametrize("amplitude", [30, 300, 3000])
+@pytest.mark.parametrize("period", [10, 12, 25, 100])
+@pytest.mark.parametrize("sigma", [0, 1.5])
+def test_tones_are_on_no_grain(amplitude, period, sigma):
+    """Their differences are few different numbers, but predictions are better than these."""
+    noise = np.random.default_rng(0).normal(0, sigma, (20_000, 1))
+    tone = np.round(amplitude * np.sin(2 * np.pi * np.arange(20_000)[:, None] / period) + noise)
+    assert grain("lpc", as_int16(tone)) == 0
+    assert bits("lpc", as_int16(tone), 8) < entropy(np.round(noise)) + 1.2
+
+
+def test_iwt_keeps_to_no_steps_that_hum_hides():
+    hum = 900 * np.sin(np.arange(20_000) / 95)[:, None]
+    samples = as_int16(on_the_n1_grid(20_000, 1) + hum)
+    assert grain("iwt", samples) == 0
+    assert bits("iwt", samples, 8) < bits("iwt", on_the_n1_grid(20_000, 1), 8) + 3
+
+
+@pytest.mark.parametrize("name", ["lpc", "iwt"])
+@pytest.mark.parametrize("num_channels", [1, 3])
+@pytest.mark.parametrize("third", [0, 1, 2])
+def test_a_part_that_is_on_no_grain_does_not_hide_it(name, num_channels, third):
+    samples = on_the_n1_grid(9000, num_channels)
+    for other in (0, as_int16(recorded(3000, num_channels))):
+        samples[3000 * third :][:3000] = other
+        assert grain(name, samples) == 6
+
+
 def test_what_adc_would_map_is_predicted_nearly_as_well(recordings):
     for path in sorted(recordings.glob("*.wav")):
         samples = read_wav_independently(path)[0]

@@ -11,11 +11,15 @@
 #include "bits.h"
 #include "bytes.h"
 #include "n1.h"
+#include "simple.h"
 
 enum {
     MAX_GRAIN = 15,
     MAX_GRAIN_FOUND = 8,
-    LOOKED_AT = 1 << 10, /* differences; fewer do not tell */
+    LOOKED_AT = 1 << 10,    /* differences; fewer do not tell */
+    PIECES = 4,             /* of the data, on which a grain is tried: */
+    PIECE = 1 << 9,         /* numbers or more */
+    LEAST_SAMPLES = 1 << 8, /* and samples or more, where there are as many */
 };
 
 /* Where it is in a transform's header, which is behind those that transform.h stores. */
@@ -46,15 +50,19 @@ static inline int64_t worth_of_grain(const int16_t *differences, uint32_t grain)
 }
 
 /*
- * The grain of numbers of which those of a channel are `lag` apart, 0 where there is none: that
- * which is worth the most, if that is more than half a bit for each difference.
+ * The grain that numbers of num_channels channels seem to have, 0 where there is none: that which is
+ * worth the most, if that is more than half a bit for each difference. Of these all channels have as
+ * many, as far as they go, from the data's beginning to its end.
  */
-static inline uint32_t find_grain(const uint8_t *numbers, size_t count, size_t lag) {
-    if (count < lag + LOOKED_AT) return 0;
+static inline uint32_t find_grain(const uint8_t *numbers, size_t count, size_t num_channels) {
+    if (count < num_channels + LOOKED_AT) return 0;
     int16_t differences[LOOKED_AT];
-    for (size_t i = 0, apart = (count - lag) / LOOKED_AT; i < LOOKED_AT; i++) {
-        const uint8_t *const number = numbers + 2 * i * apart;
-        differences[i] = (int16_t)(load_u16(number + 2 * lag) - load_u16(number));
+    const size_t num_differences = count / num_channels - 1; /* of a channel */
+    for (size_t i = 0; i < LOOKED_AT; i++) {
+        const size_t sample = (size_t)((uint64_t)i * num_differences / LOOKED_AT);
+        const size_t channel = i * (num_channels / LOOKED_AT + 1) % num_channels;
+        const uint8_t *const number = numbers + 2 * (sample * num_channels + channel);
+        differences[i] = (int16_t)(load_u16(number + 2 * num_channels) - load_u16(number));
     }
 
     uint32_t best = 0;
@@ -67,6 +75,52 @@ static inline uint32_t find_grain(const uint8_t *numbers, size_t count, size_t l
         }
     }
     return best;
+}
+
+/* As `encode` of simple_codec, with a given grain. */
+typedef int64_t (*grain_encoder)(const uint8_t *data, size_t size, simple_settings settings,
+                                 uint32_t grain, uint8_t *payload);
+
+/* What the frequencies of numbers tell of them, in 1 / 2^16 bits; `counts`, of each, are 0 again. */
+static inline int64_t known_by_frequency(const uint8_t *numbers, size_t count, uint32_t *counts) {
+    int64_t known = 0;
+    for (size_t i = 0; i < count; i++) counts[load_u16(numbers + 2 * i)]++;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t *const of_number = &counts[load_u16(numbers + 2 * i)];
+        known += information(*of_number);
+        *of_number = 0;
+    }
+    return known;
+}
+
+/*
+ * The grain to encode data with, or a negative n1_error: that which is found, if pieces of the data
+ * take no more bits with it than without. They do where predictions are off by less than a step, as
+ * those of a tone, whose differences are few different numbers too. `payload` has the room that
+ * `encode` has, and anything may have been written there.
+ */
+static inline int64_t choose_grain(const uint8_t *data, size_t size, simple_settings settings,
+                                   grain_encoder encode_with, uint8_t *payload) {
+    const uint32_t grain = find_grain(data, size / 2, settings.num_channels);
+    if (grain == 0) return 0;
+    const size_t frame = 2 * (size_t)settings.num_channels, num_samples = size / frame;
+    size_t length = PIECE / settings.num_channels;
+    if (length < LEAST_SAMPLES) length = LEAST_SAMPLES;
+    if (length > num_samples) length = num_samples;
+
+    uint32_t *const counts = calloc(1 << 16, sizeof *counts);
+    if (counts == NULL) return N1_ERROR_MEMORY;
+    int64_t coded = 0, gained = 0;
+    for (uint32_t i = 0; i < 2 * PIECES; i++) {
+        const uint64_t begin = (uint64_t)(num_samples - length) * (i / 2) / (PIECES - 1);
+        const uint8_t *const piece = data + (size_t)begin * frame;
+        coded = encode_with(piece, length * frame, settings, i % 2 ? grain : 0, payload);
+        if (coded < 0) break;
+        const int64_t known = known_by_frequency(payload, (size_t)coded / 2, counts);
+        gained += i % 2 ? known : -known;
+    }
+    free(counts);
+    return coded < 0 ? coded : gained >= 0 ? grain : 0;
 }
 
 #endif

@@ -116,11 +116,10 @@ static inline void join(const uint8_t *smooth, const uint8_t *details, size_t nu
 /* Frames that a level leaves smooth. */
 static size_t smooth_frames(size_t num_frames) { return num_frames - num_frames / 2; }
 
-static int64_t encode(const uint8_t *data, size_t size, simple_settings settings,
-                      uint8_t *payload) {
+static int64_t encode_with(const uint8_t *data, size_t size, simple_settings settings,
+                           uint32_t grain, uint8_t *payload) {
     const size_t frame = frame_bytes(settings.num_channels);
     size_t num_frames = size / frame;
-    const uint32_t grain = find_grain(data, size / 2, settings.num_channels);
     uint8_t *const to = store_header(payload, settings);
     store_grain(payload, grain);
     uint8_t *const smooth = malloc(smooth_frames(num_frames) * frame);
@@ -138,6 +137,13 @@ static int64_t encode(const uint8_t *data, size_t size, simple_settings settings
     }
     free(smooth);
     return (int64_t)transform_bound(size, settings);
+}
+
+static int64_t encode(const uint8_t *data, size_t size, simple_settings settings,
+                      uint8_t *payload) {
+    const int64_t grain = choose_grain(data, size, settings, encode_with, payload);
+    if (grain < 0) return grain;
+    return encode_with(data, size, settings, (uint32_t)grain, payload);
 }
 
 static int64_t decoded_size(const uint8_t *payload, size_t size) {

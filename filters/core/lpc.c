@@ -209,11 +209,10 @@ static size_t bound(size_t size, simple_settings settings) {
     return size + bytes_in_front(settings);
 }
 
-static int64_t encode(const uint8_t *data, size_t size, simple_settings settings,
-                      uint8_t *payload) {
+static int64_t encode_with(const uint8_t *data, size_t size, simple_settings settings,
+                           uint32_t grain, uint8_t *payload) {
     const uint32_t order = settings.parameter;
     const size_t frame = frame_bytes(settings.num_channels), num_samples = size / frame;
-    const uint32_t grain = find_grain(data, size / 2, settings.num_channels);
     uint8_t *const parameters = store_header(payload, settings);
     store_grain(payload, grain);
     uint8_t *const residuals = payload + bytes_in_front(settings);
@@ -249,6 +248,13 @@ static int64_t encode(const uint8_t *data, size_t size, simple_settings settings
         }
     }
     return (int64_t)bound(size, settings);
+}
+
+static int64_t encode(const uint8_t *data, size_t size, simple_settings settings,
+                      uint8_t *payload) {
+    const int64_t grain = choose_grain(data, size, settings, encode_with, payload);
+    if (grain < 0) return grain;
+    return encode_with(data, size, settings, (uint32_t)grain, payload);
 }
 
 static int64_t decoded_size(const uint8_t *payload, size_t size) {
