@@ -85,8 +85,8 @@ static inline int are_stepped(const alphabets *a) {
 typedef struct {
     adaptive_number usual, distance[DISTANCES], change[CHANGES];
     int stepped, mirrored;
-    uint32_t below;    /* of the group's words that are a STEP below one, which is next */
-    uint32_t opposite; /* how many of the group's words have their opposites before them */
+    uint32_t below;    /* the first of the group's words that can still be a STEP below another */
+    uint32_t opposite; /* how many of the group's first words have opposites that can still come */
 } table_numbers;
 
 static inline void start_numbers_of_tables(table_numbers *n) {

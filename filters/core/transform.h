@@ -1,4 +1,4 @@
-/* The frames that a transform adds in front: how many channels there are, and its parameter. */
+/* What is in front in all transforms: how many channels there are, and the parameter. */
 #ifndef N1STORE_TRANSFORM_H
 #define N1STORE_TRANSFORM_H
 
