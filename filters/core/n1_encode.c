@@ -26,16 +26,19 @@ static const level_settings LEVELS[] = {
      .lanes_from = {0, 512, 2048, 8192, INT32_MAX}},
 };
 
-/* The first is tried on every block, the others where it suits badly. */
+/*
+ * The first is tried on every block, the others where it suits badly; those for the grid only if
+ * some of the block is on it, as they are like others elsewhere.
+ */
 static const approach APPROACHES[] = {
     {.predict = 1},
-    {.predict = 1, .trim = 1},
+    {.predict = 1, .trim = 1, .for_grid = 1},
     {.predict = 1, .integers = 1},
     {.predict = 1, .integers = 1, .differences = 1},
     {.predict = 1, .integers = 1, .differences = 2},
     {.integers = 1},
-    {.predict = 1, .few_values = 1},
-    {.few_values = 1},
+    {.predict = 1, .few_values = 1, .for_grid = 1},
+    {.few_values = 1, .for_grid = 1},
     {.few_values = 1, .differences = 1},
 };
 
@@ -311,10 +314,14 @@ static uint8_t *trial_end(const workspace *w, int n, size_t size) {
     return w->trial + (size > 0 && size < room ? size : room);
 }
 
-/* Encode a block with an approach; returns the size, or 0 if there is no room. */
+/*
+ * Encode a block with an approach; returns the size, or 0 if there is no room, by the estimate
+ * already where that leaves no doubt.
+ */
 static size_t try_approach(workspace *w, const int16_t *samples, int n, const approach *how,
                            uint8_t *dst, uint8_t *end) {
-    fit_model(&w->model, samples, n, how);
+    const int64_t size = fit_model(&w->model, samples, n, how) / (8 * BIT);
+    if (size - size / 8 > end - dst) return 0;
     return write_predicted(w, dst, end);
 }
 
@@ -333,6 +340,7 @@ static size_t try_packed(workspace *w, const int16_t *samples, int n, uint8_t *d
     if (grid_bits < range_bits(m->codes, n, &base)) map_grid(m, samples, n, n / 64);
     b->packed_bits = range_bits(m->codes, n, &base);
     b->packed_base = base;
+    if ((size_t)n * (size_t)b->packed_bits / 8 > (size_t)(end - dst)) return 0;
     return write_packed(b, m->codes, dst, end);
 }
 
@@ -392,6 +400,7 @@ static size_t encode_block(workspace *w, int n, size_t plane_size, int channel, 
     const int is_grid = m->block.map == MAP_ADC;
     for (int i = 0; i < n && !is_grid; i++) residuals[i] = (int16_t)residual_at(m, i, 0);
     const size_t packed_size = (size_t)n * (size_t)range_bits(m->codes, n, &base) / 8;
+    const int is_off_grid = m->off_grid > n / 4 * 3;
     const int is_good = size > 0 && size < packed_size && !is_doubtful(m);
     if (channel > 0 && size > 0 && !is_grid && w->model.level->refers) {
         const size_t other = try_reference(w, n, plane_size, channel, size);
@@ -404,6 +413,7 @@ static size_t encode_block(workspace *w, int n, size_t plane_size, int channel, 
     w->num_doubtful++;
     const int num_approaches = (int)(sizeof(APPROACHES) / sizeof(*APPROACHES));
     for (int i = 1; i <= num_approaches; i++) {
+        if (i < num_approaches && APPROACHES[i].for_grid && is_off_grid) continue;
         uint8_t *const room_end = trial_end(w, n, size);
         const size_t other = i < num_approaches
                                  ? try_approach(w, samples, n, &APPROACHES[i], w->trial, room_end)

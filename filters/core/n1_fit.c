@@ -10,10 +10,10 @@
 
 int map_grid(model *m, const int16_t *samples, int n, int max_off_grid) {
     m->kernels->adc_encode(samples, m->codes, (size_t)n);
-    int off_grid = 0;
+    m->off_grid = 0;
     for (int i = 0; i < n; i++)
-        off_grid += m->codes[i] < -HALF_CODES || m->codes[i] >= HALF_CODES;
-    if (off_grid > max_off_grid) return 0;
+        m->off_grid += m->codes[i] < -HALF_CODES || m->codes[i] >= HALF_CODES;
+    if (m->off_grid > max_off_grid) return 0;
     m->block.map = MAP_ADC;
     return 1;
 }
@@ -316,7 +316,7 @@ static void weigh_correlations(const model *m, double *r) {
 
 /* The whole. */
 
-void fit_model(model *m, const int16_t *samples, int n, const approach *how) {
+int64_t fit_model(model *m, const int16_t *samples, int n, const approach *how) {
     block *b = &m->block;
     memset(b, 0, offsetof(block, palette));
     b->num_samples = n;
@@ -355,7 +355,7 @@ void fit_model(model *m, const int16_t *samples, int n, const approach *how) {
         fit_predictor(m, r, max_order);
         cost = fit_residuals(m);
     }
-    if (b->kind == KIND_INTEGER) try_histogram(m, cost);
+    return b->kind == KIND_INTEGER ? try_histogram(m, cost) : cost;
 }
 
 int is_doubtful(const model *m) {

@@ -22,6 +22,7 @@ typedef struct {
     int differences; /* take so many first */
     int predict;     /* from more than the mean */
     int trim;        /* let rare codes far from the others be escapes, which predict nothing */
+    int for_grid;    /* like another approach if most samples are off the N1's grid */
 } approach;
 
 /* What is chosen, and on what; arrays have an entry for each sample of a block. */
@@ -31,6 +32,7 @@ typedef struct {
     int16_t edges[2 * HALF_CODES + 1];
     int own_widths;
     uint32_t widths_hash;
+    int off_grid;        /* how many of the samples that map_grid saw last */
     int reference, gain; /* what was taken off the samples; see block */
 
     block block;
@@ -41,7 +43,7 @@ typedef struct {
     int16_t *predicted; /* at full order, but where lanes begin or a class holds */
 } model;
 
-/* Set the codes to the N1's converter's if at most max_off_grid samples are off it; or return 0. */
+/* Count off_grid. Set the codes to the N1's converter's if at most max_off_grid samples are off it; or return 0. */
 int map_grid(model *m, const int16_t *samples, int n, int max_off_grid);
 
 /* Set the codes to multiples of a step, or to numbers of few values, or to the samples. */
@@ -49,9 +51,10 @@ void map_samples(model *m, const int16_t *samples, int n);
 
 /*
  * Fit a model to `n` samples, of which two at least differ, with the given approach. Sets all
- * fields of the block but the tail, and the predictor, codes, y and predicted.
+ * fields of the block but the tail, and the predictor, codes, y and predicted. Returns what
+ * coding the residuals will cost, about.
  */
-void fit_model(model *m, const int16_t *samples, int n, const approach *how);
+int64_t fit_model(model *m, const int16_t *samples, int n, const approach *how);
 
 /* Whether the fitted model suits the block so badly that others should be tried. */
 int is_doubtful(const model *m);

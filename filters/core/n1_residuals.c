@@ -173,7 +173,7 @@ static void share_slots(const uint32_t *counts, int size, uint32_t total, uint32
     slots[greatest] = (uint16_t)(slots[greatest] + left);
 }
 
-void try_histogram(model *m, int64_t cost) {
+int64_t try_histogram(model *m, int64_t cost) {
     block *b = &m->block;
     const int n = b->num_samples;
     uint32_t counts[256] = {0}, total = 0;
@@ -187,7 +187,7 @@ void try_histogram(model *m, int64_t cost) {
         if (r + 128 < first) first = r + 128;
         if (r + 128 > last) last = r + 128;
     }
-    if (total == 0) return;
+    if (total == 0) return cost;
     uint16_t slots[256] = {0};
     const int size = last - first + 1;
     b->log2_escape = escape_slots(n - (int)total, n, 12);
@@ -199,13 +199,14 @@ void try_histogram(model *m, int64_t cost) {
     }
     if (own >= cost - cost / 64) { /* cost is an estimate */
         b->log2_escape = log2_escape;
-        return;
+        return cost;
     }
     b->num_classes = 1;
     b->classes[0] = (residual_class){0};
     b->histogram_size = size;
     b->histogram_first = first - 128;
     memcpy(b->histogram, slots, sizeof(slots));
+    return own;
 }
 
 /* Classes that change over time. */

@@ -13,7 +13,7 @@ int32_t log2_of(double value);
  */
 int64_t fit_residuals(model *m);
 
-/* Send the residuals' own histogram if that is cheaper than `cost`. */
-void try_histogram(model *m, int64_t cost);
+/* Send the residuals' own histogram if that is cheaper than `cost`. Returns the cost. */
+int64_t try_histogram(model *m, int64_t cost);
 
 #endif
