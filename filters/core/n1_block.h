@@ -2,6 +2,7 @@
 #ifndef N1STORE_N1_BLOCK_H
 #define N1STORE_N1_BLOCK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "bits.h"
@@ -92,6 +93,11 @@ static inline uint32_t symbol_slots(const block *b) {
 
 static inline int class_at(const block *b, int lane, int step) {
     return b->num_classes > 1 ? b->class_of_span[lane * num_spans(b) + (step >> b->log2_span)] : 0;
+}
+
+/* Numbers of the classes of a lane's spans; NULL if there is one class. */
+static inline const uint8_t *lane_classes(const block *b, int lane) {
+    return b->num_classes > 1 ? b->class_of_span + lane * num_spans(b) : NULL;
 }
 
 /* Where a lane ends, the last one with its tail. */

@@ -57,7 +57,8 @@ typedef struct {
     uint8_t *trial;    /* a block as another approach encodes it */
     uint16_t *table;   /* F of the distances from the prediction, NUM_DISTANCES of them */
     cell_symbols cells;
-    uint32_t of_residual[258]; /* symbols of -129 .. 128, escapes at both ends */
+    /* For each class, symbols of -129 .. 128, escapes at both ends. */
+    uint32_t of_residual[MAX_CLASSES][258];
 } workspace;
 
 static uint32_t pack_symbol(uint32_t start, uint32_t end) { return start | (end - start) << 16; }
@@ -72,40 +73,34 @@ static uint32_t cell_symbol(const workspace *w, int i, const distribution *d) {
                        slots_below(d, saturate16(edges[1] - mu)));
 }
 
-/* The integer kind's symbol of a residual from the table, an escape if it is too great. */
-static uint32_t look_up_residual(const workspace *w, int32_t residual) {
-    return w->of_residual[clamp(residual, -129, 128) + 129];
+/* The integer kind's symbol of sample i from the table, an escape if the residual is too great. */
+static uint32_t look_up_residual(const workspace *w, int i, int class) {
+    const int32_t r = residual_at(&w->model, i, w->model.block.classes[class].low_bits);
+    return w->of_residual[class][clamp(r, -129, 128) + 129];
 }
 
-/* The integer kind's symbol of sample i, a lane's step, in a distribution or a histogram. */
-static uint32_t residual_symbol(const workspace *w, int i, int step, const distribution *d,
-                                int low_bits) {
-    const block *b = &w->model.block;
-    const int32_t r = residual_at(&w->model, i, low_bits);
-    if (b->histogram_size > 0) return look_up_residual(w, r);
-    if (step >= b->order && (r < -128 || r > 127)) return 0;
-    return pack_symbol(slots_below(d, 2 * r - 1), slots_below(d, 2 * r + 1));
-}
-
-/* F of the only class at full order; or the symbols of residuals, by F or by the histogram. */
+/* F of the only class at full order. */
 static void make_table(workspace *w) {
+    const distribution full = distribution_of(&w->model.block, 0, 0);
+    uint16_t *below = w->table + NUM_DISTANCES / 2;
+    w->cells.below = below;
+    w->cells.reach = reach_of(&full);
+    tabulate(&full, below);
+}
+
+/* Symbols of a class's residuals at full order, by F or by the histogram. */
+static void tabulate_residuals(workspace *w, int class) {
     const block *b = &w->model.block;
-    const distribution full = distribution_of(b, 0, 0);
-    if (b->kind == KIND_WIDTH) {
-        uint16_t *below = w->table + NUM_DISTANCES / 2;
-        w->cells.below = below;
-        w->cells.reach = reach_of(&full);
-        tabulate(&full, below);
-        return;
-    }
+    const distribution full = distribution_of(b, class, 0);
+    uint32_t *symbols = w->of_residual[class];
     uint32_t start = b->histogram_size > 0 ? 0 : slots_below(&full, 2 * -128 - 1);
-    w->of_residual[0] = w->of_residual[257] = 0;
+    symbols[0] = symbols[257] = 0;
     for (int r = -128; r <= 127; r++) {
         const int at = r - b->histogram_first;
         const uint32_t end = b->histogram_size == 0                 ? slots_below(&full, 2 * r + 1)
                              : at >= 0 && at < b->histogram_size ? start + b->histogram[at]
                                                                  : start;
-        w->of_residual[r + 129] = pack_symbol(start, end);
+        symbols[r + 129] = pack_symbol(start, end);
         start = end;
     }
 }
@@ -129,15 +124,18 @@ static void make_cell_edges(workspace *w) {
 /* Symbols of all samples at full order, if one class is for all. */
 static void find_symbols(workspace *w) {
     const block *b = &w->model.block;
-    if (b->kind == KIND_WIDTH) make_cell_edges(w);
-    if (b->num_classes > 1) return;
-    make_table(w);
-    if (b->kind == KIND_WIDTH)
-        w->model.kernels->find_cells(&w->cells, w->model.codes, w->model.predicted, b->num_samples,
-                                     w->symbols);
+    if (b->kind == KIND_INTEGER)
+        for (int class = 0; class < b->num_classes; class++) tabulate_residuals(w, class);
     else
-        for (int i = 0; i < b->num_samples; i++)
-            w->symbols[i] = look_up_residual(w, residual_at(&w->model, i, b->classes[0].low_bits));
+        make_cell_edges(w);
+    if (b->num_classes > 1) return;
+    if (b->kind == KIND_INTEGER) {
+        for (int i = 0; i < b->num_samples; i++) w->symbols[i] = look_up_residual(w, i, 0);
+        return;
+    }
+    make_table(w);
+    w->model.kernels->find_cells(&w->cells, w->model.codes, w->model.predicted, b->num_samples,
+                                 w->symbols);
 }
 
 /* Symbols where lanes begin; with several classes, all of them. */
@@ -145,13 +143,19 @@ static void find_exceptions(workspace *w) {
     const block *b = &w->model.block;
     for (int lane = 0; lane < num_lanes(b); lane++) {
         const int begin = lane_begin(b, lane), length = lane_end(b, lane) - begin;
-        for (int step = 0; step < length && (step < b->order || b->num_classes > 1); step++) {
-            const int class = class_at(b, lane, step), i = begin + step;
+        const uint8_t *const classes = lane_classes(b, lane);
+        for (int step = 0; step < length && (step < b->order || classes); step++) {
+            const int class = classes ? classes[step >> b->log2_span] : 0, i = begin + step;
+            if (b->kind == KIND_INTEGER && (step >= b->order || b->histogram_size > 0)) {
+                w->symbols[i] = look_up_residual(w, i, class);
+                continue;
+            }
             const int extra = step < b->order ? w->model.predictor.extra_scale[step] : 0;
             const distribution d = distribution_of(b, class, extra);
-            w->symbols[i] = b->kind == KIND_WIDTH
-                                ? cell_symbol(w, i, &d)
-                                : residual_symbol(w, i, step, &d, b->classes[class].low_bits);
+            const int32_t r = residual_at(&w->model, i, b->classes[class].low_bits);
+            w->symbols[i] = b->kind == KIND_WIDTH ? cell_symbol(w, i, &d)
+                                                  : pack_symbol(slots_below(&d, 2 * r - 1),
+                                                                slots_below(&d, 2 * r + 1));
         }
     }
 }
@@ -248,13 +252,21 @@ static int code_lanes(workspace *w, coded_lanes *out) {
 
 static void put_low_bits(const workspace *w, bit_writer *bits) {
     const block *b = &w->model.block;
-    const int lanes = num_lanes(b);
+    const int lanes = num_lanes(b), steps = num_steps(b);
     if (b->num_classes == 1 && b->classes[0].low_bits == 0) return;
-    for (int step = 0; step < num_steps(b); step++) {
+    const uint8_t *classes[MAX_LANES];
+    int begin[MAX_LANES + 1];
+    for (int lane = 0; lane < lanes; lane++) {
+        classes[lane] = lane_classes(b, lane);
+        begin[lane] = lane_begin(b, lane);
+    }
+    begin[lanes] = b->num_samples;
+    for (int step = 0; step < steps; step++) {
         for (int lane = 0; lane < lanes; lane++) {
-            const int i = lane_begin(b, lane) + step;
-            if (i >= lane_end(b, lane)) continue;
-            const int count = b->classes[class_at(b, lane, step)].low_bits;
+            const int i = begin[lane] + step;
+            if (i >= begin[lane + 1]) continue;
+            const int class = b->num_classes > 1 ? classes[lane][step >> b->log2_span] : 0;
+            const int count = b->classes[class].low_bits;
             put_bits(bits, whole_residual(&w->model, i, count) & ((1u << count) - 1), count);
         }
     }

@@ -22,26 +22,26 @@ void map_samples(model *m, const int16_t *samples, int n) {
     block *b = &m->block;
     uint8_t occurs[1 << 16];
     int16_t code_of[1 << 16];
-    int first = samples[0] + 32768, end = first + 1, count = 0;
+    int first = samples[0] + 32768, last = first, count = 0;
     for (int i = 1; i < n; i++) {
         if (samples[i] + 32768 < first) first = samples[i] + 32768;
-        if (samples[i] + 32768 >= end) end = samples[i] + 32768 + 1;
+        if (samples[i] + 32768 > last) last = samples[i] + 32768;
     }
-    memset(occurs + first, 0, (size_t)(end - first));
-    for (int i = 0; i < n; i++) occurs[samples[i] + 32768] = 1;
-    int last = first;
     uint32_t step = 0;
-    for (int v = first; v < end; v++) {
-        if (!occurs[v]) continue;
-        for (uint32_t a = (uint32_t)(v - last); a != 0;) { /* greatest common divisor */
+    for (int i = 1; i < n && step != 1; i++) {
+        for (uint32_t a = (uint32_t)abs(samples[i] - samples[0]); a != 0;) { /* greatest common divisor */
             const uint32_t rest = step % a;
             step = a;
             a = rest;
         }
-        last = v;
-        count++;
     }
-    if (count <= MAX_PALETTE && count <= n / 8 && step > 0 && count * 4 < (last - first) / (int)step) {
+    const int max_count = n / 8 < MAX_PALETTE ? n / 8 : MAX_PALETTE;
+    memset(occurs + first, 0, (size_t)(last + 1 - first));
+    for (int i = 0; i < n && count <= max_count; i++) {
+        count += !occurs[samples[i] + 32768];
+        occurs[samples[i] + 32768] = 1;
+    }
+    if (count <= max_count && step > 0 && count * 4 < (last - first) / (int)step) {
         b->map = MAP_PALETTE;
         b->palette_size = 0;
         for (int v = first; v <= last; v++) {
@@ -289,8 +289,9 @@ void predict_exceptions(model *m) {
         for (int step = 0; step < b->order && begin + step < end; step++)
             m->predicted[begin + step] =
                 (int16_t)clamp(predict(p, step, m->y + begin + step, 1), low, high);
-        for (int step = 0; step < end - begin && b->num_classes > 1; step++) {
-            if (!b->classes[class_at(b, lane, step)].hold) continue;
+        const uint8_t *const classes = lane_classes(b, lane);
+        for (int step = 0; step < end - begin && classes; step++) {
+            if (!b->classes[classes[step >> b->log2_span]].hold) continue;
             const int32_t mu = step > 0 ? m->y[begin + step - 1] : p->bias[0] >> p->shift[0];
             m->predicted[begin + step] = (int16_t)clamp(mu, low, high);
         }

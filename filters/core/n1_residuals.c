@@ -24,7 +24,7 @@ int32_t log2_of(double value) {
 typedef struct {
     int unit; /* sizes are in units of 2^unit */
     uint32_t count[NUM_BINS];
-    double energy;
+    int64_t energy;
     uint32_t total;
 } residual_bins;
 
@@ -46,7 +46,7 @@ static void count_residuals(const model *m, int begin, int end, int stride, resi
     bins->unit = m->block.kind == KIND_WIDTH ? WIDTH_UNIT : 0;
     for (int i = begin; i < end; i += stride) {
         const int32_t residual = (int16_t)(y[i] - predicted[i]);
-        bins->energy += (double)residual * residual;
+        bins->energy += (int64_t)residual * residual;
         bins->count[bin_of((uint32_t)abs(residual) >> bins->unit)]++;
         bins->total++;
     }
@@ -74,23 +74,53 @@ static int escape_slots(int64_t num_escapes, int n, int precision) {
     return slots < 2 ? 0 : clamp(floor_log2((uint32_t)slots), 0, most);
 }
 
+/* How many residuals lie at which positions. Without their low bits, many are at the same. */
+typedef struct {
+    int size;
+    int32_t position[NUM_BINS];
+    uint32_t count[NUM_BINS];
+    int64_t low_bits_cost;
+} residual_places;
+
+enum { TOO_FAR = 1 << 17 }; /* the position of all residuals that the integer kind has no symbol for */
+
+static void place_residuals(const model *m, const residual_bins *bins, int low_bits,
+                            residual_places *places) {
+    places->size = 0;
+    places->low_bits_cost = (int64_t)bins->total * low_bits * BIT;
+    for (int i = 0, last = -1; i < NUM_BINS; i++) {
+        if (bins->count[i] == 0) continue;
+        int32_t p = middle_of_bin(i, bins->unit);
+        if (m->block.kind == KIND_INTEGER) {
+            p = 2 * ((p + (1 << low_bits >> 1)) >> low_bits);
+            if (p > 2 * 127) p = TOO_FAR;
+        }
+        if (p != last) places->count[places->size++] = 0;
+        places->position[places->size - 1] = last = p;
+        places->count[places->size - 1] += bins->count[i];
+    }
+}
+
 /* What a class costs for these residuals, and how many will be escapes. */
-static int64_t cost_of(const model *m, const residual_bins *bins, const residual_class *c,
+static int64_t cost_of(const model *m, const residual_places *places, const residual_class *c,
                        int64_t *num_escapes) {
     const int width = m->block.kind == KIND_WIDTH, precision = m->block.precision;
     *num_escapes = 0;
     const distribution d = {c->scale, c->shape, symbol_slots(&m->block), width ? 4 : 0};
     const int32_t half_cell = width ? 16 : 1;
     const int32_t escape = (precision - m->block.log2_escape + m->block.escape_bits) * BIT;
-    int64_t cost = (int64_t)bins->total * c->low_bits * BIT;
-    for (int i = 0; i < NUM_BINS; i++) {
-        if (bins->count[i] == 0) continue;
-        int32_t p = middle_of_bin(i, bins->unit);
-        if (!width) p = 2 * ((p + (1 << c->low_bits >> 1)) >> c->low_bits);
-        const uint32_t slots = slots_below(&d, p + half_cell) - slots_below(&d, p - half_cell);
-        const int escapes = slots == 0 || (!width && p > 255);
-        cost += bins->count[i] * (int64_t)(escapes ? escape : precision * BIT - quick_log2(slots));
-        if (escapes) *num_escapes += bins->count[i];
+    int64_t cost = places->low_bits_cost;
+    int32_t edge = -half_cell;
+    uint32_t below_edge = slots_below(&d, edge);
+    for (int i = 0; i < places->size; i++) {
+        const int32_t p = places->position[i];
+        if (p - half_cell != edge) below_edge = slots_below(&d, p - half_cell);
+        edge = p + half_cell;
+        const uint32_t below_next = slots_below(&d, edge), slots = below_next - below_edge;
+        below_edge = below_next;
+        const int escapes = slots == 0 || p == TOO_FAR;
+        cost += places->count[i] * (int64_t)(escapes ? escape : precision * BIT - quick_log2(slots));
+        if (escapes) *num_escapes += places->count[i];
     }
     return cost;
 }
@@ -108,7 +138,7 @@ static int64_t fit_class(const model *m, const residual_bins *bins, residual_cla
                          int64_t *num_escapes) {
     const int width = m->block.kind == KIND_WIDTH;
     const int32_t unit = width ? 5 * BIT : 0; /* log2 of a code */
-    const int32_t by_energy = log2_of(bins->energy / bins->total + 1e-3) / 2 - unit;
+    const int32_t by_energy = log2_of((double)bins->energy / bins->total + 1e-3) / 2 - unit;
     const int32_t by_median = log2_median(bins) - unit;
     const int32_t lower = by_energy < by_median ? by_energy : by_median;
     const int32_t upper = by_energy < by_median ? by_median : by_energy;
@@ -120,6 +150,8 @@ static int64_t fit_class(const model *m, const residual_bins *bins, residual_cla
         const int32_t typical = trial ? by_energy : by_median;
         if (!width && typical > kept + BIT) here.low_bits = (typical - kept) / BIT;
         if (trial > 0 && (width || here.low_bits == c->low_bits)) break;
+        residual_places places;
+        place_residuals(m, bins, here.low_bits, &places);
         const int from = clamp((upper + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
         const int to = clamp((lower + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
         for (here.shape = 0; here.shape < NUM_SHAPES; here.shape++) {
@@ -129,7 +161,7 @@ static int64_t fit_class(const model *m, const residual_bins *bins, residual_cla
             int64_t best_here = INT64_MAX, escapes, escapes_here = 0;
             for (here.scale = from + 4; here.scale >= to - 8 && here.scale >= 0; here.scale -= stride) {
                 if (here.scale > MAX_SCALE) continue;
-                const int64_t cost = cost_of(m, bins, &here, &escapes);
+                const int64_t cost = cost_of(m, &places, &here, &escapes);
                 if (cost > best_here && stride == 2) break;
                 if (cost < best_here) best_here = cost, at = here.scale, escapes_here = escapes;
             }
@@ -137,7 +169,7 @@ static int64_t fit_class(const model *m, const residual_bins *bins, residual_cla
                 const int middle = at;
                 for (int side = -1; side <= 1; side += 2) {
                     here.scale = clamp(middle + side * step, 0, MAX_SCALE);
-                    const int64_t cost = cost_of(m, bins, &here, &escapes);
+                    const int64_t cost = cost_of(m, &places, &here, &escapes);
                     if (cost < best_here)
                         best_here = cost, at = here.scale, escapes_here = escapes;
                 }
@@ -178,14 +210,16 @@ int64_t try_histogram(model *m, int64_t cost) {
     const int n = b->num_samples;
     uint32_t counts[256] = {0}, total = 0;
     const int log2_escape = b->log2_escape;
-    int first = 255, last = 0;
     for (int i = 0; i < n; i++) {
-        const int32_t r = residual_at(m, i, 0);
-        if (r < -128 || r > 127) continue;
-        counts[r + 128]++;
-        total++;
-        if (r + 128 < first) first = r + 128;
-        if (r + 128 > last) last = r + 128;
+        const uint32_t place = (uint32_t)(residual_at(m, i, 0) + 128);
+        if (place < 256) counts[place]++;
+    }
+    int first = 255, last = 0;
+    for (int place = 0; place < 256; place++) {
+        if (counts[place] == 0) continue;
+        if (place < first) first = place;
+        last = place;
+        total += counts[place];
     }
     if (total == 0) return cost;
     uint16_t slots[256] = {0};
@@ -213,16 +247,16 @@ int64_t try_histogram(model *m, int64_t cost) {
 
 /* Half octaves of a span's sigma above 1/16 code, from 1 on; 0 if it only repeats one value. */
 static int bucket_of_span(const model *m, int begin, int end, int first_of_lane) {
-    double energy = 0;
+    int64_t energy = 0;
     int holds = !first_of_lane;
     for (int i = begin; i < end; i++) {
         const int32_t residual = (int16_t)(m->y[i] - m->predicted[i]);
-        energy += (double)residual * residual;
+        energy += (int64_t)residual * residual;
         holds &= i > 0 && m->y[i] == m->y[i - 1];
     }
     if (holds) return 0;
     const int32_t unit = m->block.kind == KIND_WIDTH ? 5 * BIT : 0;
-    const int32_t log2_sigma = log2_of(energy / (end - begin) + 1e-3) / 2 - unit;
+    const int32_t log2_sigma = log2_of((double)energy / (end - begin) + 1e-3) / 2 - unit;
     return clamp((log2_sigma + 4 * BIT + BIT / 4) / (BIT / 2), 0, NUM_BUCKETS - 2) + 1;
 }
 
