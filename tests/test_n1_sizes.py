@@ -120,3 +120,17 @@ def test_noise_of_few_bits_costs_no_more_than_they(bits, level):
     noise = np.random.default_rng(bits).integers(0, 1 << bits, NUM_SAMPLES).astype("<u2")
     for samples in (noise, noise + np.uint16(4321), noise << 16 - bits, (noise >> 1).view("<i2")):
         assert len(core.n1_encode(samples, level)) <= NUM_SAMPLES * bits / 8 * 1.001 + 32
+
+
+# What changes its nature takes about what its pieces take: blocks are as short as it needs.
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_pieces_of_different_kinds_cost_what_they_do_alone(level):
+    rng = np.random.default_rng(0)
+    length = 5 * 4096
+    pieces = [
+        np.cumsum(rng.normal(0, 30, length)).astype("<i2"),
+        rng.choice(np.array([-9000, 17, 12000], "<i2"), length),
+        rng.integers(-100, 100, length).astype("<i2") * 40,
+    ]
+    alone = sum(len(core.n1_encode(piece, level)) for piece in pieces)
+    assert len(core.n1_encode(np.concatenate(pieces), level)) <= alone * 1.03

@@ -9,7 +9,7 @@
 #include "xxh64.h"
 
 /* MIN_REPEATED rows at the end, and they are only counted. */
-enum { VERSION = 1, TWO_DIMENSIONS = 4, END_REPEATS = 8, MIN_REPEATED = 64, SHORT_BLOCK = 4096, CHECKSUM_AT = 3, CHECKSUM_SIZE = 4 };
+enum { VERSION = 1, TWO_DIMENSIONS = 4, END_REPEATS = 8, MIN_REPEATED = 64, CHECKSUM_AT = 3, CHECKSUM_SIZE = 4 };
 
 static const uint64_t MAX_SAMPLES = 1ull << 31;
 

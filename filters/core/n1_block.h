@@ -91,13 +91,14 @@ static inline uint32_t symbol_slots(const block *b) {
     return (1u << b->precision) - (1u << b->log2_escape);
 }
 
-static inline int class_at(const block *b, int lane, int step) {
-    return b->num_classes > 1 ? b->class_of_span[lane * num_spans(b) + (step >> b->log2_span)] : 0;
-}
-
-/* Numbers of the classes of a lane's spans; NULL if there is one class. */
+/* The class numbers of a lane's spans; NULL if there is one class. */
 static inline const uint8_t *lane_classes(const block *b, int lane) {
     return b->num_classes > 1 ? b->class_of_span + lane * num_spans(b) : NULL;
+}
+
+static inline int class_at(const block *b, int lane, int step) {
+    const uint8_t *classes = lane_classes(b, lane);
+    return classes ? classes[step >> b->log2_span] : 0;
 }
 
 /* Where a lane ends, the last one with its tail. */

@@ -8,6 +8,7 @@
 enum {
     /* Channels that are worked on together, and among which a block may refer to another. */
     GROUP_CHANNELS = 16,
+    SHORT_BLOCK = 4096, /* samples, where long blocks suit badly */
 };
 
 static inline size_t n1_item_size(const n1_info *info) {
@@ -31,8 +32,8 @@ uint64_t n1_least_blocks(uint64_t num_samples);
 
 /*
  * Encode samples as so many blocks a channel into dst. Returns the size, 0 if there is not room
- * enough in dst_size bytes, or a negative n1_error. *is_doubtful says whether the samples are
- * of a kind that more or fewer blocks may suit better.
+ * enough in dst_size bytes, or a negative n1_error. *is_doubtful says whether blocks of
+ * SHORT_BLOCK samples may suit better.
  */
 int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const uint8_t *widths,
                          const n1_kernels *kernels, uint64_t num_blocks, int *is_doubtful,

@@ -49,6 +49,9 @@ enum { TRIAL_ROOM = 1024 };
 typedef struct {
     model model;
     int num_doubtful;   /* blocks that the first approach does not suit */
+    int64_t gain;       /* what short blocks would take less, about */
+    int num_uncertain;  /* blocks of which this is not estimated */
+    int64_t cost;       /* of the block as it was tried last, about */
     int16_t *planes;    /* samples of a group of channels */
     int16_t *residuals; /* and what their own predictors leave of them */
     int16_t *difference;
@@ -79,8 +82,8 @@ static uint32_t look_up_residual(const workspace *w, int i, int class) {
     return w->of_residual[class][clamp(r, -129, 128) + 129];
 }
 
-/* F of the only class at full order. */
-static void make_table(workspace *w) {
+/* F of the width kind's only class at full order. */
+static void tabulate_distances(workspace *w) {
     const distribution full = distribution_of(&w->model.block, 0, 0);
     uint16_t *below = w->table + NUM_DISTANCES / 2;
     w->cells.below = below;
@@ -88,7 +91,7 @@ static void make_table(workspace *w) {
     tabulate(&full, below);
 }
 
-/* Symbols of a class's residuals at full order, by F or by the histogram. */
+/* The integer kind's symbols of a class at full order, by F or by the histogram. */
 static void tabulate_residuals(workspace *w, int class) {
     const block *b = &w->model.block;
     const distribution full = distribution_of(b, class, 0);
@@ -124,18 +127,17 @@ static void make_cell_edges(workspace *w) {
 /* Symbols of all samples at full order, if one class is for all. */
 static void find_symbols(workspace *w) {
     const block *b = &w->model.block;
-    if (b->kind == KIND_INTEGER)
-        for (int class = 0; class < b->num_classes; class++) tabulate_residuals(w, class);
-    else
-        make_cell_edges(w);
-    if (b->num_classes > 1) return;
     if (b->kind == KIND_INTEGER) {
+        for (int class = 0; class < b->num_classes; class++) tabulate_residuals(w, class);
+        if (b->num_classes > 1) return;
         for (int i = 0; i < b->num_samples; i++) w->symbols[i] = look_up_residual(w, i, 0);
-        return;
+    } else {
+        make_cell_edges(w);
+        if (b->num_classes > 1) return;
+        tabulate_distances(w);
+        w->model.kernels->find_cells(&w->cells, w->model.codes, w->model.predicted, b->num_samples,
+                                     w->symbols);
     }
-    make_table(w);
-    w->model.kernels->find_cells(&w->cells, w->model.codes, w->model.predicted, b->num_samples,
-                                 w->symbols);
 }
 
 /* Symbols where lanes begin; with several classes, all of them. */
@@ -327,13 +329,13 @@ static uint8_t *trial_end(const workspace *w, int n, size_t size) {
 }
 
 /*
- * Encode a block with an approach; returns the size, or 0 if there is no room, by the estimate
- * already where that leaves no doubt.
+ * Encode a block with an approach. Returns the size, or 0 if there is no room; nothing is written if
+ * the estimate leaves no doubt of that.
  */
 static size_t try_approach(workspace *w, const int16_t *samples, int n, const approach *how,
                            uint8_t *dst, uint8_t *end) {
-    const int64_t size = fit_model(&w->model, samples, n, how) / (8 * BIT);
-    if (size - size / 8 > end - dst) return 0;
+    w->cost = fit_model(&w->model, samples, n, how);
+    if ((w->cost - w->cost / 32) / (8 * BIT) > end - dst) return 0;
     return write_predicted(w, dst, end);
 }
 
@@ -352,7 +354,8 @@ static size_t try_packed(workspace *w, const int16_t *samples, int n, uint8_t *d
     if (grid_bits < range_bits(m->codes, n, &base)) map_grid(m, samples, n, n / 64);
     b->packed_bits = range_bits(m->codes, n, &base);
     b->packed_base = base;
-    if ((size_t)n * (size_t)b->packed_bits / 8 > (size_t)(end - dst)) return 0;
+    w->cost = (int64_t)n * b->packed_bits * BIT;
+    if (w->cost / (8 * BIT) > end - dst) return 0;
     return write_packed(b, m->codes, dst, end);
 }
 
@@ -399,6 +402,45 @@ static size_t try_reference(workspace *w, int n, size_t plane_size, int channel,
     return other < size ? other : 0;
 }
 
+/* How a block takes least, of what was tried. */
+typedef struct {
+    size_t size;
+    int64_t cost; /* as estimated */
+    const approach *how;
+    const int16_t *samples;
+} choice;
+
+static void keep_trial(const workspace *w, size_t size, const approach *how,
+                       const int16_t *samples, uint8_t *dst, choice *best) {
+    memcpy(dst, w->trial, size);
+    *best = (choice){size, w->cost, how, samples};
+}
+
+/*
+ * What short blocks would take less, about: each packed, or as the long one, or in a way that suits many.
+ */
+static int64_t gain_of_short_blocks(workspace *w, int n, const choice *best) {
+    const approach *const candidates[] = {best->how, &APPROACHES[0], &APPROACHES[3]};
+    const int num_blocks = (n + SHORT_BLOCK - 1) / SHORT_BLOCK;
+    const int length = (n + num_blocks - 1) / num_blocks;
+    const int64_t coded = (int64_t)best->size * 8 * BIT;
+    int64_t gain = best->cost > coded ? best->cost : coded;
+    gain += gain / 512; /* in doubt they are tried */
+    for (int first = 0; first < n; first += length) {
+        const int16_t *const samples = best->samples + first;
+        const int count = n - first < length ? n - first : length;
+        int16_t base;
+        int64_t least = (int64_t)count * range_bits(samples, count, &base) * BIT;
+        for (int i = 0; i < 3 && least > 0; i++) {
+            if (i > 0 && candidates[i] == best->how) continue;
+            const int64_t cost = fit_model(&w->model, samples, count, candidates[i]);
+            if (cost < least) least = cost;
+        }
+        gain -= least;
+    }
+    return gain;
+}
+
 /* Encode one block of a channel of the group; returns the size, or 0 if there is no room. */
 static size_t encode_block(workspace *w, int n, size_t plane_size, int channel, uint8_t *dst,
                            uint8_t *end) {
@@ -407,34 +449,33 @@ static size_t encode_block(workspace *w, int n, size_t plane_size, int channel, 
     int16_t base;
     memset(residuals, 0, (size_t)n * sizeof(*residuals));
     if (range_bits(samples, n, &base) == 0) return try_packed(w, samples, n, dst, end);
-    size_t size = try_approach(w, samples, n, &APPROACHES[0], dst, end);
+    const size_t size = try_approach(w, samples, n, &APPROACHES[0], dst, end);
+    choice best = {size, w->cost, &APPROACHES[0], samples};
     const model *m = &w->model;
-    const int is_grid = m->block.map == MAP_ADC;
+    const int is_grid = m->block.map == MAP_ADC, is_off_grid = m->off_grid > n / 4 * 3;
     for (int i = 0; i < n && !is_grid; i++) residuals[i] = (int16_t)residual_at(m, i, 0);
     const size_t packed_size = (size_t)n * (size_t)range_bits(m->codes, n, &base) / 8;
-    const int is_off_grid = m->off_grid > n / 4 * 3;
     const int is_good = size > 0 && size < packed_size && !is_doubtful(m);
     if (channel > 0 && size > 0 && !is_grid && w->model.level->refers) {
         const size_t other = try_reference(w, n, plane_size, channel, size);
-        if (other > 0) {
-            memcpy(dst, w->trial, other);
-            size = other;
-        }
+        if (other > 0) keep_trial(w, other, &APPROACHES[0], w->difference, dst, &best);
     }
-    if (is_good) return size;
-    w->num_doubtful++;
+    w->num_doubtful += !is_good;
+    w->num_uncertain += is_good || is_grid;
+    if (is_good) return best.size;
     const int num_approaches = (int)(sizeof(APPROACHES) / sizeof(*APPROACHES));
     for (int i = 1; i <= num_approaches; i++) {
-        if (i < num_approaches && APPROACHES[i].for_grid && is_off_grid) continue;
-        uint8_t *const room_end = trial_end(w, n, size);
+        const approach *how = &APPROACHES[i < num_approaches ? i : 0];
+        if (how->for_grid && is_off_grid) continue;
+        uint8_t *const room_end = trial_end(w, n, best.size);
         const size_t other = i < num_approaches
-                                 ? try_approach(w, samples, n, &APPROACHES[i], w->trial, room_end)
+                                 ? try_approach(w, samples, n, how, w->trial, room_end)
                                  : try_packed(w, samples, n, w->trial, room_end);
-        if (other == 0 || (size > 0 && other >= size) || other > (size_t)(end - dst)) continue;
-        memcpy(dst, w->trial, other);
-        size = other;
+        if (other == 0 || (best.size > 0 && other >= best.size) || other > (size_t)(end - dst)) continue;
+        keep_trial(w, other, how, samples, dst, &best);
     }
-    return size;
+    if (!is_grid && n >= 2 * SHORT_BLOCK) w->gain += gain_of_short_blocks(w, n, &best);
+    return best.size;
 }
 
 /* Bring a group of channels from the rows of src into planes. */
@@ -491,7 +532,8 @@ int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const 
     int64_t size = N1_ERROR_MEMORY;
     if (w && memory) {
         model *m = &w->model;
-        w->num_doubtful = 0;
+        w->num_doubtful = w->num_uncertain = 0;
+        w->gain = 0;
         m->level = &LEVELS[level - 1];
         m->kernels = kernels;
         m->own_widths = widths != NULL;
@@ -511,7 +553,7 @@ int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const 
         size = make_edges(widths ? widths : N1_WIDTHS, m->edges)
                    ? N1_ERROR_ARGUMENT
                    : encode_all(w, src, info, n, dst, dst + dst_size);
-        *is_doubtful = w->num_doubtful > 0;
+        *is_doubtful = w->num_doubtful > 0 && (w->num_uncertain > 0 || w->gain > 0);
     }
     free(memory);
     free(w);

@@ -10,10 +10,11 @@
 
 int map_grid(model *m, const int16_t *samples, int n, int max_off_grid) {
     m->kernels->adc_encode(samples, m->codes, (size_t)n);
-    m->off_grid = 0;
+    int off_grid = 0;
     for (int i = 0; i < n; i++)
-        m->off_grid += m->codes[i] < -HALF_CODES || m->codes[i] >= HALF_CODES;
-    if (m->off_grid > max_off_grid) return 0;
+        off_grid += m->codes[i] < -HALF_CODES || m->codes[i] >= HALF_CODES;
+    m->off_grid = off_grid;
+    if (off_grid > max_off_grid) return 0;
     m->block.map = MAP_ADC;
     return 1;
 }
@@ -22,20 +23,22 @@ void map_samples(model *m, const int16_t *samples, int n) {
     block *b = &m->block;
     uint8_t occurs[1 << 16];
     int16_t code_of[1 << 16];
-    int first = samples[0] + 32768, last = first, count = 0;
+    int16_t lowest = samples[0], highest = samples[0];
     for (int i = 1; i < n; i++) {
-        if (samples[i] + 32768 < first) first = samples[i] + 32768;
-        if (samples[i] + 32768 > last) last = samples[i] + 32768;
+        if (samples[i] < lowest) lowest = samples[i];
+        if (samples[i] > highest) highest = samples[i];
     }
-    uint32_t step = 0;
+    const int first = lowest + 32768, last = highest + 32768;
+    uint32_t step = 0; /* greatest common divisor */
     for (int i = 1; i < n && step != 1; i++) {
-        for (uint32_t a = (uint32_t)abs(samples[i] - samples[0]); a != 0;) { /* greatest common divisor */
+        for (uint32_t a = (uint32_t)abs(samples[i] - samples[0]); a != 0;) {
             const uint32_t rest = step % a;
             step = a;
             a = rest;
         }
     }
     const int max_count = n / 8 < MAX_PALETTE ? n / 8 : MAX_PALETTE;
+    int count = 0; /* of values, as far as they may be few */
     memset(occurs + first, 0, (size_t)(last + 1 - first));
     for (int i = 0; i < n && count <= max_count; i++) {
         count += !occurs[samples[i] + 32768];
@@ -356,7 +359,8 @@ int64_t fit_model(model *m, const int16_t *samples, int n, const approach *how) 
         fit_predictor(m, r, max_order);
         cost = fit_residuals(m);
     }
-    return b->kind == KIND_INTEGER ? try_histogram(m, cost) : cost;
+    if (b->kind == KIND_INTEGER) cost = try_histogram(m, cost);
+    return cost + (int64_t)(angle_bits(b) + 32 * num_lanes(b)) * BIT;
 }
 
 int is_doubtful(const model *m) {

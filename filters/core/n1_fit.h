@@ -32,7 +32,7 @@ typedef struct {
     int16_t edges[2 * HALF_CODES + 1];
     int own_widths;
     uint32_t widths_hash;
-    int off_grid;        /* how many of the samples that map_grid saw last */
+    int off_grid; /* how many of the samples that map_grid saw last */
     int reference, gain; /* what was taken off the samples; see block */
 
     block block;
@@ -43,7 +43,10 @@ typedef struct {
     int16_t *predicted; /* at full order, but where lanes begin or a class holds */
 } model;
 
-/* Count off_grid. Set the codes to the N1's converter's if at most max_off_grid samples are off it; or return 0. */
+/*
+ * Set the codes to the N1's converter's if at most max_off_grid samples are off it; or return 0.
+ * Sets off_grid in any case.
+ */
 int map_grid(model *m, const int16_t *samples, int n, int max_off_grid);
 
 /* Set the codes to multiples of a step, or to numbers of few values, or to the samples. */
@@ -52,7 +55,7 @@ void map_samples(model *m, const int16_t *samples, int n);
 /*
  * Fit a model to `n` samples, of which two at least differ, with the given approach. Sets all
  * fields of the block but the tail, and the predictor, codes, y and predicted. Returns what
- * coding the residuals will cost, about.
+ * the block will cost, about.
  */
 int64_t fit_model(model *m, const int16_t *samples, int n, const approach *how);
 

@@ -77,12 +77,12 @@ static int escape_slots(int64_t num_escapes, int n, int precision) {
 /* How many residuals lie at which positions. Without their low bits, many are at the same. */
 typedef struct {
     int size;
-    int32_t position[NUM_BINS];
+    int32_t position[NUM_BINS]; /* TOO_FAR for all that the integer kind has no symbol for */
     uint32_t count[NUM_BINS];
     int64_t low_bits_cost;
 } residual_places;
 
-enum { TOO_FAR = 1 << 17 }; /* the position of all residuals that the integer kind has no symbol for */
+enum { TOO_FAR = 1 << 17 };
 
 static void place_residuals(const model *m, const residual_bins *bins, int low_bits,
                             residual_places *places) {
@@ -208,33 +208,31 @@ static void share_slots(const uint32_t *counts, int size, uint32_t total, uint32
 int64_t try_histogram(model *m, int64_t cost) {
     block *b = &m->block;
     const int n = b->num_samples;
-    uint32_t counts[256] = {0}, total = 0;
-    const int log2_escape = b->log2_escape;
-    for (int i = 0; i < n; i++) {
-        const uint32_t place = (uint32_t)(residual_at(m, i, 0) + 128);
-        if (place < 256) counts[place]++;
-    }
+    const int16_t *y = m->y, *predicted = m->predicted;
+    int num_escapes = 0;
+    for (int i = 0; i < n; i++) num_escapes += (uint16_t)(y[i] - predicted[i] + 128) > 255;
+    const int log2_escape = escape_slots(num_escapes, n, 12);
+    int64_t own = (int64_t)num_escapes * (28 - log2_escape) * BIT + 24 * BIT;
+    if (num_escapes == n || own >= cost) return cost;
+    uint32_t counts[256] = {0};
     int first = 255, last = 0;
-    for (int place = 0; place < 256; place++) {
-        if (counts[place] == 0) continue;
+    for (int i = 0; i < n; i++) {
+        const int place = (uint16_t)(y[i] - predicted[i] + 128);
+        if (place > 255) continue;
+        counts[place]++;
         if (place < first) first = place;
-        last = place;
-        total += counts[place];
+        if (place > last) last = place;
     }
-    if (total == 0) return cost;
     uint16_t slots[256] = {0};
     const int size = last - first + 1;
-    b->log2_escape = escape_slots(n - (int)total, n, 12);
-    share_slots(counts + first, size, total, symbol_slots(b), slots);
-    int64_t own = (int64_t)(n - (int)total) * (28 - b->log2_escape) * BIT + 24 * BIT;
+    const uint32_t num_slots = (1u << b->precision) - (1u << log2_escape);
+    share_slots(counts + first, size, (uint32_t)(n - num_escapes), num_slots, slots);
     for (int i = 0; i < size; i++) {
         own += 3 * BIT + (slots[i] ? 2 * log2_q12(slots[i] + 1u) : 0);
         if (slots[i]) own += counts[first + i] * (int64_t)(12 * BIT - log2_q12(slots[i]));
     }
-    if (own >= cost - cost / 64) { /* cost is an estimate */
-        b->log2_escape = log2_escape;
-        return cost;
-    }
+    if (own >= cost - cost / 64) return cost; /* which is an estimate */
+    b->log2_escape = log2_escape;
     b->num_classes = 1;
     b->classes[0] = (residual_class){0};
     b->histogram_size = size;
