@@ -439,7 +439,7 @@ _ENTRIES = (
     _transform(
         "lpc",
         "predictive",
-        "each sample minus its linear prediction, fitted to the channel and kept, in converter steps",
+        "each sample minus its linear prediction, fitted to the channel, in converter steps",
         "LPC",
         Parameter("order", 8, 1, 32),
     ),
