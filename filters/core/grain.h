@@ -17,7 +17,7 @@ enum {
     MAX_GRAIN = 15,
     MAX_GRAIN_FOUND = 8,
     LOOKED_AT = 1 << 10,    /* differences; fewer do not tell */
-    PIECES = 4,             /* of the data, on which a grain is tried: */
+    PIECES = 4,             /* of the data at most, on which a grain is tried: */
     PIECE = 1 << 9,         /* numbers or more */
     LEAST_SAMPLES = 1 << 8, /* and samples or more, where there are as many */
 };
@@ -107,13 +107,14 @@ static inline int64_t choose_grain(const uint8_t *data, size_t size, simple_sett
     size_t length = PIECE / settings.num_channels;
     if (length < LEAST_SAMPLES) length = LEAST_SAMPLES;
     if (length > num_samples) length = num_samples;
+    const size_t room = num_samples / length, num_pieces = room < PIECES ? room : PIECES;
+    const size_t apart = num_pieces > 1 ? (num_samples - length) / (num_pieces - 1) : 0;
 
     uint32_t *const counts = calloc(1 << 16, sizeof *counts);
     if (counts == NULL) return N1_ERROR_MEMORY;
     int64_t coded = 0, gained = 0;
-    for (uint32_t i = 0; i < 2 * PIECES; i++) {
-        const uint64_t begin = (uint64_t)(num_samples - length) * (i / 2) / (PIECES - 1);
-        const uint8_t *const piece = data + (size_t)begin * frame;
+    for (size_t i = 0; i < 2 * num_pieces; i++) {
+        const uint8_t *const piece = data + i / 2 * apart * frame;
         coded = encode_with(piece, length * frame, settings, i % 2 ? grain : 0, payload);
         if (coded < 0) break;
         const int64_t known = known_by_frequency(payload, (size_t)coded / 2, counts);
