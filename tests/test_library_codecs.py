@@ -651,7 +651,9 @@ def test_error_that_is_on_its_way_is_kept(tmp_path):
 def test_interrupt_gets_through(tmp_path):
     create(tmp_path / "x.h5", "zstd")
     script = """
-        import signal, time, h5py, numcodecs
+        import faulthandler, signal, time, h5py, numcodecs
+
+        faulthandler.dump_traceback_later(60, exit=True)  # to see who has swallowed it
 
         class Zstd(numcodecs.Zstd):
             def decode(self, buf, out=None):

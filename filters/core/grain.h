@@ -94,10 +94,10 @@ static inline int64_t known_by_frequency(const uint8_t *numbers, size_t count, u
 }
 
 /*
- * The grain to encode data with, or a negative n1_error: that which is found, if pieces of the data
- * take no more bits with it than without. They do where predictions are off by less than a step, as
- * those of a tone, whose differences are few different numbers too. `payload` has the room that
- * `encode` has, and anything may have been written there.
+ * The grain to encode data with, or a negative n1_error: that which is found, unless pieces of the
+ * data take more bits with it than without, as those of a tone: its differences are few different
+ * numbers too, but predictions are off by less than a step. `payload` has the room that `encode`
+ * has, and anything may have been written there.
  */
 static inline int64_t choose_grain(const uint8_t *data, size_t size, simple_settings settings,
                                    grain_encoder encode_with, uint8_t *payload) {
