@@ -12,6 +12,7 @@
 enum {
     MAX_BLOCK = 1 << 16,      /* words */
     LEAST_HALVED = 1 << 10,   /* words that may be two blocks rather than one */
+    LEAST_SAVED = 512,        /* and save at least this part */
     MOST = 2 * MAX_BLOCK / 4, /* bytes of words in a byte: a block takes more than four bytes */
     MAX_WEIGHT = 1023,
 };
@@ -289,7 +290,7 @@ static inline int64_t weigh_block(alphabets *a, const uint8_t *words, size_t cou
     return find_groups(a, words, count);
 }
 
-/* Whether two blocks take less than one. If not, that one's words are counted. */
+/* Whether two blocks take less than one, by so much that it is worth the time. If not, that one's words are counted. */
 static inline int halves_pay(alphabets *a, const uint8_t *words, size_t count) {
     if (count > MAX_BLOCK) return 1;
     int64_t halves = INT64_MAX;
@@ -297,7 +298,8 @@ static inline int halves_pay(alphabets *a, const uint8_t *words, size_t count) {
         const size_t half = first_half(count);
         halves = weigh_block(a, words, half) + weigh_block(a, words + 2 * half, count - half);
     }
-    return halves < weigh_block(a, words, count);
+    const int64_t whole = weigh_block(a, words, count);
+    return halves < whole - whole / LEAST_SAVED;
 }
 
 typedef struct {
