@@ -124,4 +124,12 @@ static inline int64_t choose_grain(const uint8_t *data, size_t size, simple_sett
     return coded < 0 ? coded : gained >= 0 ? grain : 0;
 }
 
+/* As `encode` of simple_codec, with the grain that is chosen. */
+static inline int64_t encode_on_grain(const uint8_t *data, size_t size, simple_settings settings,
+                                      grain_encoder encode_with, uint8_t *payload) {
+    const int64_t grain = choose_grain(data, size, settings, encode_with, payload);
+    if (grain < 0) return grain;
+    return encode_with(data, size, settings, (uint32_t)grain, payload);
+}
+
 #endif

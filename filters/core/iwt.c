@@ -40,28 +40,28 @@ static inline uint32_t quarter(const uint8_t *before, const uint8_t *after, size
  */
 static inline void predict(const uint8_t *restrict odd, const uint8_t *restrict before,
                            const uint8_t *restrict after, size_t step, size_t count,
-                           uint8_t *restrict detail, uint32_t grain) {
+                           uint32_t grain, uint8_t *restrict detail) {
     for (size_t i = 0; i < count; i++)
         set_number(detail, i, number_at(odd, i * step) - middle(before, after, i * step, grain));
 }
 
 static inline void update(const uint8_t *restrict even, const uint8_t *restrict before,
                           const uint8_t *restrict after, size_t step, size_t count,
-                          uint8_t *restrict smooth, uint32_t grain) {
+                          uint32_t grain, uint8_t *restrict smooth) {
     for (size_t i = 0; i < count; i++)
         set_number(smooth, i, number_at(even, i * step) + quarter(before, after, i, grain));
 }
 
 static inline void undo_update(const uint8_t *restrict smooth, const uint8_t *restrict before,
                                const uint8_t *restrict after, size_t step, size_t count,
-                               uint8_t *restrict even, uint32_t grain) {
+                               uint32_t grain, uint8_t *restrict even) {
     for (size_t i = 0; i < count; i++)
         set_number(even, i * step, number_at(smooth, i) - quarter(before, after, i, grain));
 }
 
 static inline void undo_predict(const uint8_t *restrict detail, const uint8_t *restrict before,
                                 const uint8_t *restrict after, size_t step, size_t count,
-                                uint8_t *restrict odd, uint32_t grain) {
+                                uint32_t grain, uint8_t *restrict odd) {
     for (size_t i = 0; i < count; i++)
         set_number(odd, i * step, number_at(detail, i) + middle(before, after, i * step, grain));
 }
@@ -85,8 +85,8 @@ static inline void split(const uint8_t *x, size_t num_frames, size_t frame, size
         const uint8_t *const next = i < with_next ? even + 2 * frame : even;
         const uint8_t *const before = details + (i > 0 ? i - 1 : 0) * frame;
         uint8_t *const after = details + (i < num_details ? i : i - 1) * frame;
-        if (i < num_details) predict(even + frame, even, next, step, count, after, grain);
-        update(even, before, after, step, count, smooth + i * frame, grain);
+        if (i < num_details) predict(even + frame, even, next, step, count, grain, after);
+        update(even, before, after, step, count, grain, smooth + i * frame);
     }
 }
 
@@ -103,13 +103,13 @@ static inline void join(const uint8_t *smooth, const uint8_t *details, size_t nu
         const uint8_t *const before = details + (i > 0 ? i - 1 : 0) * frame;
         const uint8_t *const after = details + (i < num_details ? i : i - 1) * frame;
         uint8_t *const even = x + 2 * i * frame;
-        undo_update(smooth + i * frame, before, after, step, count, even, grain);
-        if (i > 0) undo_predict(before, even - 2 * frame, even, step, count, even - frame, grain);
+        undo_update(smooth + i * frame, before, after, step, count, grain, even);
+        if (i > 0) undo_predict(before, even - 2 * frame, even, step, count, grain, even - frame);
     }
     if (num_frames % 2 == 0) {
         const uint8_t *const last = details + (num_details - 1) * frame;
         uint8_t *const odd = x + (num_frames - 1) * frame;
-        undo_predict(last, odd - frame, odd - frame, 1, frame / 2, odd, grain);
+        undo_predict(last, odd - frame, odd - frame, 1, frame / 2, grain, odd);
     }
 }
 
@@ -141,9 +141,7 @@ static int64_t encode_with(const uint8_t *data, size_t size, simple_settings set
 
 static int64_t encode(const uint8_t *data, size_t size, simple_settings settings,
                       uint8_t *payload) {
-    const int64_t grain = choose_grain(data, size, settings, encode_with, payload);
-    if (grain < 0) return grain;
-    return encode_with(data, size, settings, (uint32_t)grain, payload);
+    return encode_on_grain(data, size, settings, encode_with, payload);
 }
 
 static int64_t decoded_size(const uint8_t *payload, size_t size) {

@@ -252,9 +252,7 @@ static int64_t encode_with(const uint8_t *data, size_t size, simple_settings set
 
 static int64_t encode(const uint8_t *data, size_t size, simple_settings settings,
                       uint8_t *payload) {
-    const int64_t grain = choose_grain(data, size, settings, encode_with, payload);
-    if (grain < 0) return grain;
-    return encode_with(data, size, settings, (uint32_t)grain, payload);
+    return encode_on_grain(data, size, settings, encode_with, payload);
 }
 
 static int64_t decoded_size(const uint8_t *payload, size_t size) {
