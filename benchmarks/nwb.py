@@ -24,7 +24,7 @@ import hdf5plugin  # noqa: F401  so that h5py reads Blosc and Zstandard
 import numpy as np
 
 import n1store
-from n1store.parallel import available_cores
+from n1store.system.parallel import available_cores
 
 CHANNELS, RATE = 64, 20_000
 CODECS = ("n1", "wavpack", "flac", "blosc", "zstd", "gzip:level=4")  # 4 is h5py's default

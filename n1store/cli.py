@@ -637,7 +637,7 @@ def plugin_path(as_json: bool) -> None:
 
     export HDF5_PLUGIN_PATH="$(n1store plugin-path)" adds n1store's to those that are set.
     """
-    from n1store.plugin_path import plugin_path
+    from n1store.system.plugin_path import plugin_path
 
     path = plugin_path()
     if as_json:
@@ -649,7 +649,7 @@ def plugin_path(as_json: bool) -> None:
 @cli.command()
 def env() -> None:
     """Print what h5dump, h5repack, MATLAB and Julia need; for a shell: eval "$(n1store env)"."""
-    from n1store.plugin_path import shell_lines
+    from n1store.system.plugin_path import shell_lines
 
     click.echo(shell_lines())
 

@@ -43,10 +43,10 @@ from n1store.measurement import (
     time_round,
     transformed_entropy,
 )
-from n1store.parallel import Workers, available_cores
 from n1store.pipeline import Pipeline
 from n1store.plan import plan_arrays
 from n1store.stores.grid import DTYPE
+from n1store.system.parallel import Workers, available_cores
 
 # ---- What they are compared on --------------------------------------------------------------
 

@@ -34,9 +34,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
-from n1store.atomic import naming, replacing
 from n1store.errors import N1StoreError
 from n1store.measurement import Error
+from n1store.system.atomic import naming, replacing
 
 FORMAT = 1
 

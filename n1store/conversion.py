@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import n1store.stores
-from n1store.atomic import replacing
 from n1store.errors import N1StoreError, one_line
 from n1store.inputs import Input, StoredInput, find_inputs
-from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
 from n1store.plan import LAYOUTS, ArrayPlan, plan_arrays
 from n1store.sizes import StoreSizes, measure_sizes
@@ -29,6 +27,8 @@ from n1store.stores.grid import DTYPE
 from n1store.stores.session import Part, unite
 from n1store.stores.zarr import ArrayWriter, ZarrTarget, ZarrWriter
 from n1store.stores.zarr_formats import FORMATS
+from n1store.system.atomic import replacing
+from n1store.system.parallel import Workers
 
 if TYPE_CHECKING:
     from n1store.stores.nwb import NwbTarget, NwbWriter, SeriesWriter

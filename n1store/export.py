@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 import n1store.stores
-from n1store.atomic import replacing
 from n1store.errors import N1StoreError
-from n1store.parallel import Workers
 from n1store.recording import Recording
 from n1store.sources import SourceFile
+from n1store.system.atomic import replacing
+from n1store.system.parallel import Workers
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _FILES_AT_ONCE = 64  # of a recording that was made of many files, which are all kept open

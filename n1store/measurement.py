@@ -24,8 +24,8 @@ import numcodecs.blosc
 import numpy as np
 
 from n1store.errors import N1StoreError, one_line
-from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
+from n1store.system.parallel import Workers
 
 
 @dataclass(frozen=True, eq=False)

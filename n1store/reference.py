@@ -22,7 +22,6 @@ from numcodecs import VLenUTF8
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes
 
-from n1store.atomic import replacing
 from n1store.errors import N1StoreError, one_line
 from n1store.stores.hdf5_chunks import (
     chunk_map,
@@ -32,6 +31,7 @@ from n1store.stores.hdf5_chunks import (
     pipeline_of,
     read_payload,
 )
+from n1store.system.atomic import replacing
 
 # Datasets without chunks get some of about this size, so that a window can be read alone.
 _CHUNK_BYTES = 1 << 20

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from n1store.atomic import replacing
 from n1store.errors import N1StoreError
 from n1store.recording import Recording
+from n1store.system.atomic import replacing
 
 MAX_CHANNELS = 1024
 SAMPLE_DTYPE = np.dtype("<i2")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from n1store import core
-from n1store.atomic import replacing
+from n1store.system.atomic import replacing
 
 FROZEN = Path(__file__).parent / "data"
 WIDTHS = np.arange(core.NUM_CODES) * 13 % 33 + 16

@@ -24,10 +24,10 @@ from n1store.comparison import compare, load_data
 from n1store.core import adc_encode
 from n1store.errors import N1StoreError
 from n1store.measurement import Chunk, measure_sizes, time_round
-from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
 from n1store.report.results import load_results
 from n1store.synth import synthesize
+from n1store.system.parallel import Workers
 from n1store.wav import read_wav
 
 FEW = "zlib,delta+lz4,n1:level=1"

@@ -15,8 +15,8 @@ from n1store.measurement import (
     time_round,
     transformed_entropy,
 )
-from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
+from n1store.system.parallel import Workers
 
 
 def chunks_of(*arrays, rate=1000):

@@ -27,7 +27,7 @@ from n1store import n1file
 from n1store.core import n1_encode
 from n1store.errors import N1StoreError
 from n1store.n1file import decode_wav, encode_wav, read_n1_info
-from n1store.parallel import Workers
+from n1store.system.parallel import Workers
 from n1store.wav import WavFile, open_wav
 
 modest = settings(deadline=None, max_examples=60)

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from n1store.parallel import Workers
+from n1store.system.parallel import Workers
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

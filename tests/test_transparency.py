@@ -14,9 +14,9 @@ import pytest
 from conftest import clean_environment, read_wav_independently
 
 import _n1store_hdf5
-from n1store import plugin_path
 from n1store.codecs import hdf5
 from n1store.codecs.hdf5 import N1
+from n1store.system import plugin_path
 
 SITE_PACKAGES = Path(_n1store_hdf5.__file__).parent
 PLUGINS = _n1store_hdf5.PLUGIN_FOLDER

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from measure import CODES, Row, speeds
-from n1store.atomic import replacing
 from n1store.errors import N1StoreError
+from n1store.system.atomic import replacing
 
 REFERENCE = "pcodec", "level 12, conv1(16)"
 WHOLE_FILES, SECONDS = "whole files", "1 s"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from n1store.atomic import replacing
 from n1store.errors import N1StoreError
+from n1store.system.atomic import replacing
 
 try:
     import jinja2

@@ -24,13 +24,13 @@ from numcodecs.abc import Codec
 
 import n1store
 from n1store.errors import N1StoreError, one_line
-from n1store.parallel import Workers
 from n1store.pipeline import Pipeline
 from n1store.stores.grid import DTYPE, Grid
 from n1store.stores.hdf5_chunks import HDF5Chunks, filters_of, pipeline_of
 from n1store.stores.session import Session
 from n1store.stores.store import Store, StoredArray, check, require
 from n1store.stores.traces import ChunkedTraces
+from n1store.system.parallel import Workers
 
 if TYPE_CHECKING:
     from n1store.stores.nwb_metadata import NwbMetadata

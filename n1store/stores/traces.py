@@ -8,8 +8,8 @@ from functools import cache
 
 import numpy as np
 
-from n1store.parallel import Workers
 from n1store.stores.grid import DTYPE, Grid
+from n1store.system.parallel import Workers
 
 
 class ChunkedTraces:

@@ -1,0 +1,1 @@
+"""What differs between operating systems: atomic outputs, cores, where HDF5 looks for plugins."""
