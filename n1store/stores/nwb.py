@@ -73,7 +73,7 @@ class NwbWriter:
     """Writes recordings one after the other, then what makes the file NWB."""
 
     def __init__(self, path: Path, target: NwbTarget, session: Session | None):
-        # The lock is on the file already; see atomic.py.
+        # The lock is on the file already; see system/atomic.py.
         try:
             self._file = h5py.File(path, "w", libver=_LIBVER, locking=False)
         except OSError as error:

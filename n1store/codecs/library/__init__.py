@@ -1,0 +1,1 @@
+"""Codecs whose work a library does: a file for each."""
