@@ -25,7 +25,7 @@ BARE_LOOP = """
 import sys
 from pathlib import Path
 import numpy as np
-from n1store.pipeline import Pipeline
+from n1store.codecs.pipeline import Pipeline
 pipeline = Pipeline.parse(sys.argv[2])
 for path in sorted(Path(sys.argv[1]).glob("*.wav")):
     samples = np.fromfile(path, "<i2", offset=44)[:, None]

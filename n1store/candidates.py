@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
-from n1store.catalogue import CATALOGUE, Entry
+from n1store.codecs.catalogue import CATALOGUE, Entry
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
-from n1store.pipeline import Pipeline
 
 _IN_FRONT_OF = {"dictionary", "entropy", "run-length", "blosc"}
 """Groups whose codecs predict nothing themselves, and are tried with `delta` in front too."""

@@ -523,7 +523,7 @@ def codecs(name: str | None, as_json: bool) -> None:
     HDF5 is the number of its filter, for NWB files. What is missing here is named, and how to
     install it.
     """
-    from n1store.codec_info import all_codecs, codec_info
+    from n1store.codecs.info import all_codecs, codec_info
 
     infos = all_codecs() if name is None else [codec_info(name)]
     if as_json:
@@ -581,8 +581,8 @@ def compare(sources: tuple[Path, ...], destination: Path, as_json: bool, **optio
     is lossless must give all chunks back; a pipeline that does not is named, and the exit code is
     1. RESULTS gets results.json and results.csv at the end.
     """
+    from n1store.codecs.pipeline import without_tables
     from n1store.comparison import compare
-    from n1store.pipeline import without_tables
 
     try:
         with progress_bar("comparing", as_json, unit="steps", timed=True) as progress:
@@ -692,6 +692,6 @@ def reference(source: Path, destination: Path, as_json: bool, **options: Any) ->
 def _load_widths(path: Path | None) -> bytes | None:
     if path is None:
         return None
-    from n1store.widths import load_widths
+    from n1store.codecs.widths import load_widths
 
     return load_widths(path)

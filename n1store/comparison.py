@@ -21,6 +21,7 @@ import numpy as np
 
 import n1store
 from n1store.candidates import choose_pipelines
+from n1store.codecs.pipeline import Pipeline
 from n1store.comparison_results import (
     Comparison,
     Journal,
@@ -43,7 +44,6 @@ from n1store.measurement import (
     time_round,
     transformed_entropy,
 )
-from n1store.pipeline import Pipeline
 from n1store.plan import plan_arrays
 from n1store.stores.grid import DTYPE
 from n1store.system.parallel import Workers, available_cores

@@ -13,8 +13,8 @@ import numpy as np
 from numcodecs.compat import ensure_bytes
 
 import n1store.stores
+from n1store.codecs.pipeline import Pipeline, split_checksum
 from n1store.errors import N1StoreError
-from n1store.pipeline import Pipeline, split_checksum
 from n1store.recording import Recording
 from n1store.sources import SamplesHash, SourceFile
 from n1store.stores.session import Session

@@ -23,8 +23,8 @@ from pathlib import Path
 import numcodecs.blosc
 import numpy as np
 
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
-from n1store.pipeline import Pipeline
 from n1store.system.parallel import Workers
 
 

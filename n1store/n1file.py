@@ -19,7 +19,7 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from n1store.core import NUM_CODES, n1_decode, n1_encode, n1_payload_info
+from n1store.codecs.native import NUM_CODES, n1_decode, n1_encode, n1_payload_info
 from n1store.errors import N1StoreError
 from n1store.system.atomic import replacing
 from n1store.system.parallel import Workers

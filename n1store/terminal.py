@@ -15,7 +15,7 @@ from n1store.errors import printable
 
 if TYPE_CHECKING:
     from n1store.bench import Benchmark
-    from n1store.codec_info import CodecInfo
+    from n1store.codecs.info import CodecInfo
     from n1store.comparison_results import Comparison
     from n1store.evaluation import Evaluation
     from n1store.n1file import N1Info
@@ -62,7 +62,7 @@ def print_json(content: Any) -> None:
 
 def print_sizes(name: str, sizes: StoreSizes) -> None:
     """Print how large a store is, and how small beside its samples."""
-    from n1store.pipeline import without_tables
+    from n1store.codecs.pipeline import without_tables
 
     content = sizes.to_dict()
     click.echo(
@@ -128,8 +128,8 @@ def print_chunks(sizes: StoreSizes) -> None:
 
 def print_requirements(codec: str, store: Path) -> None:
     """Print what readers of a store of this pipeline install."""
-    from n1store.codec_info import hdf5_readers_need, zarr_readers_need
-    from n1store.pipeline import Pipeline
+    from n1store.codecs.info import hdf5_readers_need, zarr_readers_need
+    from n1store.codecs.pipeline import Pipeline
 
     pipeline = Pipeline.parse(codec)
     if "adc" in pipeline.names:
@@ -145,7 +145,7 @@ def print_requirements(codec: str, store: Path) -> None:
 
 def print_benchmarks(results: list[Benchmark]) -> None:
     """Print ratios and reading speeds of stores."""
-    from n1store.pipeline import without_tables
+    from n1store.codecs.pipeline import without_tables
 
     _print_table(
         ["store", "codec", "ratio", "per chunk: min", "p5", "median", "p95", "max"],
@@ -176,7 +176,7 @@ def print_benchmarks(results: list[Benchmark]) -> None:
 
 def print_codecs(infos: list[CodecInfo]) -> None:
     """Print a line for each codec, and what some of them lack here."""
-    from n1store.codec_info import shortcomings
+    from n1store.codecs.info import shortcomings
 
     _print_table(
         ["codec", "group", "Zarr 2", "Zarr 3", "HDF5", "installed", "parameters", "how it works"],
@@ -199,7 +199,7 @@ def print_codecs(infos: list[CodecInfo]) -> None:
 
 def print_codec(info: CodecInfo) -> None:
     """Print all that there is to say of a codec."""
-    from n1store.codec_info import values_of
+    from n1store.codecs.info import values_of
 
     click.echo(f"{info.entry.name} ({info.entry.group}): {info.entry.summary}")
     width = max((len(each.name) for each in info.entry.parameters), default=0)
@@ -281,7 +281,7 @@ _NOISY = 0.2
 
 def print_comparison(result: Comparison) -> None:
     """Print a line for each pipeline, the smallest first, and what to know about them."""
-    from n1store.pipeline import without_tables
+    from n1store.codecs.pipeline import without_tables
 
     data, machine = result.data, result.measured_with
     click.echo(

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from n1store import core
+from n1store.codecs import native
 from n1store.system.atomic import replacing
 
 FROZEN = Path(__file__).parent / "data"
-WIDTHS = np.arange(core.NUM_CODES) * 13 % 33 + 16
+WIDTHS = np.arange(native.NUM_CODES) * 13 % 33 + 16
 
 
 def noise(count, low, high, seed=1):
@@ -57,7 +57,7 @@ def built_in_widths():
 
 
 def n1_grid(codes):
-    return core.adc_decode(np.clip(codes, -512, 511).astype("<i2"))
+    return native.adc_decode(np.clip(codes, -512, 511).astype("<i2"))
 
 
 def arrays():
@@ -113,12 +113,12 @@ def arrays():
 
 def main():
     payloads = {
-        f"{name}-{level}": core.n1_encode(samples, level, widths)
+        f"{name}-{level}": native.n1_encode(samples, level, widths)
         for name, samples in arrays().items()
         for widths in [WIDTHS.astype("u1").tobytes() if name.endswith("widths") else None]
         for level in (1, 2, 3)
     }
-    version = core.n1_payload_info(payloads["n1-2"]).version
+    version = native.n1_payload_info(payloads["n1-2"]).version
     folder = FROZEN / f"v{version}"
     if folder.exists():
         sys.exit(f"{folder}: exists already; what was frozen is never replaced")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, read_wav_independently
 
-from n1store.core import adc_encode
+from n1store.codecs.native import adc_encode
 from n1store.errors import N1StoreError
 from n1store.synth import synthesize
 

@@ -14,8 +14,8 @@ from nwbinspector import Importance, inspect_nwbfile
 
 import n1store
 import n1store.stores
+from n1store.codecs.pipeline import Pipeline, split_checksum
 from n1store.errors import N1StoreError
-from n1store.pipeline import Pipeline, split_checksum
 
 KINDS = ["nwb", *(f"zarr {number}" for number in ZARR_FORMATS), "zip"]
 

@@ -3,9 +3,9 @@
 import pytest
 
 from n1store.candidates import choose_pipelines, pipelines_of, split_codecs, variants
-from n1store.catalogue import CATALOGUE, Entry
+from n1store.codecs.catalogue import CATALOGUE, Entry
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
-from n1store.pipeline import Pipeline
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ import zarr
 from conftest import ZARR_FORMATS, write_wav
 
 import n1store
-from n1store.catalogue import CATALOGUE
+from n1store.codecs.catalogue import CATALOGUE
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
-from n1store.pipeline import Pipeline
 from n1store.reference import write_reference
 from n1store.stores.files import create_files
 from n1store.stores.grid import Grid

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import n1store
-from n1store.catalogue import CATALOGUE
 from n1store.codecs import hdf5
+from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.flac import Flac
 from n1store.errors import N1StoreError
 from n1store.synth import synthesize
@@ -270,7 +270,7 @@ def test_hdf5plugin_is_missing(table, run_json, monkeypatch):
 
 
 def test_zarr_2_has_no_format_3(table, run_json, monkeypatch):
-    monkeypatch.setattr("n1store.codec_info.version", lambda name: "2.18.7")
+    monkeypatch.setattr("n1store.codecs.info.version", lambda name: "2.18.7")
     rows, below = table()
     assert {row["Zarr 3"] for row in rows.values()} == {"no"}
     (line,) = (line for line in below if line.startswith("all: "))

@@ -17,7 +17,8 @@ from reference_coders import (
     varint,
 )
 
-from n1store import N1StoreError, core
+from n1store import N1StoreError
+from n1store.codecs import native
 
 CODERS = ["rle", "packbits10", "huffman", "arithmetic", "rans"]
 ENTROPY_CODERS = CODERS[2:]
@@ -27,11 +28,11 @@ ENTROPY_CODERS = CODERS[2:]
 
 
 def encode(name, data):
-    return core.simple_codec(name).encode(data).tobytes()
+    return native.simple_codec(name).encode(data).tobytes()
 
 
 def decode(name, payload):
-    return core.simple_codec(name).decode(payload).tobytes()
+    return native.simple_codec(name).decode(payload).tobytes()
 
 
 def entropy(data):
@@ -90,7 +91,7 @@ def test_payloads_are_as_specified(name, words):
     for data in (whole, whole[:-1], whole + b"\xff"):
         payload = encode(name, data)
         assert decode(name, payload) == data
-        assert core.simple_codec(name).decoded_size(payload) == len(data)
+        assert native.simple_codec(name).decoded_size(payload) == len(data)
         assert len(payload) <= len(data) + 8
     if len(data) < 2 * LONGEST or len(payload) < 2000:
         assert specified(name, payload) == data
@@ -125,7 +126,7 @@ def test_at_any_address(name):
     data = b"x" + WORDS["codes"].tobytes()
     payload = bytes(1) + encode(name, memoryview(data)[1:])
     out = np.zeros(len(data), "u1")
-    core.simple_codec(name).decode(memoryview(payload)[1:], out=out[1:])
+    native.simple_codec(name).decode(memoryview(payload)[1:], out=out[1:])
     assert out[1:].tobytes() == data[1:]
 
 
@@ -147,18 +148,18 @@ def chunks_of(recordings, num_samples):
 
 
 def transformed(name, samples, parameter):
-    return core.simple_codec(name).encode(samples, samples.shape[1], parameter).view("<i2")
+    return native.simple_codec(name).encode(samples, samples.shape[1], parameter).view("<i2")
 
 
 VIEWS = {
     "raw": lambda samples: samples,
-    "adc": core.adc_encode,
+    "adc": native.adc_encode,
     "delta": lambda samples: np.diff(samples, axis=0, prepend=0),
     "lpc": lambda samples: transformed("lpc", samples, 8),
     "iwt": lambda samples: transformed("iwt", samples, 8),
-    "adc+delta": lambda samples: np.diff(core.adc_encode(samples), axis=0, prepend=0),
-    "adc+lpc": lambda samples: transformed("lpc", core.adc_encode(samples), 8),
-    "adc+iwt": lambda samples: transformed("iwt", core.adc_encode(samples), 8),
+    "adc+delta": lambda samples: np.diff(native.adc_encode(samples), axis=0, prepend=0),
+    "adc+lpc": lambda samples: transformed("lpc", native.adc_encode(samples), 8),
+    "adc+iwt": lambda samples: transformed("iwt", native.adc_encode(samples), 8),
 }
 WITHIN = {"huffman": 1.01, "rans": 1.01, "arithmetic": 1.02}
 # Of single chunks some have so many different words that a little more goes into naming them.
@@ -276,7 +277,7 @@ def test_changed_bytes_never_crash(name):
                 1, 256, dtype="u1"
             )
             try:
-                size = core.simple_codec(name).decoded_size(damaged)
+                size = native.simple_codec(name).decoded_size(damaged)
                 assert len(decode(name, damaged)) == size
             except N1StoreError:
                 failures += 1
@@ -342,9 +343,9 @@ def test_no_more_is_claimed_than_could_be_there(name, most):
         digits = [size >> 7 * i & 127 for i in range(7)]
         return bytes([0x11, *(digit | 128 for digit in digits[:6]), digits[6]]) + bytes(body)
 
-    assert core.simple_codec(name).decoded_size(claiming(10 * most, 10)) == 10 * most
+    assert native.simple_codec(name).decoded_size(claiming(10 * most, 10)) == 10 * most
     with pytest.raises(N1StoreError):
-        core.simple_codec(name).decoded_size(claiming(10 * most + 2, 10))
+        native.simple_codec(name).decoded_size(claiming(10 * most + 2, 10))
 
 
 # --- Payloads of the first version, which are decoded for ever

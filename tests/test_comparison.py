@@ -19,12 +19,12 @@ import n1store.comparison
 import n1store.comparison_results
 import n1store.measurement
 from n1store.candidates import pipelines_of
-from n1store.catalogue import CATALOGUE, Entry, Parameter
+from n1store.codecs.catalogue import CATALOGUE, Entry, Parameter
+from n1store.codecs.native import adc_encode
+from n1store.codecs.pipeline import Pipeline
 from n1store.comparison import compare, load_data
-from n1store.core import adc_encode
 from n1store.errors import N1StoreError
 from n1store.measurement import Chunk, measure_sizes, time_round
-from n1store.pipeline import Pipeline
 from n1store.report.results import load_results
 from n1store.synth import synthesize
 from n1store.system.parallel import Workers

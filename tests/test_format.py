@@ -11,9 +11,9 @@ import numpy as np
 import reference_decoder as reference
 from reference_decoder import INTEGER, PACKED, WIDTH
 
-from n1store import core
+from n1store.codecs import native
 
-OWN_WIDTHS = bytes(16 + k * 13 % 33 for k in range(core.NUM_CODES))
+OWN_WIDTHS = bytes(16 + k * 13 % 33 for k in range(native.NUM_CODES))
 LEVELS = [1, 2, 3]
 PATHS = ["portable", "best"]
 
@@ -40,7 +40,7 @@ def recording(count, sigma=3, widths=reference.N1_WIDTHS, seed=0):
 
 
 def on_grid(codes):
-    return core.adc_decode(codes.astype("<i2"))
+    return native.adc_decode(codes.astype("<i2"))
 
 
 def now_and_then(values, others):
@@ -423,7 +423,7 @@ def test_tables():
 
 def test_adc():
     codes = np.arange(-(2**15), 2**15).astype("<i2")
-    np.testing.assert_array_equal(core.adc_decode(codes), reference.ADC_SAMPLES)
+    np.testing.assert_array_equal(native.adc_decode(codes), reference.ADC_SAMPLES)
 
 
 def test_what_the_encoder_writes_is_specified():
@@ -431,7 +431,7 @@ def test_what_the_encoder_writes_is_specified():
     for name, samples in arrays().items():
         widths = OWN_WIDTHS if name == "own widths" else None
         for level in LEVELS:
-            payload = core.n1_encode(samples, level, widths)
+            payload = native.n1_encode(samples, level, widths)
             decoded, *fields = reference.decode(payload, widths)
             assert (decoded.dtype, decoded.shape) == (samples.dtype, samples.shape)
             np.testing.assert_array_equal(decoded, samples, f"{name}, level {level}")
@@ -447,7 +447,7 @@ def test_what_the_specification_allows_is_decoded():
         np.testing.assert_array_equal(decoded, samples)
         for path in PATHS:
             np.testing.assert_array_equal(
-                core.n1_decode(payload, OWN_WIDTHS, path), samples, f"seed {seed}, {path}"
+                native.n1_decode(payload, OWN_WIDTHS, path), samples, f"seed {seed}, {path}"
             )
         seen.update(features(*fields))
     assert not OF_SPECIFICATION - seen

@@ -33,10 +33,10 @@ from hdf5_checks import (
 )
 from numcodecs.compat import ensure_bytes
 
-from n1store.catalogue import CATALOGUE
 from n1store.codecs import hdf5, hdf5_numcodecs
 from n1store.codecs.bitshuffle import CNAMES, Bitshuffle
 from n1store.codecs.blosc2 import FILTERS, Blosc2
+from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.lzf import LZF
 from n1store.errors import N1StoreError
 from n1store.stores.hdf5_chunks import pipeline_of

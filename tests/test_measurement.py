@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import n1store.measurement
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
 from n1store.measurement import (
     Chunk,
@@ -15,7 +16,6 @@ from n1store.measurement import (
     time_round,
     transformed_entropy,
 )
-from n1store.pipeline import Pipeline
 from n1store.system.parallel import Workers
 
 

@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from n1store import N1StoreError, core
+from n1store import N1StoreError
+from n1store.codecs import native
 
 DTYPES = ["<i2", "<u2", "i1", "u1"]
 LEVELS = [1, 2, 3]
 HAS_AVX2 = "avx2" in Path("/proc/cpuinfo").read_text().split()
 PATHS = ["portable", "avx2"] if HAS_AVX2 else ["portable"]
-TABLE = bytes(16 + k * 13 % 33 for k in range(core.NUM_CODES))
+TABLE = bytes(16 + k * 13 % 33 for k in range(native.NUM_CODES))
 
 # --- Signals: each takes shape, bits and a generator and returns numbers of so many signed bits,
 # or more, which are then clipped.
@@ -40,7 +41,7 @@ def walk(shape, bits, rng, amplitude=8):
 
 
 def on_grid(codes):
-    return core.adc_decode(np.clip(codes, -512, 511).astype("<i2")).astype(int)
+    return native.adc_decode(np.clip(codes, -512, 511).astype("<i2")).astype(int)
 
 
 def per_sample(shape, values):
@@ -126,13 +127,13 @@ def assert_same(decoded, samples):
 
 def round_trip(samples, level=2, widths=None):
     """Encode and decode on every path; return the payload, which is the same on all."""
-    payload, *others = (core.n1_encode(samples, level, widths, path) for path in PATHS)
+    payload, *others = (native.n1_encode(samples, level, widths, path) for path in PATHS)
     assert all(other == payload for other in others)
     assert len(payload) <= samples.nbytes + 16 + samples.nbytes / 1000
-    info = core.n1_payload_info(payload)
+    info = native.n1_payload_info(payload)
     assert (info.dtype, info.shape) == (samples.dtype, samples.shape)
     for path in PATHS:
-        assert_same(core.n1_decode(payload, widths, path), samples)
+        assert_same(native.n1_decode(payload, widths, path), samples)
     return payload
 
 
@@ -232,7 +233,7 @@ def test_every_code_of_the_converter():
     codes = np.repeat(np.arange(-512, 512), 9).astype("<i2")
     for order in (codes, np.random.default_rng(3).permutation(codes)):
         for widths in (None, TABLE):
-            round_trip(core.adc_decode(order), widths=widths)
+            round_trip(native.adc_decode(order), widths=widths)
 
 
 @settings(deadline=None, max_examples=150)
@@ -287,22 +288,22 @@ def test_any_layout(name):
     samples = LAYOUTS[name].view()
     samples.flags.writeable = False
     plain = np.array(samples, samples.dtype.newbyteorder("<"), order="C")
-    assert core.n1_encode(samples) == round_trip(plain)
+    assert native.n1_encode(samples) == round_trip(plain)
 
 
 @pytest.mark.parametrize(
     "convert", [bytes, bytearray, memoryview, lambda b: np.frombuffer(b, "u1")]
 )
 def test_payload_is_any_buffer(convert):
-    payload = convert(core.n1_encode(ARRAY))
-    assert core.n1_payload_info(payload).shape == ARRAY.shape
-    assert_same(core.n1_decode(payload), ARRAY)
+    payload = convert(native.n1_encode(ARRAY))
+    assert native.n1_payload_info(payload).shape == ARRAY.shape
+    assert_same(native.n1_decode(payload), ARRAY)
 
 
 def test_decoding_into_a_given_array():
-    payload = core.n1_encode(ARRAY)
+    payload = native.n1_encode(ARRAY)
     out = np.empty_like(ARRAY)
-    assert core.n1_decode(payload, out=out) is out
+    assert native.n1_decode(payload, out=out) is out
     assert_same(out, ARRAY)
     wrong = [
         np.empty((100, 6), "<i2"),
@@ -312,7 +313,7 @@ def test_decoding_into_a_given_array():
     ]
     for out in wrong:
         with pytest.raises(N1StoreError, match="int16 of shape"):
-            core.n1_decode(payload, out=out)
+            native.n1_decode(payload, out=out)
 
 
 # --- Levels, paths, tables
@@ -323,14 +324,14 @@ def test_a_higher_level_is_not_larger(recordings):
     for path in sorted(recordings.glob("*.wav")):
         samples, _ = read_wav_independently(path)
         for level in LEVELS:
-            totals[level] += len(core.n1_encode(samples, level))
+            totals[level] += len(native.n1_encode(samples, level))
     assert totals[1] >= totals[2] >= totals[3]
 
 
 @pytest.mark.parametrize("level", [-1, 0, 4, 99])
 def test_other_levels_are_refused(level):
     with pytest.raises(N1StoreError, match="out of its range"):
-        core.n1_encode(ARRAY, level)
+        native.n1_encode(ARRAY, level)
 
 
 @pytest.mark.parametrize(
@@ -344,17 +345,17 @@ def test_other_levels_are_refused(level):
 )
 def test_other_dtypes_and_dimensions_are_refused(samples):
     with pytest.raises(N1StoreError, match="n1 takes 8 or 16 bit integers"):
-        core.n1_encode(samples)
+        native.n1_encode(samples)
 
 
 def test_a_path_works_or_says_that_this_machine_cannot():
-    payload = core.n1_encode(ARRAY)
+    payload = native.n1_encode(ARRAY)
     if HAS_AVX2:
-        assert_same(core.n1_decode(payload, path="avx2"), ARRAY)
+        assert_same(native.n1_decode(payload, path="avx2"), ARRAY)
         return
     for call in (
-        lambda: core.n1_encode(ARRAY, path="avx2"),
-        lambda: core.n1_decode(payload, path="avx2"),
+        lambda: native.n1_encode(ARRAY, path="avx2"),
+        lambda: native.n1_decode(payload, path="avx2"),
     ):
         with pytest.raises(N1StoreError, match="cannot run"):
             call()
@@ -363,9 +364,9 @@ def test_a_path_works_or_says_that_this_machine_cannot():
 @pytest.mark.parametrize("widths", [b"", TABLE[:-1], TABLE + b"\x20"], ids=len)
 def test_a_table_of_another_length_is_refused(widths):
     with pytest.raises(N1StoreError, match="1024 bytes"):
-        core.n1_encode(ARRAY, widths=widths)
+        native.n1_encode(ARRAY, widths=widths)
     with pytest.raises(N1StoreError, match="1024 bytes"):
-        core.n1_decode(core.n1_encode(ARRAY), widths=widths)
+        native.n1_decode(native.n1_encode(ARRAY), widths=widths)
 
 
 # Level 1 knows no widths.
@@ -376,22 +377,22 @@ def test_a_table_is_needed_to_decode_what_it_encoded(shape, level):
     payload = round_trip(samples, level, TABLE)
     for path, wrong in product(PATHS, [None, TABLE[::-1]]):
         with pytest.raises(N1StoreError, match="needs the table of code widths"):
-            core.n1_decode(payload, wrong, path)
+            native.n1_decode(payload, wrong, path)
 
 
 def test_a_table_changes_nothing_off_the_grid():
     samples = make("walk", (4000,))
     payload = round_trip(samples, widths=TABLE)
-    assert payload == core.n1_encode(samples)
-    assert_same(core.n1_decode(payload, TABLE[::-1]), samples)
+    assert payload == native.n1_encode(samples)
+    assert_same(native.n1_decode(payload, TABLE[::-1]), samples)
 
 
 @pytest.mark.parametrize("width", [0, 1, 32, 63, 255])
 def test_a_table_of_any_widths_works_or_is_refused(width):
     samples = make("N1 grid", (4000,))
-    table = bytes([width]) * core.NUM_CODES
+    table = bytes([width]) * native.NUM_CODES
     try:
-        core.n1_encode(samples, widths=table)
+        native.n1_encode(samples, widths=table)
     except N1StoreError as error:
         assert width != 32
         assert "out of its range" in str(error)
@@ -423,7 +424,7 @@ def assert_refused_or_unharmed(payload, samples):
     outcomes = set()
     for path in PATHS:
         try:
-            assert_same(core.n1_decode(payload, path=path), samples)
+            assert_same(native.n1_decode(payload, path=path), samples)
             outcomes.add("")
         except N1StoreError as error:
             outcomes.add(str(error))
@@ -433,26 +434,26 @@ def assert_refused_or_unharmed(payload, samples):
 @small
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_truncation_is_an_error(signal, shape, level):
-    payload = core.n1_encode(make(signal, shape), level)
+    payload = native.n1_encode(make(signal, shape), level)
     with time_limit(60):
         for length, path in product(range(len(payload)), PATHS):
             with pytest.raises(N1StoreError):
-                core.n1_decode(payload[:length], path=path)
+                native.n1_decode(payload[:length], path=path)
 
 
 @small
 def test_bytes_after_the_end_are_an_error(signal, shape):
-    payload = core.n1_encode(make(signal, shape))
+    payload = native.n1_encode(make(signal, shape))
     for extra, path in product([b"\0", b"\xff", bytes(2), bytes(4), payload], PATHS):
         with pytest.raises(N1StoreError, match="damaged"):
-            core.n1_decode(payload + extra, path=path)
+            native.n1_decode(payload + extra, path=path)
 
 
 @small
 @pytest.mark.parametrize("level", LEVELS)
 def test_flipped_bits_never_give_other_samples(signal, shape, level):
     samples = make(signal, shape)
-    payload = np.frombuffer(core.n1_encode(samples, level), "u1")
+    payload = np.frombuffer(native.n1_encode(samples, level), "u1")
     bits = np.unpackbits(payload)
     rng = np.random.default_rng(level)
     one_each = [[bit] for bit in [*range(min(320, len(bits))), *rng.integers(0, len(bits), 400)]]
@@ -467,7 +468,7 @@ def test_flipped_bits_never_give_other_samples(signal, shape, level):
 @small
 def test_overwritten_and_exchanged_bytes_never_give_other_samples(signal, shape):
     samples = make(signal, shape)
-    payload = core.n1_encode(samples)
+    payload = native.n1_encode(samples)
     rng = np.random.default_rng(4)
     with time_limit(60):
         for _ in range(300):
@@ -482,26 +483,26 @@ def test_overwritten_and_exchanged_bytes_never_give_other_samples(signal, shape)
 
 def test_random_bytes_are_errors():
     rng = np.random.default_rng(5)
-    header = core.n1_encode(make("N1 grid", (150,)))[:12]
+    header = native.n1_encode(make("N1 grid", (150,)))[:12]
     with time_limit(60):
         for index, path in product(range(3000), PATHS):
             payload = header[: index % 13] + rng.bytes(int(rng.integers(0, 200)))
             with pytest.raises(N1StoreError):
-                core.n1_decode(payload, path=path)
+                native.n1_decode(payload, path=path)
 
 
 def test_what_is_no_payload_is_said_to_be_none():
     for data in (b"RIFF" + bytes(100), bytes(100), b"n1" + bytes(100)):
-        for function in (core.n1_decode, core.n1_payload_info):
+        for function in (native.n1_decode, native.n1_payload_info):
             with pytest.raises(N1StoreError, match="not an n1 payload"):
                 function(data)
 
 
 @pytest.mark.parametrize("version", [2, 3, 15])
 def test_a_newer_version_has_an_error_of_its_own(version):
-    payload = bytearray(core.n1_encode(ARRAY))
+    payload = bytearray(native.n1_encode(ARRAY))
     payload[2] = version << 4 | payload[2] & 15
-    for function in (core.n1_decode, core.n1_payload_info):
+    for function in (native.n1_decode, native.n1_payload_info):
         with pytest.raises(N1StoreError, match="newer version; update n1store"):
             function(payload)
 
@@ -518,15 +519,16 @@ CLAIMS = {
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_header_that_claims_too_much_costs_nothing(claim):
-    start = core.n1_encode(np.zeros(1, "<i2"))[:7]
+    start = native.n1_encode(np.zeros(1, "<i2"))[:7]
     payload = start + bytes.fromhex(CLAIMS[claim]) + bytes.fromhex("01 00 00 00")
     script = f"""
         import resource
-        from n1store import N1StoreError, core
+        from n1store import N1StoreError
+        from n1store.codecs import native
         in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (in_use + (64 << 20),) * 2)
         try:
-            core.n1_decode({payload!r})
+            native.n1_decode({payload!r})
         except N1StoreError as error:
             print(error)
     """
@@ -543,7 +545,7 @@ def test_payloads_do_not_depend_on_what_memory_held():
             for dtype in DTYPES:
                 for shape in [(300,), (90, 2), (20, 17)]:
                     for level in (1, 3):
-                        digest.update(core.n1_encode(make(signal, shape, dtype), level))
+                        digest.update(native.n1_encode(make(signal, shape, dtype), level))
         print(digest.hexdigest())
     """
     tests = Path(__file__).parent
@@ -560,7 +562,7 @@ def test_working_memory_keeps_to_its_limits(tmp_path, level):
     np.save(tmp_path / "samples.npy", make("N1 grid", (1 << 18, 16)))
     script = f"""
         import numpy
-        from n1store import core
+        from n1store.codecs import native
 
         def peak():
             fields = dict(line.split(":") for line in open("/proc/self/status"))
@@ -568,11 +570,11 @@ def test_working_memory_keeps_to_its_limits(tmp_path, level):
 
         samples = numpy.load("samples.npy")
         out = numpy.zeros_like(samples) + 1
-        core.n1_decode(core.n1_encode(samples[:1000], {level}))
+        native.n1_decode(native.n1_encode(samples[:1000], {level}))
         before = peak()
-        payload = core.n1_encode(samples, {level})
+        payload = native.n1_encode(samples, {level})
         encoded = peak()
-        core.n1_decode(payload, out=out)
+        native.n1_decode(payload, out=out)
         print(encoded - before - 2 * len(payload), peak() - encoded)
     """
     encoding, decoding = map(int, run_python(script, cwd=tmp_path).split())
@@ -592,7 +594,7 @@ def test_read_only_output_is_refused():
     out = np.zeros_like(samples)
     out.flags.writeable = False
     with pytest.raises(N1StoreError, match="read-only"):
-        core.n1_decode(core.n1_encode(samples), out=out)
+        native.n1_decode(native.n1_encode(samples), out=out)
     assert not out.any()
 
 
@@ -601,12 +603,12 @@ def test_read_only_output_is_refused():
 
 def test_threads_do_not_disturb_each_other():
     arrays = [make(signal, (3000, channels)) for signal in SIGNALS for channels in (1, 3)]
-    payloads = [core.n1_encode(samples, 1 + i % 3) for i, samples in enumerate(arrays)]
+    payloads = [native.n1_encode(samples, 1 + i % 3) for i, samples in enumerate(arrays)]
 
     def work(thread):
         for i in np.random.default_rng(thread).permutation(len(arrays)):
-            assert core.n1_encode(arrays[i], 1 + i % 3) == payloads[i]
-            assert_same(core.n1_decode(payloads[i]), arrays[i])
+            assert native.n1_encode(arrays[i], 1 + i % 3) == payloads[i]
+            assert_same(native.n1_decode(payloads[i]), arrays[i])
         return True
 
     with ThreadPoolExecutor(8) as pool:
@@ -632,10 +634,10 @@ def test_frozen_payloads_are_decoded_for_ever(path, record_property):
             name, _, level = file.stem.rpartition("-")
             widths = arrays["widths"].tobytes() if name.endswith("widths") else None
             payload = file.read_bytes()
-            assert core.n1_payload_info(payload).version == int(folder.name[1:])
-            assert_same(core.n1_decode(payload, widths, path), arrays[name])
+            assert native.n1_payload_info(payload).version == int(folder.name[1:])
+            assert_same(native.n1_decode(payload, widths, path), arrays[name])
             # The encoder may have learned to do better, which is no reason to fail.
-            unchanged += core.n1_encode(arrays[name], int(level), widths) == payload
+            unchanged += native.n1_encode(arrays[name], int(level), widths) == payload
     record_property("frozen payloads that the encoder still writes", unchanged)
 
 

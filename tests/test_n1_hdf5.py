@@ -21,11 +21,10 @@ from hdf5_checks import (
 )
 from test_n1_wrappers import DTYPES, LEVELS, WIDTHS, WIDTHS_TEXT
 
-from n1store import core
-from n1store.codecs import hdf5
+from n1store.codecs import hdf5, native
 from n1store.codecs.n1 import N1
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
-from n1store.pipeline import Pipeline
 
 
 @pytest.mark.parametrize("shape", [(2000,), (2000, 1), (2000, 7), (300, 4, 3)], ids=str)
@@ -281,7 +280,7 @@ def test_hdf5_class_is_made_again_from_its_configuration(settings):
 
 
 def test_core_and_wrappers_have_one_payload(tmp_path):
-    payload = core.n1_encode(TRACES, 2)
+    payload = native.n1_encode(TRACES, 2)
     assert N1().encode(TRACES) == payload
     assert Pipeline.parse("n1").encode(TRACES) == payload
     mandatory(TRACES, tmp_path / "x.h5", hdf5.N1(4).filter_options)

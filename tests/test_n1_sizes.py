@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from conftest import HAS_WAVPACK, read_wav_independently
 
-from n1store import core
+from n1store.codecs import native
 
 needs_pcodec = pytest.mark.skipif(find_spec("pcodec") is None, reason="pcodec is not installed")
 
@@ -42,7 +42,7 @@ RIVALS = [flac, pco, *([wavpack] if HAS_WAVPACK else [])]
 
 
 def on_grid(codes):
-    return core.adc_decode(np.clip(codes, -512, 511).astype("<i2"))
+    return native.adc_decode(np.clip(codes, -512, 511).astype("<i2"))
 
 
 def spiky(codes, rng):
@@ -96,10 +96,10 @@ def test_no_rival_is_smaller(recordings, signal, level):
         sizes = {
             f"{rival.__name__} of {name}": rival(values)
             for rival in RIVALS
-            for name, values in {"samples": chunk, "codes": core.adc_encode(chunk)}.items()
+            for name, values in {"samples": chunk, "codes": native.adc_encode(chunk)}.items()
         }
         best = min(sizes, key=sizes.__getitem__)
-        size = len(core.n1_encode(chunk, level))
+        size = len(native.n1_encode(chunk, level))
         assert size <= sizes[best], f"{path.name}: {size} bytes; {best}: {sizes[best]}"
 
 
@@ -110,7 +110,7 @@ def test_noise_costs_next_to_nothing(dtype, shape, level):
     limits = np.iinfo(dtype)
     rng = np.random.default_rng(0)
     samples = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
-    assert len(core.n1_encode(samples, level)) <= samples.nbytes * 1.001 + 16
+    assert len(native.n1_encode(samples, level)) <= samples.nbytes * 1.001 + 16
 
 
 # Noise of fewer bits is no larger than those bits, whatever place they have among the 16.
@@ -119,7 +119,7 @@ def test_noise_costs_next_to_nothing(dtype, shape, level):
 def test_noise_of_few_bits_costs_no_more_than_they(bits, level):
     noise = np.random.default_rng(bits).integers(0, 1 << bits, NUM_SAMPLES).astype("<u2")
     for samples in (noise, noise + np.uint16(4321), noise << 16 - bits, (noise >> 1).view("<i2")):
-        assert len(core.n1_encode(samples, level)) <= NUM_SAMPLES * bits / 8 * 1.001 + 32
+        assert len(native.n1_encode(samples, level)) <= NUM_SAMPLES * bits / 8 * 1.001 + 32
 
 
 # What changes its nature takes about what its pieces take: blocks are as short as it needs.
@@ -132,5 +132,5 @@ def test_pieces_of_different_kinds_cost_what_they_do_alone(level):
         rng.choice(np.array([-9000, 17, 12000], "<i2"), length),
         rng.integers(-100, 100, length).astype("<i2") * 40,
     ]
-    alone = sum(len(core.n1_encode(piece, level)) for piece in pieces)
-    assert len(core.n1_encode(np.concatenate(pieces), level)) <= alone * 1.03
+    alone = sum(len(native.n1_encode(piece, level)) for piece in pieces)
+    assert len(native.n1_encode(np.concatenate(pieces), level)) <= alone * 1.03

@@ -30,8 +30,8 @@ from conftest import (
 
 import n1store
 from n1store.codecs.n1 import N1
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
-from n1store.pipeline import Pipeline
 from n1store.stores.traces import ChunkedTraces
 
 DTYPES = ["<i2", "<u2", "i1", "u1"]

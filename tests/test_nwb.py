@@ -20,9 +20,9 @@ from test_there_and_back import UNUSUAL, assert_identical
 
 import n1store
 from n1store import N1StoreError
-from n1store.catalogue import CATALOGUE
 from n1store.cli import cli
-from n1store.pipeline import Pipeline
+from n1store.codecs.catalogue import CATALOGUE
+from n1store.codecs.pipeline import Pipeline
 
 RATE = 1000
 CHUNKS = ["--chunk-seconds", 0.4]

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numcodecs.compat import ensure_bytes
 
-from n1store.catalogue import CATALOGUE
+from n1store.codecs.catalogue import CATALOGUE
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
-from n1store.pipeline import Pipeline
 
 ZARR_3 = int(zarr.__version__.split(".")[0]) >= 3
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from browser import CHROMIUM, browser
 
-from n1store.catalogue import CATALOGUE
+from n1store.codecs.catalogue import CATALOGUE
 from n1store.errors import N1StoreError
 from n1store.report import plots, words, write_report
 from n1store.report.results import load_results

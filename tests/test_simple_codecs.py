@@ -11,8 +11,8 @@ import pytest
 import zarr
 from conftest import ZARR_VERSION, needs_zarr3
 
-from n1store.catalogue import CATALOGUE
 from n1store.codecs import simple
+from n1store.codecs.catalogue import CATALOGUE
 from n1store.errors import N1StoreError
 
 TRANSFORMS = [codec for codec in simple.CODECS if issubclass(codec, simple.Transform)]

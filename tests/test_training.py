@@ -10,9 +10,9 @@ import soundfile
 from conftest import REAL_RECORDINGS, ROOT, write_wav
 
 from n1store import N1StoreError, synth, training
-from n1store.core import adc_decode
+from n1store.codecs.native import adc_decode
+from n1store.codecs.widths import load_widths
 from n1store.training import train, train_to_file
-from n1store.widths import load_widths
 
 HEADER = ROOT / "filters/core/n1_widths.h"
 

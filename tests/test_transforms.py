@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from n1store import N1StoreError, core
+from n1store import N1StoreError
+from n1store.codecs import native
 
 TRANSFORMS = ["delta", "lpc", "iwt"]
 SETTINGS = [
@@ -99,7 +100,7 @@ def recorded(num_samples, num_channels, seed=0):
 
 
 def on_the_n1_grid(num_samples, num_channels):
-    return core.adc_decode(as_int16(recorded(num_samples, num_channels)))
+    return native.adc_decode(as_int16(recorded(num_samples, num_channels)))
 
 
 def noise(num_samples, num_channels):
@@ -127,11 +128,11 @@ def as_int16(values):
 
 def encode(name, samples, parameter):
     num_channels = samples.shape[1]
-    return core.simple_codec(name).encode(samples, num_channels, parameter).tobytes()
+    return native.simple_codec(name).encode(samples, num_channels, parameter).tobytes()
 
 
 def decode(name, payload):
-    return core.simple_codec(name).decode(payload).tobytes()
+    return native.simple_codec(name).decode(payload).tobytes()
 
 
 # --- What is encoded comes back, here and by the specification
@@ -153,7 +154,7 @@ def test_payloads_are_as_specified(name, parameter, signal):
 
 @pytest.mark.parametrize(("name", "most"), [("delta", 2), ("lpc", 32), ("iwt", 8)])
 def test_parameters(name, most):
-    assert core.simple_codec(name).parameters == range(1, most + 1)
+    assert native.simple_codec(name).parameters == range(1, most + 1)
     for parameter in (0, most + 1):
         with pytest.raises(N1StoreError):
             encode(name, np.zeros((2, 1), "<i2"), parameter)
@@ -165,7 +166,7 @@ def test_parameters(name, most):
 def test_anything_comes_back(name, data):
     shape = data.draw(st.tuples(st.integers(0, 80), st.integers(1, 5)))
     samples = data.draw(hnp.arrays("<i2", shape))
-    parameter = data.draw(st.sampled_from(core.simple_codec(name).parameters))
+    parameter = data.draw(st.sampled_from(native.simple_codec(name).parameters))
     payload = encode(name, samples, parameter)
     assert decode(name, payload) == samples.tobytes()
     assert not payload or specified(name, payload).tobytes() == samples.tobytes()
@@ -182,7 +183,7 @@ def test_more_channels_than_16_bits_can_count(name):
 @pytest.mark.parametrize(("name", "parameter"), SETTINGS)
 def test_recordings(name, parameter, recordings):
     for path in sorted(recordings.glob("*.wav")):
-        codes = core.adc_encode(read_wav_independently(path)[0])
+        codes = native.adc_encode(read_wav_independently(path)[0])
         assert decode(name, encode(name, codes, parameter)) == codes.tobytes()
 
 
@@ -201,7 +202,7 @@ def bits(name, samples, parameter):
 
 def test_recordings_take_fewer_bits(recordings):
     for path in sorted(recordings.glob("*.wav")):
-        codes = core.adc_encode(read_wav_independently(path)[0])
+        codes = native.adc_encode(read_wav_independently(path)[0])
         plain, delta = entropy(codes), bits("delta", codes, 1)
         assert delta < plain
         assert bits("iwt", codes, 8) < plain
@@ -275,7 +276,7 @@ def test_a_part_that_is_on_no_grain_does_not_hide_it(name, num_channels, third):
 def test_what_adc_would_map_is_predicted_nearly_as_well(recordings):
     for path in sorted(recordings.glob("*.wav")):
         samples = read_wav_independently(path)[0]
-        codes = core.adc_encode(samples)
+        codes = native.adc_encode(samples)
         for name, most in [("lpc", 1.15), ("iwt", 1.4)]:  # bits: steps are 64 or 65 apart
             numbers = np.frombuffer(encode(name, samples, 8), "<i2")
             assert numbers[3] == 6

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from codec import Codec
-from n1store.core import adc_encode
+from n1store.codecs.native import adc_encode
 from n1store.errors import N1StoreError
 
 CODES, SAMPLES = "codes", "samples"

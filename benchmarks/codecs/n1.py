@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from codec import Codec
-from n1store.core import n1_decode, n1_encode
+from n1store.codecs.native import n1_decode, n1_encode
 
 MAX_CHANNELS = 1 << 16  # more than any recording here has
 

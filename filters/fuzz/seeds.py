@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from n1store import core
+from n1store.codecs import native
 
 CORPUS = Path(__file__).parent / "corpus"
 
 MAX_LEN = 4096  # as in the Makefile: what is longer, libFuzzer would cut off
 
 # As in fuzz.h.
-WIDTHS = bytes(16 + k * 13 % 33 for k in range(core.NUM_CODES))
+WIDTHS = bytes(16 + k * 13 % 33 for k in range(native.NUM_CODES))
 
 
 def arrays() -> Iterator[tuple[str, np.ndarray]]:
@@ -40,12 +40,12 @@ def arrays() -> Iterator[tuple[str, np.ndarray]]:
     yield "one-sample", np.array([-32768], "<i2")
     yield "silent", np.zeros(1000, "<i2")
     yield "constant-u1", np.full((300, 2), 200, "u1")
-    yield "n1", core.adc_decode(walk(8, 1500))
-    yield "n1-short", core.adc_decode(walk(8, 40))
-    yield "n1-clipped", core.adc_decode(np.clip(walk(300, 600), -512, 511).astype("<i2"))
-    yield "n1-spikes", core.adc_decode(np.where(noise(0, 90, 600) == 0, 511, walk(4, 600)))
-    yield "n1-and-off-it", np.concatenate([core.adc_decode(walk(8, 400)), walk(8, 400)])
-    yield "channels", core.adc_decode(walk(6, 300, 3))
+    yield "n1", native.adc_decode(walk(8, 1500))
+    yield "n1-short", native.adc_decode(walk(8, 40))
+    yield "n1-clipped", native.adc_decode(np.clip(walk(300, 600), -512, 511).astype("<i2"))
+    yield "n1-spikes", native.adc_decode(np.where(noise(0, 90, 600) == 0, 511, walk(4, 600)))
+    yield "n1-and-off-it", np.concatenate([native.adc_decode(walk(8, 400)), walk(8, 400)])
+    yield "channels", native.adc_decode(walk(6, 300, 3))
     common = walk(20, 500, 1)
     yield "alike", np.hstack([common, common // 2 + noise(-1, 2, 500, 1)])
     yield "walk-i1", np.clip(walk(3, 900), -128, 127).astype("i1")
@@ -57,7 +57,7 @@ def arrays() -> Iterator[tuple[str, np.ndarray]]:
     yield "ramp", np.arange(-2000, 2000, 5).astype("<i2")
     yield "noise-4-bits", noise(-8, 8, 500)
     yield "noise-16-bits", noise(-32768, 32768, 200)
-    yield "n1-long", core.adc_decode(walk(0.4, 9000))
+    yield "n1-long", native.adc_decode(walk(0.4, 9000))
     yield "wide-long", np.where(noise(0, 99, 9000) == 0, noise(-9000, 9000, 9000), 77)
     yield "two-blocks", np.full(2**18 + 1, 5, "i1")
     yield "silent-then-noise", np.concatenate([np.zeros(500, "<i2"), noise(-300, 300, 300)])
@@ -66,18 +66,18 @@ def arrays() -> Iterator[tuple[str, np.ndarray]]:
         np.where(noise(0, 30, 1100) == 0, noise(-99, 99, 1100), walk(4, 1100)),
     )
     yield "other-words-then", np.concatenate([walk(3, 600), 300 + walk(20, 600)])
-    yield "differences", np.diff(core.adc_decode(walk(8, 1000)))
+    yield "differences", np.diff(native.adc_decode(walk(8, 1000)))
 
 
 def payloads() -> Iterator[tuple[str, bytes]]:
     """Give each array's payload at each level, and one made with a table of widths."""
     for name, samples in arrays():
         for level in (1, 2, 3):
-            payload = core.n1_encode(samples, level)
+            payload = native.n1_encode(samples, level)
             if len(payload) <= MAX_LEN:
                 yield f"{name}-{level}", payload
         if name == "n1":
-            yield f"{name}-widths", core.n1_encode(samples, 2, WIDTHS)
+            yield f"{name}-widths", native.n1_encode(samples, 2, WIDTHS)
 
 
 def samples() -> Iterator[tuple[str, bytes]]:
@@ -135,7 +135,7 @@ def simple_inputs() -> Iterator[tuple[str, int, np.ndarray, int]]:
         "differences": 999,
     }
     for number, name in enumerate(SIMPLE_NAMES):
-        parameters = core.simple_codec(name).parameters
+        parameters = native.simple_codec(name).parameters
         for array_name, array in arrays():
             if array_name in chosen:
                 for parameter in {parameters[0], parameters[-1]}:
@@ -151,7 +151,7 @@ def simple_payloads() -> Iterator[tuple[str, bytes]]:
     """Give inputs of simple_decode.c."""
     for name, number, array, parameter in simple_inputs():
         num_channels = array.shape[1] if array.ndim == 2 else 1
-        codec = core.simple_codec(SIMPLE_NAMES[number])
+        codec = native.simple_codec(SIMPLE_NAMES[number])
         yield name, bytes([number]) + codec.encode(array, num_channels, parameter).tobytes()
 
 
@@ -159,7 +159,7 @@ def simple_samples() -> Iterator[tuple[str, bytes]]:
     """Give inputs of simple_samples.c."""
     for name, number, array, parameter in simple_inputs():
         num_channels = array.shape[1] if array.ndim == 2 else 1
-        counted = parameter - core.simple_codec(SIMPLE_NAMES[number]).parameters[0]
+        counted = parameter - native.simple_codec(SIMPLE_NAMES[number]).parameters[0]
         yield name, bytes([number, num_channels - 1, counted]) + array.tobytes()
 
 

@@ -3,7 +3,7 @@
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_ndarray, ndarray_copy
 
-from n1store import core
+from n1store.codecs import native
 from n1store.errors import N1StoreError
 
 
@@ -18,7 +18,7 @@ class ADC(Codec):
 
     def encode(self, buf):
         """Return the codes of `buf`, an int16 array of any shape, as a new array like it."""
-        return core.adc_encode(ensure_ndarray(buf))
+        return native.adc_encode(ensure_ndarray(buf))
 
     def decode(self, buf, out=None):
         """Return the samples of `buf`, as an int16 array of its shape, or flat for bytes."""
@@ -26,13 +26,13 @@ class ADC(Codec):
         if codes.dtype != "<i2":
             codes = codes.view("<i2")
         if out is None:
-            return core.adc_decode(codes)
+            return native.adc_decode(codes)
         target = ensure_ndarray(out)
         if target.nbytes != codes.nbytes:
             raise N1StoreError(f"there are {codes.nbytes} bytes of codes, out has {target.nbytes}")
         if codes.flags.c_contiguous and target.flags.c_contiguous:
             samples = target.reshape(-1).view("<i2")
             if samples.flags.aligned and samples.flags.writeable:
-                core.adc_decode(codes.reshape(-1), samples)
+                native.adc_decode(codes.reshape(-1), samples)
                 return out
-        return ndarray_copy(core.adc_decode(codes), out)
+        return ndarray_copy(native.adc_decode(codes), out)

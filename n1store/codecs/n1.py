@@ -12,7 +12,7 @@ import numpy as np
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
 
-from n1store import core
+from n1store.codecs import native
 from n1store.errors import N1StoreError
 
 LEVELS = range(1, 4)
@@ -29,7 +29,7 @@ class N1(Codec):
     level : int
         1 is fast, 2 the default, 3 the smallest. Decoding does not depend on it.
     widths : str or bytes, optional
-        A table of `core.NUM_CODES` code widths to use instead of the built-in one, as bytes
+        A table of `native.NUM_CODES` code widths to use instead of the built-in one, as bytes
         or in base64. What was encoded with a table can only be decoded with it.
 
     Raises
@@ -75,7 +75,7 @@ class N1(Codec):
                 "n1 takes chunks in C order, not in Fortran order; "
                 "numpy.ascontiguousarray or Zarr's order='C' makes them so"
             )
-        return core.n1_encode(fold(chunk), self.level, self._widths)
+        return native.n1_encode(fold(chunk), self.level, self._widths)
 
     def decode(self, buf, out=None):
         """Return the samples of a payload.
@@ -100,17 +100,17 @@ class N1(Codec):
         """
         payload = ensure_contiguous_ndarray(buf)
         if out is None:
-            return core.n1_decode(payload, self._widths)
+            return native.n1_decode(payload, self._widths)
         target = ensure_ndarray(out)
-        info = core.n1_payload_info(payload)
+        info = native.n1_payload_info(payload)
         size = info.dtype.itemsize * math.prod(info.shape)
         if target.nbytes != size:
             raise N1StoreError(f"the n1 payload holds {size} bytes, out has {target.nbytes}")
         if target.flags.c_contiguous and target.flags.writeable:
             target = target.reshape(-1).view(info.dtype).reshape(info.shape)
-            core.n1_decode(payload, self._widths, out=target)
+            native.n1_decode(payload, self._widths, out=target)
             return out
-        return ndarray_copy(core.n1_decode(payload, self._widths), out)
+        return ndarray_copy(native.n1_decode(payload, self._widths), out)
 
 
 @lru_cache
@@ -123,12 +123,12 @@ def widths_from_config(widths: str | bytes | None) -> bytes | None:
             widths = base64.b64decode(widths.translate(_STANDARD_ALPHABET), validate=True)
     except (binascii.Error, ValueError):
         raise N1StoreError("n1's table of code widths is not in base64") from None
-    if len(widths) != core.NUM_CODES:
+    if len(widths) != native.NUM_CODES:
         raise N1StoreError(
-            f"n1's table of code widths has {core.NUM_CODES} bytes, not {len(widths)}"
+            f"n1's table of code widths has {native.NUM_CODES} bytes, not {len(widths)}"
         )
     try:
-        core.n1_encode(np.zeros(1, "u1"), widths=widths)
+        native.n1_encode(np.zeros(1, "u1"), widths=widths)
     except N1StoreError:
         raise N1StoreError(
             "n1's code widths are in units of 1/32 of the mean width, and these are far above"
@@ -140,7 +140,7 @@ _STANDARD_ALPHABET = str.maketrans("-_", "+/")
 
 
 def fold(chunk: np.ndarray) -> np.ndarray:
-    """Return a chunk of any number of dimensions as `core.n1_encode` takes it."""
+    """Return a chunk of any number of dimensions as `native.n1_encode` takes it."""
     return chunk if chunk.ndim in (1, 2) else chunk.reshape(folded_shape(chunk.shape))
 
 

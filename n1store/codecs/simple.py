@@ -14,7 +14,7 @@ import numpy as np
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
 
-from n1store import core
+from n1store.codecs import native
 from n1store.codecs.n1 import fold, folded_shape
 from n1store.errors import N1StoreError
 
@@ -31,9 +31,9 @@ class _Simple(Codec):
     filter_id: ClassVar[int]
 
     @classmethod
-    def _core(cls) -> core.SimpleCodec:
+    def _core(cls) -> native.SimpleCodec:
         """Return what does the work."""
-        return core.simple_codec(cls.codec_id.removeprefix("n1store."))
+        return native.simple_codec(cls.codec_id.removeprefix("n1store."))
 
     def _decode(self, payload: np.ndarray, out) -> np.ndarray:
         """Return the bytes of a C-contiguous payload; what has become of `out` if it is given."""

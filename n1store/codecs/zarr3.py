@@ -14,8 +14,7 @@ from numcodecs import get_codec
 from numcodecs.abc import Codec
 from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec, BytesBytesCodec
 
-from n1store import core
-from n1store.codecs import flac, n1, simple
+from n1store.codecs import flac, n1, native, simple
 from n1store.errors import N1StoreError
 
 if TYPE_CHECKING:
@@ -43,10 +42,10 @@ class ADC(ArrayArrayCodec):
         return input_byte_length
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer:
-        return await asyncio.to_thread(_map, core.adc_encode, chunk_data, chunk_spec)
+        return await asyncio.to_thread(_map, native.adc_encode, chunk_data, chunk_spec)
 
     async def _decode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer:
-        return await asyncio.to_thread(_map, core.adc_decode, chunk_data, chunk_spec)
+        return await asyncio.to_thread(_map, native.adc_decode, chunk_data, chunk_spec)
 
 
 def _map(function: Callable, chunk: NDBuffer | np.ndarray, chunk_spec: ArraySpec) -> NDBuffer:

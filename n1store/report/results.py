@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from n1store.codecs.pipeline import without_tables
 from n1store.comparison_results import FORMAT
 from n1store.errors import N1StoreError, printable
-from n1store.pipeline import without_tables
 
 
 def load_results(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from numcodecs import BZ2, Blosc, Fletcher32, Shuffle, Zlib, Zstd, get_codec
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_ndarray
 
-from n1store import core
+from n1store.codecs import native
 from n1store.codecs.adc import ADC
 from n1store.codecs.hdf5_lz4 import HDF5LZ4
 from n1store.codecs.hdf5_numcodecs import FILTER_ID, configuration_of
@@ -311,7 +311,7 @@ def _n1(level: int, dtype: int, num_channels: int, *packed: int) -> Codec:
         return N1(level)
     # 7 bits of each width, as filters/FORMAT.md has them.
     bits = np.unpackbits(np.array(packed, "<u4").view("u1"), bitorder="little")
-    widths = np.packbits(bits.reshape(core.NUM_CODES, 7), axis=1, bitorder="little")
+    widths = np.packbits(bits.reshape(native.NUM_CODES, 7), axis=1, bitorder="little")
     return N1(level, widths.tobytes())
 
 

@@ -23,8 +23,8 @@ import numpy as np
 from numcodecs.abc import Codec
 
 import n1store
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
-from n1store.pipeline import Pipeline
 from n1store.stores.grid import DTYPE, Grid
 from n1store.stores.hdf5_chunks import HDF5Chunks, filters_of, pipeline_of
 from n1store.stores.session import Session

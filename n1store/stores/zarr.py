@@ -20,8 +20,8 @@ import numpy as np
 from numcodecs.abc import Codec
 
 import n1store
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
-from n1store.pipeline import Pipeline
 from n1store.stores.files import Files, create_files, open_files
 from n1store.stores.grid import Grid
 from n1store.stores.session import Session

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from n1store.pipeline import Pipeline
+from n1store.codecs.pipeline import Pipeline
 from n1store.stores.grid import DTYPE, Grid
 
 Json = dict[str, Any]

@@ -5,8 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from codec import Codec
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
-from n1store.pipeline import Pipeline
 
 _MIN_SAMPLES = 16
 

@@ -12,7 +12,7 @@ import numpy as np
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes, ensure_ndarray
 
-from n1store.catalogue import CATALOGUE, Entry, Hdf5Filter, find
+from n1store.codecs.catalogue import CATALOGUE, Entry, Hdf5Filter, find
 from n1store.errors import N1StoreError
 
 

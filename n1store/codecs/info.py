@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from n1store.catalogue import CATALOGUE, Entry, Parameter, find
+from n1store.codecs.catalogue import CATALOGUE, Entry, Parameter, find
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
-from n1store.pipeline import Pipeline
 
 EXAMPLE_CHUNK = (20_000, 64)
 """Shape of the chunk that cd_values are given for."""

@@ -357,7 +357,7 @@ def _pcodec_arguments(level: int, delta: str, mode: str) -> dict[str, Any]:
 
 
 def _widths_as_text(path: str) -> str:
-    from n1store.widths import load_widths
+    from n1store.codecs.widths import load_widths
 
     return base64.urlsafe_b64encode(load_widths(path)).decode()
 

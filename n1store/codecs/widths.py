@@ -3,7 +3,7 @@
 import json
 import os
 
-from n1store.core import NUM_CODES
+from n1store.codecs.native import NUM_CODES
 from n1store.errors import N1StoreError
 
 FORMAT, VERSION = "n1store-widths", 1
