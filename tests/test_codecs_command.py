@@ -17,7 +17,7 @@ import pytest
 import n1store
 from n1store.codecs import hdf5
 from n1store.codecs.catalogue import CATALOGUE
-from n1store.codecs.flac import Flac
+from n1store.codecs.library.flac import Flac
 from n1store.errors import N1StoreError
 from n1store.synth import synthesize
 
@@ -225,7 +225,7 @@ def test_unknown_name(run):
 
 def test_codec_that_is_missing(table, run, run_json, monkeypatch):
     before = run_json("codecs")
-    monkeypatch.delitem(sys.modules, "n1store.codecs.wavpack", raising=False)
+    monkeypatch.delitem(sys.modules, "n1store.codecs.library.wavpack", raising=False)
     monkeypatch.setitem(sys.modules, "wavpack_numcodecs", None)
     monkeypatch.setitem(sys.modules, "wavpack_numcodecs.wavpack", None)
     install = CATALOGUE["wavpack"].install
@@ -245,7 +245,7 @@ def test_codec_that_is_missing(table, run, run_json, monkeypatch):
 
 
 def test_hdf5plugin_is_missing(table, run_json, monkeypatch):
-    monkeypatch.delitem(sys.modules, "n1store.codecs.bitshuffle", raising=False)
+    monkeypatch.delitem(sys.modules, "n1store.codecs.library.bitshuffle", raising=False)
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     rows, below = table()
     # The library of one is in h5py, that of the other in hdf5plugin itself.

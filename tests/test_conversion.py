@@ -276,7 +276,7 @@ def test_attributes_hold_independent_checksums(recordings, tmp_path):
 def test_wavpack_stream_is_that_of_wavpack_numcodecs(shape, level):
     from wavpack_numcodecs.wavpack import WavPack as Theirs
 
-    from n1store.codecs.wavpack import WavPack as Ours
+    from n1store.codecs.library.wavpack import WavPack as Ours
 
     settings = {"level": level, "num_decoding_threads": 1}
     noise = np.random.default_rng(0).normal(0, 50, shape)

@@ -13,8 +13,8 @@ import zarr
 from codec_checks import TRACES, assert_one_line, create_format_2, samples_of, zarr_group
 from conftest import ZARR_VERSION, needs_zarr3, read_with_zarr_alone
 
-from n1store.codecs import flac
-from n1store.codecs.flac import Flac
+from n1store.codecs.library import flac
+from n1store.codecs.library.flac import Flac
 from n1store.errors import N1StoreError
 
 pytestmark = pytest.mark.skipif(find_library("FLAC") is None, reason="libFLAC is not installed")

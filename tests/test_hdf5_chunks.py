@@ -16,7 +16,7 @@ from numcodecs import LZ4, Zlib, get_codec
 from numcodecs.compat import ensure_contiguous_ndarray
 
 from n1store.codecs import hdf5
-from n1store.codecs.hdf5_lz4 import HDF5LZ4
+from n1store.codecs.library.hdf5_lz4 import HDF5LZ4
 from n1store.codecs.n1 import N1
 from n1store.errors import N1StoreError
 from n1store.stores.hdf5_chunks import (
@@ -226,7 +226,7 @@ def test_wavpack(tmp_path, chunks):
 
 
 def test_flac(tmp_path):
-    pytest.importorskip("n1store.codecs.flac")
+    pytest.importorskip("n1store.codecs.library.flac")
     if not h5py.h5z.filter_avail(52788):
         pytest.skip("the HDF5 plugin flac is not built")
     filters = [(52786, ()), (52788, (5, 0, 5))]
@@ -363,7 +363,7 @@ def test_decoding_into_an_array(names):
 
 def _codec_of(name):
     if name == "wavpack":
-        from n1store.codecs.wavpack import WavPack
+        from n1store.codecs.library.wavpack import WavPack
 
         return WavPack(2, num_decoding_threads=1)
     return get_codec({"id": name})

@@ -25,7 +25,7 @@ from hdf5_checks import (
 
 from n1store.codecs import hdf5, simple
 from n1store.codecs.adc import ADC
-from n1store.codecs.flac import Flac
+from n1store.codecs.library.flac import Flac
 from n1store.errors import N1StoreError
 
 PLUGINS = hdf5.plugins()
@@ -59,7 +59,7 @@ def numcodecs_codec(name, level=None):
     """Return the codec whose chunks a filter must have."""
     settings = {} if level is None else {"level": level}
     if name == "wavpack":
-        from n1store.codecs.wavpack import WavPack
+        from n1store.codecs.library.wavpack import WavPack
 
         return WavPack(**{"level": 2, "num_decoding_threads": 1} | settings)
     return {"adc": ADC, "flac": Flac, **SIMPLE}[name](**settings)

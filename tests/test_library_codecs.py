@@ -34,10 +34,10 @@ from hdf5_checks import (
 from numcodecs.compat import ensure_bytes
 
 from n1store.codecs import hdf5, hdf5_numcodecs
-from n1store.codecs.bitshuffle import CNAMES, Bitshuffle
-from n1store.codecs.blosc2 import FILTERS, Blosc2
 from n1store.codecs.catalogue import CATALOGUE
-from n1store.codecs.lzf import LZF
+from n1store.codecs.library.bitshuffle import CNAMES, Bitshuffle
+from n1store.codecs.library.blosc2 import FILTERS, Blosc2
+from n1store.codecs.library.lzf import LZF
 from n1store.errors import N1StoreError
 from n1store.stores.hdf5_chunks import pipeline_of
 
@@ -47,7 +47,7 @@ THEIRS = {
     "brotli": "brotli",
     "bzip3": "bz3",
     "lz4hc": "lz4",
-    "pcodec": "n1store.codecs.pcodec",
+    "pcodec": "n1store.codecs.library.pcodec",
 }
 BYTES_TO_BYTES = ["lz4hc", "lzf", "bitshuffle", "brotli", "bzip3", "blosc2"]
 OWN = [*BYTES_TO_BYTES, "alac"]
@@ -386,7 +386,7 @@ def test_alac_says_nothing_on_standard_output(tmp_path):
     # A frame of few samples that libsndfile encodes twice.
     script = """
         import numpy
-        from n1store.codecs.alac import Alac
+        from n1store.codecs.library.alac import Alac
         for count in (15, 16, 17, 20):
             for seed in range(20):
                 noise = numpy.random.default_rng(seed).integers(-1000, 1000, (count, 2))

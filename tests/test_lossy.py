@@ -147,7 +147,7 @@ def test_no_pipeline_is_lossy_by_itself():
 def test_streams_are_those_of_wavpack_numcodecs():
     from wavpack_numcodecs.wavpack import WavPack
 
-    from n1store.codecs.wavpack import WavPack as Ours
+    from n1store.codecs.library.wavpack import WavPack as Ours
 
     samples = noise(30_000, 3, 1) // 32
     for settings in (

@@ -20,7 +20,7 @@ NUM_SAMPLES = 19531
 
 
 def wavpack(values):
-    from n1store.codecs.wavpack import WavPack
+    from n1store.codecs.library.wavpack import WavPack
 
     return len(WavPack(level=4).encode(values.reshape(-1, 1)))
 

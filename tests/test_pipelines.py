@@ -373,7 +373,7 @@ def test_row_of_the_catalogue(entry):
 def test_codec_that_is_not_installed_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "wavpack_numcodecs", None)
     monkeypatch.setitem(sys.modules, "wavpack_numcodecs.wavpack", None)
-    monkeypatch.delitem(sys.modules, "n1store.codecs.wavpack", raising=False)
+    monkeypatch.delitem(sys.modules, "n1store.codecs.library.wavpack", raising=False)
     assert_no_pipeline("adc+wavpack", "codec wavpack is not available", "apt-get install wavpack")
 
 

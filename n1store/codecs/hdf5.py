@@ -18,7 +18,8 @@ from numcodecs import get_codec
 from numcodecs.abc import Codec
 
 import n1store
-from n1store.codecs import flac, hdf5_numcodecs, n1, simple
+from n1store.codecs import hdf5_numcodecs, n1, simple
+from n1store.codecs.library import flac
 from n1store.errors import N1StoreError, one_line
 
 
@@ -218,7 +219,7 @@ class WavPack(_ChunkFilter):
 
 
 class Flac(_ChunkFilter):
-    """FLAC; chunks have the payloads of `n1store.codecs.flac.Flac`.
+    """FLAC; chunks have the payloads of `n1store.codecs.library.flac.Flac`.
 
     A chunk that does not become smaller is stored as it is, and without FLAC's checksums.
 

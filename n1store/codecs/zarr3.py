@@ -14,7 +14,8 @@ from numcodecs import get_codec
 from numcodecs.abc import Codec
 from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec, BytesBytesCodec
 
-from n1store.codecs import flac, n1, native, simple
+from n1store.codecs import n1, native, simple
+from n1store.codecs.library import flac
 from n1store.errors import N1StoreError
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class N1(_Payload):
 
 @dataclass(frozen=True)
 class Flac(_Payload):
-    """FLAC, to be given as ``serializer``; see `n1store.codecs.flac.Flac`."""
+    """FLAC, to be given as ``serializer``; see `n1store.codecs.library.flac.Flac`."""
 
     level: int = 5
 
@@ -259,14 +260,14 @@ class _Registered(_Twin):
 
 @dataclass(frozen=True)
 class Alac(_Registered, _Payload):
-    """ALAC, to be given as ``serializer``; see `n1store.codecs.alac.Alac`."""
+    """ALAC, to be given as ``serializer``; see `n1store.codecs.library.alac.Alac`."""
 
     codec_id = "n1store.alac"
 
 
 @dataclass(frozen=True)
 class Bitshuffle(_Registered, _Coder):
-    """bitshuffle, to be given as a compressor; see `n1store.codecs.bitshuffle.Bitshuffle`."""
+    """bitshuffle, to be given as a compressor; see `n1store.codecs.library.bitshuffle.Bitshuffle`."""
 
     cname: str = "lz4"
     clevel: int = 3
@@ -278,7 +279,7 @@ class Bitshuffle(_Registered, _Coder):
 
 @dataclass(frozen=True)
 class Blosc2(_Registered, _Coder):
-    """Blosc2, to be given as a compressor; see `n1store.codecs.blosc2.Blosc2`."""
+    """Blosc2, to be given as a compressor; see `n1store.codecs.library.blosc2.Blosc2`."""
 
     cname: str = "zstd"
     clevel: int = 5
@@ -290,7 +291,7 @@ class Blosc2(_Registered, _Coder):
 
 @dataclass(frozen=True)
 class Brotli(_Registered, _Coder):
-    """Brotli, to be given as a compressor; see `n1store.codecs.brotli.Brotli`."""
+    """Brotli, to be given as a compressor; see `n1store.codecs.library.brotli.Brotli`."""
 
     level: int = 9
 
@@ -299,14 +300,14 @@ class Brotli(_Registered, _Coder):
 
 @dataclass(frozen=True)
 class Bzip3(_Registered, _Coder):
-    """bzip3, to be given as a compressor; see `n1store.codecs.bzip3.Bzip3`."""
+    """bzip3, to be given as a compressor; see `n1store.codecs.library.bzip3.Bzip3`."""
 
     codec_id = "n1store.bzip3"
 
 
 @dataclass(frozen=True)
 class LZ4HC(_Registered, _Coder):
-    """LZ4HC, to be given as a compressor; see `n1store.codecs.lz4hc.LZ4HC`."""
+    """LZ4HC, to be given as a compressor; see `n1store.codecs.library.lz4hc.LZ4HC`."""
 
     level: int = 9
 
@@ -315,7 +316,7 @@ class LZ4HC(_Registered, _Coder):
 
 @dataclass(frozen=True)
 class LZF(_Registered, _Coder):
-    """LZF, to be given as a compressor; see `n1store.codecs.lzf.LZF`."""
+    """LZF, to be given as a compressor; see `n1store.codecs.library.lzf.LZF`."""
 
     codec_id = "n1store.lzf"
 

@@ -22,8 +22,8 @@ from numcodecs.compat import ensure_ndarray
 
 from n1store.codecs import native
 from n1store.codecs.adc import ADC
-from n1store.codecs.hdf5_lz4 import HDF5LZ4
 from n1store.codecs.hdf5_numcodecs import FILTER_ID, configuration_of
+from n1store.codecs.library.hdf5_lz4 import HDF5LZ4
 from n1store.codecs.n1 import N1
 from n1store.codecs.simple import CODECS, Transform
 from n1store.errors import N1StoreError, one_line
@@ -316,13 +316,13 @@ def _n1(level: int, dtype: int, num_channels: int, *packed: int) -> Codec:
 
 
 def _wavpack(level: int, dtype: int, num_channels: int) -> Codec:
-    from n1store.codecs.wavpack import WavPack
+    from n1store.codecs.library.wavpack import WavPack
 
     return WavPack(level, num_encoding_threads=1, num_decoding_threads=1)
 
 
 def _flac(level: int, dtype: int, num_channels: int) -> Codec:
-    from n1store.codecs.flac import Flac
+    from n1store.codecs.library.flac import Flac
 
     return Flac(level)
 
@@ -357,7 +357,7 @@ def _blosc2(
     compressor: int = 0,
     *_: int,
 ) -> Codec:
-    from n1store.codecs.blosc2 import Blosc2
+    from n1store.codecs.library.blosc2 import Blosc2
 
     names = {0: "blosclz", 1: "lz4", 2: "lz4hc", 4: "zlib", 5: "zstd"}
     filters = ("none", "shuffle", "bitshuffle", "delta")
@@ -375,7 +375,7 @@ def _bitshuffle(
     level: int = 3,
     *_: int,
 ) -> Codec:
-    from n1store.codecs.bitshuffle import Bitshuffle
+    from n1store.codecs.library.bitshuffle import Bitshuffle
 
     # Without a compressor that it knows, the filter only shuffles.
     name = {2: "lz4", 3: "zstd"}.get(compressor, "none")
@@ -383,7 +383,7 @@ def _bitshuffle(
 
 
 def _lzf(*_: int) -> Codec:
-    from n1store.codecs.lzf import LZF
+    from n1store.codecs.library.lzf import LZF
 
     return LZF()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from n1store.codecs.library import LibraryCodec
+from n1store.codecs.library.base import LibraryCodec
 from n1store.errors import N1StoreError
 
 

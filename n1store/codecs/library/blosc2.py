@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import blosc2
 
-from n1store.codecs.library import LibraryCodec
+from n1store.codecs.library.base import LibraryCodec
 from n1store.errors import N1StoreError
 
 _CODECS = {

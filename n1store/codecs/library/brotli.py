@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import brotli
 
-from n1store.codecs.library import LibraryCodec
+from n1store.codecs.library.base import LibraryCodec
 
 LEVELS = range(12)
 

@@ -11,7 +11,7 @@ from typing import Any
 import hdf5plugin
 import numpy as np
 
-from n1store.codecs.library import LibraryCodec
+from n1store.codecs.library.base import LibraryCodec
 from n1store.errors import N1StoreError
 
 CNAMES = ("lz4", "zstd", "none")

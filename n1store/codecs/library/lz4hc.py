@@ -5,8 +5,8 @@ from __future__ import annotations
 import lz4.block
 from numcodecs.lz4 import decompress
 
-from n1store.codecs.hdf5_lz4 import HDF5LZ4
-from n1store.codecs.library import LibraryCodec
+from n1store.codecs.library.base import LibraryCodec
+from n1store.codecs.library.hdf5_lz4 import HDF5LZ4
 
 LEVELS = range(3, 13)
 

@@ -6,7 +6,7 @@ import struct
 
 from bz3.backends import BZ3Compressor, BZ3Decompressor, bound
 
-from n1store.codecs.library import LibraryCodec
+from n1store.codecs.library.base import LibraryCodec
 
 _MAGIC = b"BZ3v1"
 _HEAD = struct.Struct("<5sI")  # and the size of blocks, but for the last one
