@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from n1store.errors import N1StoreError
     from n1store.evaluation import evaluate
     from n1store.export import export_wavs
+    from n1store.implant.synth import synthesize
     from n1store.n1file import decode_file, encode_file
     from n1store.recording import Recording
     from n1store.stores import open
-    from n1store.synth import synthesize
     from n1store.verification import verify
     from n1store.wav import read_wav
 

@@ -476,7 +476,7 @@ def train(sources: tuple[Path, ...], output: Path, as_json: bool, **options: Any
 
     Channels that nothing can be learned from are left out and named.
     """
-    from n1store.training import train_to_file
+    from n1store.implant.training import train_to_file
 
     with progress_bar("training", as_json) as progress:
         training = train_to_file(sources, output, progress=progress, **options)
@@ -508,7 +508,7 @@ def train(sources: tuple[Path, ...], output: Path, as_json: bool, **options: Any
 @_overwrite_option
 def synth(folder: Path, **options: Any) -> None:
     """Make recordings like the implant's in DIR, the same ones for the same seed."""
-    from n1store.synth import synthesize
+    from n1store.implant.synth import synthesize
 
     files = synthesize(folder, **options)
     click.echo(f"{folder}: {len(files)} WAV files")

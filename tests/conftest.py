@@ -16,7 +16,7 @@ import soundfile
 from click.testing import CliRunner
 
 from n1store.cli import cli
-from n1store.synth import synthesize
+from n1store.implant.synth import synthesize
 
 ROOT = Path(__file__).parent.parent
 REAL_RECORDINGS = ROOT / "../shared/n1-data"

@@ -13,7 +13,7 @@ from conftest import ROOT, read_wav_independently
 
 from n1store.codecs.native import adc_encode
 from n1store.errors import N1StoreError
-from n1store.synth import synthesize
+from n1store.implant.synth import synthesize
 
 BENCHMARK = ROOT / "benchmarks/codecs"
 RESULTS = ROOT / "benchmarks/results/codecs.csv"

@@ -19,7 +19,7 @@ from n1store.codecs import hdf5
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.library.flac import Flac
 from n1store.errors import N1StoreError
-from n1store.synth import synthesize
+from n1store.implant.synth import synthesize
 
 
 def has_flac():

@@ -24,9 +24,9 @@ from n1store.codecs.native import adc_encode
 from n1store.codecs.pipeline import Pipeline
 from n1store.comparison import compare, load_data
 from n1store.errors import N1StoreError
+from n1store.implant.synth import synthesize
 from n1store.measurement import Chunk, measure_sizes, time_round
 from n1store.report.results import load_results
-from n1store.synth import synthesize
 from n1store.system.parallel import Workers
 from n1store.wav import read_wav
 

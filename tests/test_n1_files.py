@@ -457,7 +457,7 @@ def test_encode_decode_and_info(run, run_json, pair):
 
 @pytest.fixture(scope="module")
 def widths_file(tmp_path_factory, recordings):
-    from n1store.training import train_to_file
+    from n1store.implant.training import train_to_file
 
     path = tmp_path_factory.mktemp("widths") / "widths.json"
     train_to_file(sorted(recordings.glob("*.wav"))[:2], path)

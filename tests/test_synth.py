@@ -7,7 +7,7 @@ from numcodecs import Blosc, Zstd
 from wavpack_numcodecs.wavpack import WavPack
 
 from n1store.errors import N1StoreError
-from n1store.synth import synthesize, synthesize_blocks
+from n1store.implant.synth import synthesize, synthesize_blocks
 
 REAL_RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "n1-data"
 

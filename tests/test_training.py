@@ -9,10 +9,11 @@ import pytest
 import soundfile
 from conftest import REAL_RECORDINGS, ROOT, write_wav
 
-from n1store import N1StoreError, synth, training
+from n1store import N1StoreError
 from n1store.codecs.native import adc_decode
 from n1store.codecs.widths import load_widths
-from n1store.training import train, train_to_file
+from n1store.implant import synth, training
+from n1store.implant.training import train, train_to_file
 
 HEADER = ROOT / "filters/core/n1_widths.h"
 
