@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from n1store.comparison import compare
     from n1store.conversion import convert
     from n1store.errors import N1StoreError
-    from n1store.evaluation import evaluate
     from n1store.export import export_wavs
     from n1store.implant.synth import synthesize
-    from n1store.n1file import decode_file, encode_file
+    from n1store.n1file.container import decode_file, encode_file
+    from n1store.n1file.evaluation import evaluate
     from n1store.recording import Recording
     from n1store.stores import open
     from n1store.verification import verify

@@ -275,7 +275,7 @@ def convert(
 @_json_option
 def info(store: Path, chunks: bool, as_json: bool) -> None:
     """Show what a store or a .n1 file holds and how small it is."""
-    from n1store.n1file import is_n1_file, read_n1_info
+    from n1store.n1file.container import is_n1_file, read_n1_info
 
     if is_n1_file(store):
         print_n1_info(store, read_n1_info(store), as_json, payloads=chunks)
@@ -395,7 +395,7 @@ def encode(
     source: Path, destination: Path, widths_file: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Compress a WAV file to a .n1 file, from which decode restores it to the last byte."""
-    from n1store.n1file import encode_file
+    from n1store.n1file.container import encode_file
 
     widths = _load_widths(widths_file)
     with progress_bar("encoding", as_json) as progress:
@@ -414,7 +414,7 @@ def decode(source: Path, destination: Path, as_json: bool, **options: Any) -> No
 
     It appears when all checksums have been found right.
     """
-    from n1store.n1file import decode_file
+    from n1store.n1file.container import decode_file
 
     with progress_bar("decoding", as_json) as progress:
         info = decode_file(source, destination, progress=progress, **options)
@@ -443,7 +443,7 @@ def evaluate(
     to the .n1 file in memory and back, after a warm-up; the start of the program and the disk
     are not in them. xRT is seconds of recording per second of waiting.
     """
-    from n1store.evaluation import evaluate
+    from n1store.n1file.evaluation import evaluate
 
     widths = _load_widths(widths_file)
     with progress_bar("evaluating", as_json, unit="files") as progress:

@@ -10,9 +10,9 @@ from conftest import run_alone, time_limit, write_wav
 from make_n1 import OVERHEAD
 
 import n1store
-from n1store import evaluation
 from n1store.errors import N1StoreError
-from n1store.n1file import N1Info, decode_wav
+from n1store.n1file import evaluation
+from n1store.n1file.container import N1Info, decode_wav
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from make_n1 import TRAILER, by_hand, deflate, varint, with_crc
 from test_n1_files import decoded, encoded, modest, names
 
 import n1store
-from n1store import n1file
 from n1store.codecs.native import n1_encode
 from n1store.errors import N1StoreError
-from n1store.n1file import decode_wav, read_n1_info
+from n1store.n1file import container as n1file
+from n1store.n1file.container import decode_wav, read_n1_info
 
 
 @pytest.fixture(scope="module")

@@ -23,10 +23,10 @@ from hypothesis.extra import numpy as arrays
 from make_n1 import HEADER, OVERHEAD, TRAILER, WIDTHS, by_hand, deflate
 
 import n1store
-from n1store import n1file
 from n1store.codecs.native import n1_encode
 from n1store.errors import N1StoreError
-from n1store.n1file import decode_wav, encode_wav, read_n1_info
+from n1store.n1file import container as n1file
+from n1store.n1file.container import decode_wav, encode_wav, read_n1_info
 from n1store.system.parallel import Workers
 from n1store.wav import WavFile, open_wav
 
