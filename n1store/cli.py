@@ -582,7 +582,7 @@ def compare(sources: tuple[Path, ...], destination: Path, as_json: bool, **optio
     1. RESULTS gets results.json and results.csv at the end.
     """
     from n1store.codecs.pipeline import without_tables
-    from n1store.comparison import compare
+    from n1store.study.comparison import compare
 
     try:
         with progress_bar("comparing", as_json, unit="steps", timed=True) as progress:
@@ -621,7 +621,7 @@ def report(source: Path, destination: Path, as_json: bool, **options: Any) -> No
 
     The page needs nothing but itself: it can be sent, put on the web, or printed.
     """
-    from n1store.report import write_report
+    from n1store.study.report import write_report
 
     result = write_report(source, destination, **options)
     if as_json:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from n1store.candidates import choose_pipelines, pipelines_of, split_codecs, variants
+from n1store.study.candidates import choose_pipelines, pipelines_of, split_codecs, variants
 from n1store.codecs.catalogue import CATALOGUE, Entry
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError

@@ -15,18 +15,18 @@ from conftest import needs_pcodec, needs_wavpack, write_wav
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_ndarray
 
-import n1store.comparison
-import n1store.comparison_results
-import n1store.measurement
-from n1store.candidates import pipelines_of
+import n1store.study.comparison
+import n1store.study.results
+import n1store.study.measurement
+from n1store.study.candidates import pipelines_of
 from n1store.codecs.catalogue import CATALOGUE, Entry, Parameter
 from n1store.codecs.native import adc_encode
 from n1store.codecs.pipeline import Pipeline
-from n1store.comparison import compare, load_data
+from n1store.study.comparison import compare, load_data
 from n1store.errors import N1StoreError
 from n1store.implant.synth import synthesize
-from n1store.measurement import Chunk, measure_sizes, time_round
-from n1store.report.results import load_results
+from n1store.study.measurement import Chunk, measure_sizes, time_round
+from n1store.study.report.results import load_results
 from n1store.system.parallel import Workers
 from n1store.wav import read_wav
 
@@ -37,10 +37,10 @@ FEW_PIPELINES = ["adc+zlib", "zlib", "adc+delta+lz4", "delta+lz4", "n1:level=1"]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Time nothing for longer than it takes once, and start no processes."""
-    monkeypatch.setattr(n1store.measurement, "_ROUND_SECONDS", 0.0)
-    monkeypatch.setattr(n1store.measurement, "_NUM_WINDOWS", 10)
-    monkeypatch.setattr(n1store.comparison, "peak_memory", lambda *_: {"encode": 7, "decode": 8})
-    monkeypatch.setattr(n1store.comparison, "_program", lambda: "this one")
+    monkeypatch.setattr(n1store.study.measurement, "_ROUND_SECONDS", 0.0)
+    monkeypatch.setattr(n1store.study.measurement, "_NUM_WINDOWS", 10)
+    monkeypatch.setattr(n1store.study.comparison, "peak_memory", lambda *_: {"encode": 7, "decode": 8})
+    monkeypatch.setattr(n1store.study.comparison, "_program", lambda: "this one")
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +299,7 @@ def test_lossy_pipeline_tells_its_error(as_codec, data, run, run_json, tmp_path)
     ],
 )
 def test_libraries_are_those_that_codecs_are_made_of(codec, package):
-    find = n1store.comparison._libraries
+    find = n1store.study.comparison._libraries
     assert find([Pipeline.parse(codec)])[package] == version(package)
     assert package not in find([Pipeline.parse("n1")])
 
@@ -502,7 +502,7 @@ def test_ctrl_c_leaves_what_was_measured(run, data, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return time_round(*given)
 
-    monkeypatch.setattr(n1store.comparison, "time_round", interrupt)
+    monkeypatch.setattr(n1store.study.comparison, "time_round", interrupt)
     arguments = ["compare", data, "-o", tmp_path / "r", "--codecs", "zlib,lz4", "--repeats", 1]
     result = run(*arguments, exit_code=130)
     assert "the same command goes on" in result.stderr
@@ -540,14 +540,14 @@ def test_results_of_another_comparison_stay(run, data, tmp_path, change, named):
 def test_results_of_another_program_stay(run, data, tmp_path, monkeypatch):
     arguments = ["compare", data, "-o", tmp_path / "r", "--codecs", "zlib", "--repeats", 1]
     run(*arguments)
-    monkeypatch.setattr(n1store.comparison, "_program", lambda: "another one")
+    monkeypatch.setattr(n1store.study.comparison, "_program", lambda: "another one")
     assert "holds results of other program;" in run(*arguments, exit_code=1).stderr
 
 
 def test_results_of_another_machine_stay(run, data, tmp_path, monkeypatch):
     arguments = ["compare", data, "-o", tmp_path / "r", "--codecs", "zlib", "--repeats", 1]
     run(*arguments)
-    monkeypatch.setattr(n1store.comparison, "available_cores", lambda: 1000)
+    monkeypatch.setattr(n1store.study.comparison, "available_cores", lambda: 1000)
     message = run(*arguments, exit_code=1).stderr
     assert "holds results of other machine or libraries;" in message
 
@@ -556,7 +556,7 @@ def test_results_are_of_the_day_on_which_they_were_begun(data, tmp_path, monkeyp
     days = [datetime.date(2001, 2, 3), datetime.date(2001, 2, 4)]
     for day in days:
         today = SimpleNamespace(date=SimpleNamespace(today=lambda day=day: day))
-        monkeypatch.setattr(n1store.comparison_results, "datetime", today)
+        monkeypatch.setattr(n1store.study.results, "datetime", today)
         result = compare(data, tmp_path / "r", codecs="zlib", repeats=1)
         assert result.measured_with["date"] == "2001-02-03"
     result = compare(data, tmp_path / "r", codecs="zlib", repeats=1, overwrite=True)

@@ -13,7 +13,7 @@ import n1store
 from n1store import N1StoreError
 from n1store.cli import cli
 from n1store.codecs.pipeline import Pipeline
-from n1store.report.results import load_results
+from n1store.study.report.results import load_results
 
 pytestmark = needs_wavpack
 

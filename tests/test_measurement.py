@@ -4,10 +4,10 @@ import numcodecs.blosc
 import numpy as np
 import pytest
 
-import n1store.measurement
+import n1store.study.measurement
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
-from n1store.measurement import (
+from n1store.study.measurement import (
     Chunk,
     cut,
     peak_memory,
@@ -54,9 +54,9 @@ def test_random_access_reads_what_is_there(window_seconds, monkeypatch):
     rng = np.random.default_rng(1)
     arrays = [rng.integers(-99, 99, (length, 2)).astype("<i2") for length in (500, 731)]
     windows = []
-    read = n1store.measurement._read
+    read = n1store.study.measurement._read
     monkeypatch.setattr(
-        n1store.measurement, "_read", lambda *given: windows.append(read(*given)) or windows[-1]
+        n1store.study.measurement, "_read", lambda *given: windows.append(read(*given)) or windows[-1]
     )
     assert random_access(Pipeline.parse("zlib"), chunks_of(*arrays), 0.1, window_seconds) > 0
     wanted = {min(round(1000 * window_seconds), length) for length in (500, 731)}
@@ -81,7 +81,7 @@ def test_random_access_notices_what_is_wrong():
 
 
 def test_slow_codecs_are_timed_with_fewer_chunks(monkeypatch):
-    monkeypatch.setattr(n1store.measurement, "_ROUND_SECONDS", 0.1)
+    monkeypatch.setattr(n1store.study.measurement, "_ROUND_SECONDS", 0.1)
     counted = []
 
     class Counting:

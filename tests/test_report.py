@@ -11,8 +11,8 @@ from browser import CHROMIUM, browser
 
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.errors import N1StoreError
-from n1store.report import plots, words, write_report
-from n1store.report.results import load_results
+from n1store.study.report import plots, words, write_report
+from n1store.study.report.results import load_results
 
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"
@@ -549,7 +549,7 @@ def test_a_report_is_a_web_page(run, document, tmp_path):
 
 def test_without_matplotlib_it_says_how_to_install_it(run, document, tmp_path, monkeypatch):
     source = write_results(tmp_path / "results", document)
-    for name in [name for name in sys.modules if name.startswith("n1store.report")]:
+    for name in [name for name in sys.modules if name.startswith("n1store.study.report")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = run("report", source, "-o", tmp_path / "x.html", exit_code=1)

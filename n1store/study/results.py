@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from n1store.errors import N1StoreError
-from n1store.measurement import Error
+from n1store.study.measurement import Error
 from n1store.system.atomic import naming, replacing
 
 FORMAT = 1

@@ -282,7 +282,7 @@ def peak_memory(
     return {task: peak.result() for task, peak in peaks.items()}
 
 
-_NEW_PROCESS = "from n1store.measurement import print_own_peak; print_own_peak()"
+_NEW_PROCESS = "from n1store.study.measurement import print_own_peak; print_own_peak()"
 
 
 def _peak_in_new_process(pipeline: Pipeline, task: str, shape: tuple[int, ...], data: bytes) -> int:

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 import n1store
-from n1store.candidates import choose_pipelines
+from n1store.study.candidates import choose_pipelines
 from n1store.codecs.pipeline import Pipeline
-from n1store.comparison_results import (
+from n1store.study.results import (
     Comparison,
     Journal,
     Result,
@@ -32,7 +32,7 @@ from n1store.comparison_results import (
 )
 from n1store.errors import N1StoreError, one_line
 from n1store.inputs import Input, find_inputs
-from n1store.measurement import (
+from n1store.study.measurement import (
     Chunk,
     Error,
     is_rest,

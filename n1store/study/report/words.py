@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from n1store.report.plots import best_of, front_of, label_of, plain, split_chain, stage_name
-from n1store.report.results import short, stages
+from n1store.study.report.plots import best_of, front_of, label_of, plain, split_chain, stage_name
+from n1store.study.report.results import short, stages
 
 Result = dict[str, Any]
 

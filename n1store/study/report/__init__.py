@@ -22,8 +22,8 @@ except ImportError as error:
         f"a report needs {error.name}, which is not installed: pip install 'n1store[report]'"
     ) from error
 
-from n1store.report import plots, words
-from n1store.report.results import load_results, short
+from n1store.study.report import plots, words
+from n1store.study.report.results import load_results, short
 
 _HERE = Path(__file__).parent
 

@@ -26,7 +26,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Affine2D, Bbox
 
-from n1store.report.results import short, stages
+from n1store.study.report.results import short, stages
 
 Result = dict[str, Any]
 
