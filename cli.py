@@ -11,7 +11,7 @@ if __name__ == "__main__":
     # The installed package has the compiled core; the folder of this file may lack it.
     sys.path.pop(0)
     try:
-        from n1store.cli import main
+        from n1store.cli.commands import main
     except ImportError as error:
         sys.exit(f"n1store cannot start ({error}): run `make setup` first")
     main()

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from n1store.cli import cli
+from n1store.cli.commands import cli
 from n1store.implant.synth import synthesize
 
 ROOT = Path(__file__).parent.parent

@@ -290,7 +290,7 @@ def run_with_plugins(tmp_path, plugins, *arguments):
     script = """
         import sys, n1store
         n1store.__path__.insert(0, sys.argv.pop(1))
-        from n1store.cli import main
+        from n1store.cli.commands import main
         main()
     """
     script = "\n".join(line.strip() for line in script.splitlines())

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from conftest import ZARR_FORMATS, needs_wavpack, needs_zarr3, time_limit, write_wav
 
 import n1store
-from n1store.cli import cli
+from n1store.cli.commands import cli
 from n1store.errors import N1StoreError
 
 RATE = 1000

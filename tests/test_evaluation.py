@@ -138,7 +138,7 @@ def test_eval_of_files_with_odd_names(run, pair):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
 def test_names_that_are_no_text_in_the_encoding_of_the_terminal(pair, encoding):
-    script = "import sys; from n1store.cli import main; sys.argv[0] = 'n1store'; main()"
+    script = "import sys; from n1store.cli.commands import main; sys.argv[0] = 'n1store'; main()"
     for name in (b"\xff.wav", "日本.wav".encode()):
         (pair / os.fsdecode(name)).write_bytes((pair / "old.wav").read_bytes())
     printed = run_alone(script, "eval", pair, PYTHONIOENCODING=encoding)

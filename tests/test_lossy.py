@@ -11,7 +11,7 @@ from make_wav import noise
 
 import n1store
 from n1store import N1StoreError
-from n1store.cli import cli
+from n1store.cli.commands import cli
 from n1store.codecs.pipeline import Pipeline
 from n1store.study.report.results import load_results
 

@@ -532,7 +532,7 @@ def test_a_signal_leaves_nothing(tmp_path, number):
         file.write(struct.pack("<4sI", b"RIFF", 36 + 2**31) + wav[8:])
         file.truncate(44 + 2**31)
     script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    script += "from n1store.cli import main; main()"
+    script += "from n1store.cli.commands import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", script, "encode", "in.wav", "out.n1"],
         cwd=tmp_path,

@@ -25,7 +25,7 @@ from n1store.wav import WavError, WavFile
 SCRIPT = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from n1store.cli import main
+from n1store.cli.commands import main
 main()
 """
 COMMAND = [sys.executable, "-P", "-c", SCRIPT]

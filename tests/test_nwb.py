@@ -20,7 +20,7 @@ from test_there_and_back import UNUSUAL, assert_identical
 
 import n1store
 from n1store import N1StoreError
-from n1store.cli import cli
+from n1store.cli.commands import cli
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.pipeline import Pipeline
 
@@ -606,7 +606,7 @@ def test_no_room_on_the_disk(wavs, tmp_path):
 STOP_OFTEN = """
     import json, os, shutil, signal, sys, time
     import hdmf.backends.hdf5, pynwb, n1store.bench, n1store.conversion, n1store.stores.nwb
-    from n1store.cli import main
+    from n1store.cli.commands import main
 
     source, old, out = sys.argv[1:]
     path = f"{out}/x.nwb"

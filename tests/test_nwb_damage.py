@@ -27,7 +27,7 @@ TRY_ALL = """
     import numpy
     from click.testing import CliRunner
     import n1store
-    from n1store.cli import cli
+    from n1store.cli.commands import cli
 
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_CPU, (100, 100))

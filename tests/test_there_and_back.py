@@ -199,7 +199,7 @@ def test_launcher_is_the_command(recordings, tmp_path):
 
     for name, command in (
         ("a", [sys.executable, str(ROOT / "cli.py")]),
-        ("b", [sys.executable, "-c", "from n1store.cli import main; main()"]),
+        ("b", [sys.executable, "-c", "from n1store.cli.commands import main; main()"]),
     ):
         arguments = ["convert", str(recordings), f"{name}.zarr.zip", "--codec", "zstd"]
         subprocess.run([*command, *arguments], cwd=tmp_path, check=True, capture_output=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from n1store import __version__
-from n1store.terminal import (
+from n1store.cli.output import (
     print_benchmarks,
     print_chunks,
     print_codec,

@@ -1,0 +1,1 @@
+"""The command line: what its commands take, and what they show."""
