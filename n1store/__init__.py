@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from n1store.recording import Recording
     from n1store.stores import open
     from n1store.verification import verify
-    from n1store.wav import read_wav
+    from n1store.sources.wav import read_wav
 
 __version__ = "0.1.0"
 

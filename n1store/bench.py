@@ -23,7 +23,7 @@ import n1store.stores
 from n1store.errors import N1StoreError
 from n1store.recording import Recording
 from n1store.sizes import StoreSizes, measure_sizes
-from n1store.sources import SamplesHash
+from n1store.sources.originals import SamplesHash
 from n1store.stores.grid import Grid
 from n1store.system.parallel import Workers, available_cores
 from n1store.verification import read_chunks

@@ -14,7 +14,7 @@ import numpy as np
 import n1store.stores
 from n1store.errors import N1StoreError
 from n1store.recording import Recording
-from n1store.sources import SourceFile
+from n1store.sources.originals import SourceFile
 from n1store.system.atomic import replacing
 from n1store.system.parallel import Workers
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from n1store.errors import N1StoreError
-from n1store.inputs import Input
+from n1store.sources.inputs import Input
 from n1store.stores.grid import DTYPE, Grid
 
 LAYOUTS = ("recordings", "channels", "spikeinterface")

@@ -28,7 +28,7 @@ from n1store.implant.synth import synthesize
 from n1store.study.measurement import Chunk, measure_sizes, time_round
 from n1store.study.report.results import load_results
 from n1store.system.parallel import Workers
-from n1store.wav import read_wav
+from n1store.sources.wav import read_wav
 
 FEW = "zlib,delta+lz4,n1:level=1"
 FEW_PIPELINES = ["adc+zlib", "zlib", "adc+delta+lz4", "delta+lz4", "n1:level=1"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_wav import assert_refused
 
 from n1store.errors import N1StoreError
-from n1store.wav import find_wavs
+from n1store.sources.wav import find_wavs
 
 
 @pytest.fixture

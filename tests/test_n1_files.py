@@ -28,7 +28,7 @@ from n1store.errors import N1StoreError
 from n1store.n1file import container as n1file
 from n1store.n1file.container import decode_wav, encode_wav, read_n1_info
 from n1store.system.parallel import Workers
-from n1store.wav import WavFile, open_wav
+from n1store.sources.wav import WavFile, open_wav
 
 modest = settings(deadline=None, max_examples=60)
 

@@ -19,7 +19,7 @@ from conftest import ZARR_FORMATS, needs_zarr3, write_wav
 import n1store
 from n1store.errors import N1StoreError
 from n1store.system.atomic import replacing
-from n1store.wav import WavError, WavFile
+from n1store.sources.wav import WavError, WavFile
 
 # Started in the background, as tests may be, a process would ignore Ctrl-C.
 SCRIPT = """

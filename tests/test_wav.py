@@ -12,7 +12,7 @@ from conftest import time_limit
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from n1store.wav import WavError, canonical_header, open_wav, read_wav
+from n1store.sources.wav import WavError, canonical_header, open_wav, read_wav
 
 modest = settings(deadline=None, max_examples=60)
 

@@ -18,7 +18,7 @@ from measure import SAMPLES, Row, channels, cut, measure, rows
 from n1store.errors import N1StoreError
 from n1store.implant.synth import synthesize, synthesize_blocks
 from n1store.implant.training import train
-from n1store.wav import find_wavs, open_wav
+from n1store.sources.wav import find_wavs, open_wav
 from results import (
     SECONDS,
     WHOLE_FILES,

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from n1store.errors import N1StoreError
-from n1store.wav import MAX_CHANNELS, write_wav
+from n1store.sources.wav import MAX_CHANNELS, write_wav
 
 _MAX_FREQUENCY = 1_000_000
 

@@ -23,7 +23,7 @@ from n1store.codecs.native import NUM_CODES, n1_decode, n1_encode, n1_payload_in
 from n1store.errors import N1StoreError
 from n1store.system.atomic import replacing
 from n1store.system.parallel import Workers
-from n1store.wav import (
+from n1store.sources.wav import (
     MAX_CHANNELS,
     MAX_EXTRA_BYTES,
     SAMPLE_DTYPE,

@@ -31,7 +31,7 @@ from n1store.study.results import (
     write_results,
 )
 from n1store.errors import N1StoreError, one_line
-from n1store.inputs import Input, find_inputs
+from n1store.sources.inputs import Input, find_inputs
 from n1store.study.measurement import (
     Chunk,
     Error,

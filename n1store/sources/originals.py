@@ -13,7 +13,7 @@ import numpy as np
 
 from n1store.errors import N1StoreError
 from n1store.recording import Recording
-from n1store.wav import WavFile, canonical_header
+from n1store.sources.wav import WavFile, canonical_header
 
 
 @dataclass(frozen=True)
