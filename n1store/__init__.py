@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from n1store.bench import benchmark
     from n1store.study.comparison import compare
-    from n1store.conversion import convert
+    from n1store.conversion.convert import convert
     from n1store.errors import N1StoreError
     from n1store.export import export_wavs
     from n1store.implant.synth import synthesize

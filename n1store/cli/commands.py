@@ -239,7 +239,7 @@ def convert(
     it is complete. What an NWB file says of the session is what the sources say of it, and what is
     given here; the rest is unknown.
     """
-    from n1store.conversion import convert
+    from n1store.conversion.convert import convert
 
     options["nwb"] = _nwb_metadata({name: options.pop(name) for name in _NWB_FIELDS})
     with progress_bar("converting", as_json) as progress:

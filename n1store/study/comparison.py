@@ -44,7 +44,7 @@ from n1store.study.measurement import (
     time_round,
     transformed_entropy,
 )
-from n1store.plan import plan_arrays
+from n1store.conversion.plan import plan_arrays
 from n1store.stores.grid import DTYPE
 from n1store.system.parallel import Workers, available_cores
 

@@ -21,7 +21,7 @@ import n1store.stores
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
 from n1store.sources.inputs import Input, StoredInput, find_inputs
-from n1store.plan import LAYOUTS, ArrayPlan, plan_arrays
+from n1store.conversion.plan import LAYOUTS, ArrayPlan, plan_arrays
 from n1store.sizes import StoreSizes, measure_sizes
 from n1store.stores.grid import DTYPE
 from n1store.stores.session import Part, unite
