@@ -23,7 +23,7 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes
 
 from n1store.errors import N1StoreError, one_line
-from n1store.stores.hdf5_chunks import (
+from n1store.stores.nwb.chunks import (
     chunk_map,
     decode_chunk,
     filters_of,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from n1store.stores.store import Store
+from n1store.stores.base import Store
 
 _PERCENTILES = {"min": 0, "p5": 5, "median": 50, "p95": 95, "max": 100}
 

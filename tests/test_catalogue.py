@@ -22,10 +22,10 @@ from n1store.errors import N1StoreError
 from n1store.reference import write_reference
 from n1store.stores.files import create_files
 from n1store.stores.grid import Grid
-from n1store.stores.hdf5_chunks import HDF5Chunks, pipeline_of
-from n1store.stores.nwb import SeriesWriter
-from n1store.stores.zarr import ZarrWriter
-from n1store.stores.zarr_formats import FORMATS
+from n1store.stores.nwb.chunks import HDF5Chunks, pipeline_of
+from n1store.stores.nwb.reader import SeriesWriter
+from n1store.stores.zarr.reader import ZarrWriter
+from n1store.stores.zarr.formats import FORMATS
 
 GROUPS = {
     "dictionary": "zstd lz4 lz4hc gzip zlib bz2 lzma lzf brotli bzip3 bitshuffle",

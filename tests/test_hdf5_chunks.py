@@ -19,7 +19,7 @@ from n1store.codecs import hdf5
 from n1store.codecs.library.hdf5_lz4 import HDF5LZ4
 from n1store.codecs.n1 import N1
 from n1store.errors import N1StoreError
-from n1store.stores.hdf5_chunks import (
+from n1store.stores.nwb.chunks import (
     HDF5Chunks,
     chunk_map,
     decode_chunk,

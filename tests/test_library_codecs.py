@@ -39,7 +39,7 @@ from n1store.codecs.library.bitshuffle import CNAMES, Bitshuffle
 from n1store.codecs.library.blosc2 import FILTERS, Blosc2
 from n1store.codecs.library.lzf import LZF
 from n1store.errors import N1StoreError
-from n1store.stores.hdf5_chunks import pipeline_of
+from n1store.stores.nwb.chunks import pipeline_of
 
 THEIRS = {
     "alac": "soundfile",

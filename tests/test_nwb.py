@@ -605,7 +605,7 @@ def test_no_room_on_the_disk(wavs, tmp_path):
 # Forks from a process that has imported all, as a conversion is over before that is done.
 STOP_OFTEN = """
     import json, os, shutil, signal, sys, time
-    import hdmf.backends.hdf5, pynwb, n1store.bench, n1store.conversion.convert, n1store.stores.nwb
+    import hdmf.backends.hdf5, pynwb, n1store.bench, n1store.conversion.convert, n1store.stores.nwb.reader
     from n1store.cli.commands import main
 
     source, old, out = sys.argv[1:]

@@ -15,7 +15,7 @@ from nwbinspector import Importance, inspect_nwbfile
 
 import n1store
 from n1store.errors import N1StoreError
-from n1store.stores.nwb_metadata import (
+from n1store.stores.nwb.metadata import (
     UNKNOWN_START,
     NwbMetadata,
     Series,
@@ -320,7 +320,7 @@ def test_times_without_a_zone_are_local(monkeypatch):
 
 def test_nothing_slow_is_imported_before_it_is_needed():
     script = (
-        "import sys, n1store.stores.nwb_metadata\n"
+        "import sys, n1store.stores.nwb.metadata\n"
         "assert not {'pynwb', 'hdmf', 'pandas', 'h5py', 'ruamel.yaml'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -12,7 +12,7 @@ from conftest import ZARR_FORMATS, write_wav
 from nwbinspector import Importance, inspect_nwbfile
 
 import n1store
-from n1store.stores.nwb_metadata import NwbMetadata
+from n1store.stores.nwb.metadata import NwbMetadata
 
 OWN = {"object_id"}  # what no copy takes over
 DEFAULTS = {"conversion": 1.0, "offset": 0.0, "resolution": -1.0}

@@ -35,7 +35,7 @@ from n1store.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from n1store.stores.nwb_metadata import NwbMetadata
+    from n1store.stores.nwb.metadata import NwbMetadata
 
 # Exit codes, beside 0 for success and click's 2 for wrong options.
 FAILED = 1
@@ -166,7 +166,7 @@ def _nwb_metadata(given: dict[str, Any]) -> NwbMetadata | None:
     if all(value is None for value in given.values()):
         return None
     from n1store.errors import N1StoreError
-    from n1store.stores.nwb_metadata import NwbMetadata, load_metadata, parse_time
+    from n1store.stores.nwb.metadata import NwbMetadata, load_metadata, parse_time
 
     path, start = given.pop("metadata"), given.pop("session_start_time")
     try:

@@ -24,15 +24,15 @@ from n1store.sources.inputs import Input, StoredInput, find_inputs
 from n1store.conversion.plan import LAYOUTS, ArrayPlan, plan_arrays
 from n1store.sizes import StoreSizes, measure_sizes
 from n1store.stores.grid import DTYPE
-from n1store.stores.session import Part, unite
-from n1store.stores.zarr import ArrayWriter, ZarrTarget, ZarrWriter
-from n1store.stores.zarr_formats import FORMATS
+from n1store.session.session import Part, unite
+from n1store.stores.zarr.reader import ArrayWriter, ZarrTarget, ZarrWriter
+from n1store.stores.zarr.formats import FORMATS
 from n1store.system.atomic import replacing
 from n1store.system.parallel import Workers
 
 if TYPE_CHECKING:
-    from n1store.stores.nwb import NwbTarget, NwbWriter, SeriesWriter
-    from n1store.stores.nwb_metadata import NwbMetadata
+    from n1store.stores.nwb.reader import NwbTarget, NwbWriter, SeriesWriter
+    from n1store.stores.nwb.metadata import NwbMetadata
 
 DEFAULT_CODEC = "n1"
 
@@ -211,8 +211,8 @@ def _nwb_target(
     shard_seconds: float | None,
     nwb: NwbMetadata | None,
 ) -> NwbTarget:
-    from n1store.stores.nwb import NwbTarget
-    from n1store.stores.nwb_metadata import NwbMetadata
+    from n1store.stores.nwb.reader import NwbTarget
+    from n1store.stores.nwb.metadata import NwbMetadata
 
     if layout == "spikeinterface":
         raise N1StoreError("SpikeInterface's layout is one of Zarr; an .nwb file has another")

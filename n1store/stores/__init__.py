@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from n1store.errors import N1StoreError
-from n1store.stores.store import Store
+from n1store.stores.base import Store
 
 
 def is_store(path: Path) -> bool:
@@ -39,9 +39,9 @@ def open(path: str | os.PathLike) -> Store:
     if not path.exists():
         raise N1StoreError(f"{path}: no such store")
     if path.suffix == ".nwb":
-        from n1store.stores.nwb import NwbStore
+        from n1store.stores.nwb.reader import NwbStore
 
         return NwbStore(path)
-    from n1store.stores.zarr import ZarrStore
+    from n1store.stores.zarr.reader import ZarrStore
 
     return ZarrStore(path)

@@ -24,10 +24,10 @@ from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
 from n1store.stores.files import Files, create_files, open_files
 from n1store.stores.grid import Grid
-from n1store.stores.session import Session
-from n1store.stores.store import Store, StoredArray, check, require
+from n1store.session.session import Session
+from n1store.stores.base import Store, StoredArray, check, require
 from n1store.stores.traces import ChunkedTraces
-from n1store.stores.zarr_formats import FORMATS, Format2, ZarrFormat
+from n1store.stores.zarr.formats import FORMATS, Format2, ZarrFormat
 
 _NO_CHUNK = 2**64 - 1  # in the index of a shard
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from n1store.errors import N1StoreError
-from n1store.stores.nwb_metadata import SESSION_FIELDS, parse_section
+from n1store.stores.nwb.metadata import SESSION_FIELDS, parse_section
 
 DEVICE = "device"
 GROUP = "electrode_group"  # "electrodes" is the name of their table, which is beside it

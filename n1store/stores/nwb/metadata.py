@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pynwb.device import Device, DeviceModel
     from pynwb.ecephys import ElectricalSeries
 
-    from n1store.stores.session import Session
+    from n1store.session.session import Session
 
 UNKNOWN_START = datetime(1970, 1, 1, tzinfo=UTC)
 """Start of a session of which it is unknown, because NWB wants one; `notes` then says so."""
@@ -519,7 +519,7 @@ def make_nwbfile(
     from pynwb import NWBFile
     from pynwb.file import Subject
 
-    from n1store.stores.session import Session
+    from n1store.session.session import Session
 
     session, _ = (session or Session()).complete({one.name: one.channel_ids for one in series})
     session = metadata.over(session)

@@ -26,14 +26,14 @@ import n1store
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
 from n1store.stores.grid import DTYPE, Grid
-from n1store.stores.hdf5_chunks import HDF5Chunks, filters_of, pipeline_of
-from n1store.stores.session import Session
-from n1store.stores.store import Store, StoredArray, check, require
+from n1store.stores.nwb.chunks import HDF5Chunks, filters_of, pipeline_of
+from n1store.session.session import Session
+from n1store.stores.base import Store, StoredArray, check, require
 from n1store.stores.traces import ChunkedTraces
 from n1store.system.parallel import Workers
 
 if TYPE_CHECKING:
-    from n1store.stores.nwb_metadata import NwbMetadata
+    from n1store.stores.nwb.metadata import NwbMetadata
 
 _UNFINISHED = "n1store_unfinished"  # a group for what has no place in NWB yet
 _BLANKS = "data"  # and one for recordings without samples; a longer name would leave gaps
@@ -131,7 +131,7 @@ class NwbWriter:
         from hdmf.backends.hdf5 import H5DataIO
         from pynwb.core import ScratchData
 
-        from n1store.stores.nwb_metadata import Series, make_nwbfile
+        from n1store.stores.nwb.metadata import Series, make_nwbfile
 
         series, hashes = [], []
         for path in paths:
@@ -330,7 +330,7 @@ class NwbStore(Store):
             ) from error
 
     def session(self) -> tuple[Session, list[str]]:
-        from n1store.stores.nwb_session import read_session
+        from n1store.stores.nwb.read_session import read_session
 
         try:
             origins = {path: _origin(kept) for path, kept in self._kept.items()}

@@ -1,0 +1,1 @@
+"""NWB files, which are HDF5."""
