@@ -43,9 +43,9 @@ test: setup
 	.venv/$(PYTEST)
 
 # An ordinary installation, so that what a wheel holds is tried too.
-TOUCHING_ZARR = $(shell grep -lE "import zarr|ZARR_|needs_zarr3" tests/test_*.py tests/with_*.py)
+TOUCHING_ZARR = $(shell grep -lE "import zarr|ZARR_|needs_zarr3" tests/*/test_*.py tests/helpers/with_*.py)
 test-compat: setup .venv-compat/ready
-	.venv-compat/$(PYTEST) $(TOUCHING_ZARR) tests/test_transparency.py
+	.venv-compat/$(PYTEST) $(TOUCHING_ZARR) tests/system/test_transparency.py
 
 .venv-compat/ready: pyproject.toml CMakeLists.txt $(SOURCES) $(shell find n1store -name '*.py')
 	@$(call new_environment,.venv-compat)

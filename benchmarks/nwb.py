@@ -36,7 +36,7 @@ N1STORE = str(Path(sys.executable).with_name("n1store"))
 CONVERT = """
 import sys
 import pynwb
-import n1store.conversion.convert, n1store.stores.nwb.reader
+import n1store.conversion.convert, n1store.stores.nwb.writer
 wav, nwb, codec = sys.argv[1:]
 print(n1store.convert(wav, nwb, codec=codec, adc=False, overwrite=True).seconds)
 """

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from n1store.bench import benchmark
-    from n1store.study.comparison import compare
     from n1store.conversion.convert import convert
     from n1store.errors import N1StoreError
     from n1store.export import export_wavs
@@ -16,9 +15,10 @@ if TYPE_CHECKING:
     from n1store.n1file.container import decode_file, encode_file
     from n1store.n1file.evaluation import evaluate
     from n1store.recording import Recording
-    from n1store.stores import open
-    from n1store.verification import verify
     from n1store.sources.wav import read_wav
+    from n1store.stores import open
+    from n1store.study.comparison import compare
+    from n1store.verification import verify
 
 __version__ = "0.1.0"
 
@@ -42,15 +42,15 @@ _HOMES = {
     "N1StoreError": "errors",
     "Recording": "recording",
     "benchmark": "bench",
-    "compare": "comparison",
-    "convert": "conversion",
-    "decode_file": "n1file",
-    "encode_file": "n1file",
-    "evaluate": "evaluation",
+    "compare": "study.comparison",
+    "convert": "conversion.convert",
+    "decode_file": "n1file.container",
+    "encode_file": "n1file.container",
+    "evaluate": "n1file.evaluation",
     "export_wavs": "export",
     "open": "stores",
-    "read_wav": "wav",
-    "synthesize": "synth",
+    "read_wav": "sources.wav",
+    "synthesize": "implant.synth",
     "verify": "verification",
 }
 

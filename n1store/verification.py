@@ -17,10 +17,10 @@ import n1store.stores
 from n1store.errors import N1StoreError, one_line
 from n1store.recording import Recording
 from n1store.sources.originals import SourceFile
-from n1store.stores.grid import DTYPE, Grid
-from n1store.stores.base import Store, StoredArray
-from n1store.system.parallel import Workers
 from n1store.sources.wav import WavError, WavFile, find_wavs, open_wav
+from n1store.stores.base import Store, StoredArray
+from n1store.stores.grid import DTYPE, Grid
+from n1store.system.parallel import Workers
 
 
 @dataclass

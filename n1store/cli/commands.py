@@ -166,7 +166,8 @@ def _nwb_metadata(given: dict[str, Any]) -> NwbMetadata | None:
     if all(value is None for value in given.values()):
         return None
     from n1store.errors import N1StoreError
-    from n1store.stores.nwb.metadata import NwbMetadata, load_metadata, parse_time
+    from n1store.session.fields import parse_time
+    from n1store.stores.nwb.metadata import NwbMetadata, load_metadata
 
     path, start = given.pop("metadata"), given.pop("session_start_time")
     try:

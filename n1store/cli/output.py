@@ -16,10 +16,10 @@ from n1store.errors import printable
 if TYPE_CHECKING:
     from n1store.bench import Benchmark
     from n1store.codecs.info import CodecInfo
-    from n1store.study.results import Comparison
     from n1store.n1file.container import N1Info
     from n1store.n1file.evaluation import Evaluation
     from n1store.sizes import StoreSizes
+    from n1store.study.results import Comparison
 
 
 @contextmanager

@@ -19,20 +19,20 @@ import numpy as np
 
 import n1store.stores
 from n1store.codecs.pipeline import Pipeline
-from n1store.errors import N1StoreError, one_line
-from n1store.sources.inputs import Input, StoredInput, find_inputs
 from n1store.conversion.plan import LAYOUTS, ArrayPlan, plan_arrays
+from n1store.errors import N1StoreError, one_line
+from n1store.session.merge import SessionPart, merge_sessions
 from n1store.sizes import StoreSizes, measure_sizes
+from n1store.sources.inputs import Input, StoredInput, find_inputs
 from n1store.stores.grid import DTYPE
-from n1store.session.session import Part, unite
-from n1store.stores.zarr.reader import ArrayWriter, ZarrTarget, ZarrWriter
 from n1store.stores.zarr.formats import FORMATS
+from n1store.stores.zarr.writer import ArrayWriter, ZarrTarget, ZarrWriter
 from n1store.system.atomic import replacing
 from n1store.system.parallel import Workers
 
 if TYPE_CHECKING:
-    from n1store.stores.nwb.reader import NwbTarget, NwbWriter, SeriesWriter
     from n1store.stores.nwb.metadata import NwbMetadata
+    from n1store.stores.nwb.writer import NwbTarget, NwbWriter, SeriesWriter
 
 DEFAULT_CODEC = "n1"
 
@@ -178,7 +178,7 @@ def convert(
         plans = plan_arrays(
             inputs, layout, target.group, chunk_seconds, target.chunk_seconds, shard_seconds
         )
-        session, lines = unite({plan.name: _said(plan) for plan in plans})
+        session, lines = merge_sessions({plan.name: _session_parts_of(plan) for plan in plans})
         lost += lines
         temporary = stack.enter_context(
             replacing(destination, overwrite=overwrite, folder=target.is_folder, any_kind=True)
@@ -211,8 +211,8 @@ def _nwb_target(
     shard_seconds: float | None,
     nwb: NwbMetadata | None,
 ) -> NwbTarget:
-    from n1store.stores.nwb.reader import NwbTarget
     from n1store.stores.nwb.metadata import NwbMetadata
+    from n1store.stores.nwb.writer import NwbTarget
 
     if layout == "spikeinterface":
         raise N1StoreError("SpikeInterface's layout is one of Zarr; an .nwb file has another")
@@ -275,12 +275,12 @@ def _refuse_to_replace_sources(inputs: list[Input], destination: Path) -> None:
             raise N1StoreError(f"{destination}: holds the source {path}; choose another name")
 
 
-def _said(plan: ArrayPlan) -> list[Part]:
+def _session_parts_of(plan: ArrayPlan) -> list[SessionPart]:
     """Return what the sources of an array say beside samples, and for which of its channels."""
     parts, first = [], 0
     for each in plan.inputs:
         channel_ids = plan.channel_ids[first : first + each.num_channels]
-        parts.append(Part(str(each.path), each.session, each.name[-1], channel_ids))
+        parts.append(SessionPart(str(each.path), each.session, each.name[-1], channel_ids))
         first += each.num_channels
     return parts
 

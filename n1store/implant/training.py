@@ -32,9 +32,9 @@ from n1store.codecs.native import NUM_CODES, adc_encode
 from n1store.codecs.widths import FORMAT, VERSION
 from n1store.errors import N1StoreError
 from n1store.implant.synth import conversion_table
+from n1store.sources.wav import WavFile, find_wavs, open_wav
 from n1store.system.atomic import replacing
 from n1store.system.parallel import Workers
-from n1store.sources.wav import WavFile, find_wavs, open_wav
 
 ORDER = 32
 """Order of linear prediction."""

@@ -21,8 +21,6 @@ import numpy as np
 
 from n1store.codecs.native import NUM_CODES, n1_decode, n1_encode, n1_payload_info
 from n1store.errors import N1StoreError
-from n1store.system.atomic import replacing
-from n1store.system.parallel import Workers
 from n1store.sources.wav import (
     MAX_CHANNELS,
     MAX_EXTRA_BYTES,
@@ -31,6 +29,8 @@ from n1store.sources.wav import (
     canonical_header,
     open_wav,
 )
+from n1store.system.atomic import replacing
+from n1store.system.parallel import Workers
 
 Item = TypeVar("Item")
 Progress = Callable[[int, int], None]

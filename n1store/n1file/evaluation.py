@@ -16,8 +16,8 @@ from typing import IO, Any
 import n1store
 from n1store.errors import N1StoreError, one_line
 from n1store.n1file.container import DEFAULT_LEVEL, N1Info, check_options, decode_wav, encode_wav
-from n1store.system.parallel import Workers, available_cores
 from n1store.sources.wav import find_wavs, open_wav
+from n1store.system.parallel import Workers, available_cores
 
 _BLOCK_BYTES = 1 << 20
 _WARM_UP_BYTES = 1 << 24

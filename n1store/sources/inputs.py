@@ -16,10 +16,10 @@ import n1store.stores
 from n1store.codecs.pipeline import Pipeline, split_checksum
 from n1store.errors import N1StoreError
 from n1store.recording import Recording
-from n1store.sources.originals import SamplesHash, SourceFile
 from n1store.session.session import Session
-from n1store.stores.base import Store
+from n1store.sources.originals import SamplesHash, SourceFile
 from n1store.sources.wav import WavError, WavFile, default_channel_ids, find_wavs, open_wav
+from n1store.stores.base import Store
 
 
 class Input(ABC):

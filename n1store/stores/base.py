@@ -13,8 +13,8 @@ from numcodecs.abc import Codec
 
 from n1store.errors import N1StoreError, one_line
 from n1store.recording import Recording
-from n1store.stores.grid import Grid
 from n1store.session.session import Session
+from n1store.stores.grid import Grid
 from n1store.stores.traces import ChunkedTraces
 
 

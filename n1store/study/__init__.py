@@ -1,1 +1,1 @@
-"""Codecs compared on the same chunks: which, how they are measured, the results, and their report."""
+"""Codecs compared on the same chunks: which, how measured, the results, and their report."""

@@ -20,18 +20,12 @@ from typing import Any
 import numpy as np
 
 import n1store
-from n1store.study.candidates import choose_pipelines
 from n1store.codecs.pipeline import Pipeline
-from n1store.study.results import (
-    Comparison,
-    Journal,
-    Result,
-    Speed,
-    open_journal,
-    write_results,
-)
+from n1store.conversion.plan import plan_arrays
 from n1store.errors import N1StoreError, one_line
 from n1store.sources.inputs import Input, find_inputs
+from n1store.stores.grid import DTYPE
+from n1store.study.candidates import choose_pipelines
 from n1store.study.measurement import (
     Chunk,
     Error,
@@ -44,8 +38,14 @@ from n1store.study.measurement import (
     time_round,
     transformed_entropy,
 )
-from n1store.conversion.plan import plan_arrays
-from n1store.stores.grid import DTYPE
+from n1store.study.results import (
+    Comparison,
+    Journal,
+    Result,
+    Speed,
+    open_journal,
+    write_results,
+)
 from n1store.system.parallel import Workers, available_cores
 
 # ---- What they are compared on --------------------------------------------------------------
@@ -484,14 +484,10 @@ def _program() -> str:
     """Return the SHA-256 of n1store's codecs, and of how they are measured."""
     digest = hashlib.sha256()
     for folder in map(Path, n1store.__path__):
-        files = [*folder.glob("*.so"), *folder.glob("codecs/*.py"), *folder.glob("*.py")]
-        for file in sorted(files):
-            if file.parent.name == "codecs" or file.suffix == ".so" or file.name in _MEASURING:
-                digest.update(file.read_bytes())
+        measuring = [*folder.glob("codecs/**/*.py"), *folder.glob("study/measurement.py")]
+        for file in sorted([*folder.glob("*.so"), *measuring]):
+            digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-_MEASURING = ("catalogue.py", "measurement.py", "pipeline.py")
 
 
 def _libraries(pipelines: list[Pipeline]) -> dict[str, str]:

@@ -15,8 +15,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from n1store.stores.nwb.metadata import NO_TEXT, SESSION_FIELDS, what_is_known
+from n1store.session.fields import NO_TEXT, SESSION_FIELDS
 from n1store.session.session import DEVICE, GROUP, Column, Session
+from n1store.stores.nwb.unknown import what_is_known
 
 _DEVICES = "general/devices"
 _EPHYS = "general/extracellular_ephys"

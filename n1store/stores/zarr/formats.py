@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numcodecs.abc import Codec
 
 from n1store.codecs.pipeline import Pipeline
 from n1store.stores.grid import DTYPE, Grid
@@ -173,3 +174,13 @@ class Format3(ZarrFormat):
 
 
 FORMATS: dict[int, ZarrFormat] = {3: Format3(), 2: Format2()}
+
+NO_CHUNK = 2**64 - 1
+"""In the index of a shard, the place and size of a chunk that is not there."""
+
+
+def crc32c() -> Codec:
+    """Return the checksum behind the index of a shard."""
+    from numcodecs.checksum32 import CRC32C
+
+    return CRC32C(location="end")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from n1store.codecs.pipeline import without_tables
-from n1store.study.results import FORMAT
 from n1store.errors import N1StoreError, printable
+from n1store.study.results import FORMAT
 
 
 def load_results(path: Path) -> dict[str, Any]:

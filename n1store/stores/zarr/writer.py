@@ -1,0 +1,215 @@
+"""Writing Zarr stores.
+
+Chunks are stored as they come from the encoder, and the metadata that makes them a Zarr array is
+written after them: an array whose writing was given up is none.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+
+import n1store
+from n1store.codecs.pipeline import Pipeline
+from n1store.session.session import Session
+from n1store.stores.files import Files, create_files
+from n1store.stores.grid import Grid
+from n1store.stores.zarr.formats import NO_CHUNK, Format2, ZarrFormat, crc32c
+
+
+@dataclass(frozen=True)
+class ZarrTarget:
+    """A Zarr store to be written."""
+
+    format: ZarrFormat
+    is_folder: bool
+    group = "recordings"
+    chunk_seconds = 1.0
+
+    @property
+    def checksum(self) -> str:
+        """The stage that every pipeline ends with which has no checksum of its own."""
+        return self.format.checksum
+
+    def prepare(self, pipeline: Pipeline) -> Pipeline:
+        """Return the pipeline that gives the bytes to store; N1StoreError if there is none."""
+        if self.format.number == 3:
+            pipeline.zarr3()  # raises if it cannot be described
+        return pipeline
+
+    def create(self, path: Path, session: Session | None) -> ZarrWriter:
+        """Begin to write the store."""
+        return ZarrWriter(create_files(path, folder=self.is_folder), self.format, session)
+
+
+class ZarrWriter:
+    """Writes a store's arrays, one after the other, then its groups.
+
+    Parameters
+    ----------
+    files : Files
+    zarr_format : ZarrFormat
+    session : Session, optional
+        What NWB says of the recordings, to be kept as an attribute.
+    """
+
+    def __init__(self, files: Files, zarr_format: ZarrFormat, session: Session | None = None):
+        self._files = files
+        self._format = zarr_format
+        self._session = session
+        self._metadata: dict[str, Any] = {}
+        self._arrays: list[dict[str, Any]] = []
+
+    def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> ArrayWriter:
+        """Begin an array."""
+        return ArrayWriter(self, self._files, self._format, path, grid, pipeline)
+
+    def finish_array(self, path: str, grid: Grid, pipeline: Pipeline, attributes: Any) -> None:
+        """Make the chunks at a path an array."""
+        self._write_node(path, self._format.array(grid, pipeline, attributes))
+        self._arrays.append(attributes)
+
+    def _write_small_array(self, path: str, values: np.ndarray) -> None:
+        """Write a one-dimensional array as a single chunk without codecs, in format 2."""
+        self._files.write(f"{path}/0", values.tobytes())
+        metadata = Format2().array_metadata(values.shape, values.shape, values.dtype, None)
+        self._write_node(path, {".zarray": metadata})
+
+    def _write_group(self, path: str, attributes: dict[str, Any]) -> None:
+        """Write the metadata of a group; the path of the root is empty."""
+        self._write_node(path, self._format.group(attributes))
+
+    def _write_node(self, path: str, files: dict[str, dict[str, Any]]) -> None:
+        """Write the metadata files of a group or array."""
+        for name, content in files.items():
+            key = f"{path}/{name}" if path else name
+            self._files.write(key, _to_json(content))
+            self._metadata[key] = content
+
+    def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
+        """Write the groups, given the paths of recordings by their names.
+
+        In format 2 the metadata of all nodes are written once more, in one file.
+        """
+        root: dict[str, Any] = {
+            "n1store": {
+                "version": n1store.__version__,
+                "layout": layout,
+                "codec": codec,
+                "recordings": recordings,
+            }
+        }
+        if self._session is not None:
+            root["nwb"] = self._session.to_json(recordings)
+        if layout == "spikeinterface":
+            # As SpikeInterface's ZarrRecordingExtractor reads it; it finds a class by these words.
+            root |= {
+                "zarr_class_info": {
+                    "class": "spikeinterface.core.zarrextractors.ZarrRecordingExtractor",
+                    "module": "spikeinterface",
+                    "version": "0.105",
+                },
+                "sampling_frequency": self._arrays[0]["sampling_frequency"],
+                "num_segments": len(recordings),
+                "annotations": {},
+                "provenance": None,
+            }
+            channel_ids = self._arrays[0]["channel_ids"]
+            self._write_small_array("channel_ids", np.array(channel_ids))
+            self._write_group("properties", {})
+            scale = self._session and self._session.scale_to_uv(recordings, len(channel_ids))
+            for name, values in zip(("gain_to_uV", "offset_to_uV"), scale or (), strict=False):
+                self._write_small_array(f"properties/{name}", np.array(values))
+        else:
+            self._write_group("recordings", {})
+        self._write_group("", root)
+        if self._format.number == 2:
+            metadata = {"zarr_consolidated_format": 1, "metadata": self._metadata}
+            self._files.write(".zmetadata", _to_json(metadata))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._files.__exit__(*error)
+
+
+class ArrayWriter:
+    """Writes the chunks of one array, which come in C order, and then its metadata."""
+
+    def __init__(
+        self,
+        store: ZarrWriter,
+        files: Files,
+        zarr_format: ZarrFormat,
+        path: str,
+        grid: Grid,
+        pipeline: Pipeline,
+    ):
+        self._store = store
+        self._files = files
+        self._format = zarr_format
+        self._path = path
+        self._grid = grid
+        self._pipeline = pipeline
+        self._indices = grid.indices()
+        self._shard: _ShardWriter | None = None
+
+    def write(self, payload: bytes) -> None:
+        """Store the next chunk, encoded."""
+        row, group = next(self._indices)
+        per_shard = self._grid.chunks_per_shard
+        if not per_shard:
+            self._files.write(f"{self._path}/{self._format.key((row, group))}", payload)
+            return
+        if self._shard is None:
+            key = f"{self._path}/{self._format.key((row // per_shard, 0))}"
+            self._shard = _ShardWriter(self._files.create(key), self._grid)
+        self._shard.write((row % per_shard, group), payload)
+        rows, groups = self._grid.counts
+        last_row = row + 1 == rows or (row + 1) % per_shard == 0
+        if last_row and group + 1 == groups:
+            self._close_shard()
+
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Make the chunks an array."""
+        if next(self._indices, None) is not None:
+            raise RuntimeError(f"chunks of {self._path} are missing")
+        self._store.finish_array(self._path, self._grid, self._pipeline, attributes)
+
+    def discard(self) -> None:
+        """Give the array up."""
+        if self._shard is not None:
+            self._close_shard()
+        self._files.discard(self._path)
+
+    def _close_shard(self) -> None:
+        assert self._shard is not None
+        self._shard.close()
+        self._shard = None
+
+
+class _ShardWriter:
+    """Writes a shard as the codec ``sharding_indexed`` has it: chunks, then their index."""
+
+    def __init__(self, file: IO[bytes], grid: Grid):
+        self._file = file
+        self._position = 0
+        self._index = np.full((grid.chunks_per_shard, grid.counts[1], 2), NO_CHUNK, "<u8")
+
+    def write(self, index: tuple[int, int], payload: bytes) -> None:
+        self._file.write(payload)
+        self._index[index] = self._position, len(payload)
+        self._position += len(payload)
+
+    def close(self) -> None:
+        self._file.write(crc32c().encode(self._index.tobytes()))
+        self._file.close()
+
+
+def _to_json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()

@@ -1,0 +1,107 @@
+"""Which pipelines are compared: of lists, of codecs, of groups, and of all."""
+
+import pytest
+
+from n1store.codecs.catalogue import CATALOGUE, Entry
+from n1store.codecs.pipeline import Pipeline
+from n1store.errors import N1StoreError
+from n1store.study.candidates import choose_pipelines, pipelines_of, split_codecs, variants
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a", ["a"]),
+        ("a,b,c+d", ["a", "b", "c+d"]),
+        (" a , b ,", ["a", "b"]),
+        ("blosc:cname=zstd,shuffle=shuffle", ["blosc:cname=zstd,shuffle=shuffle"]),
+        ("a:x=1,y=2+b:z=3,w=4,c", ["a:x=1,y=2+b:z=3,w=4", "c"]),
+        ("a:x=1, y = 2, b:x=1", ["a:x=1, y = 2", "b:x=1"]),
+        ("", []),
+        (",", []),
+    ],
+)
+def test_list_of_codecs_is_split_between_codecs(text, names):
+    assert [" ".join(each.split()) for each in split_codecs(text)] == names
+
+
+def test_all_has_every_codec_of_the_catalogue():
+    pipelines, missing = choose_pipelines()
+    there = {name for pipeline in pipelines for name in pipeline.names}
+    wanted = {entry.name for entry in CATALOGUE.values() if entry.group != "checksum"}
+    assert there | {each["codec"] for each in missing} == wanted
+    assert all(each["install"] in CATALOGUE[each["codec"]].install for each in missing)
+    specs = [pipeline.spec for pipeline in pipelines]
+    assert len(set(specs)) == len(specs) < 200
+
+
+def test_variants_are_all_of_blosc_and_the_ends_of_levels():
+    blosc = [
+        Pipeline.parse(each).stages[0][1].get_config() for each in variants(CATALOGUE["blosc"])
+    ]
+    assert len({(each["cname"], each["shuffle"]) for each in blosc}) == len(blosc) == 15
+    assert variants(CATALOGUE["zstd"]) == ["zstd:level=3", "zstd:level=1", "zstd:level=22"]
+    assert variants(CATALOGUE["lz4"]) == ["lz4"]
+    assert variants(CATALOGUE["delta"]) == ["delta", "delta:order=2"]
+    blosc2 = [each.removeprefix("blosc2:cname=") for each in variants(CATALOGUE["blosc2"])]
+    assert len(blosc2) == 9
+    assert all(each.startswith("zstd,") or each.endswith("=bitshuffle") for each in blosc2)
+    assert "pcodec:level=12" in variants(CATALOGUE["pcodec"])
+    for entry in CATALOGUE.values():
+        default = entry.parse_parameters(variants(entry)[0].partition(":")[2])
+        defaults = {each.name: each.default for each in entry.parameters}
+        assert defaults | default == defaults
+
+
+@pytest.mark.parametrize(
+    ("name", "adc", "specs"),
+    [
+        ("gzip", True, ["adc+gzip:level=6", "adc+delta+gzip:level=6"]),
+        ("gzip", False, ["gzip:level=6", "delta+gzip:level=6"]),
+        ("n1", None, ["n1:level=2", "n1:level=1", "n1:level=3"]),
+        ("n1", True, ["n1:level=2", "n1:level=1", "n1:level=3"]),
+        ("flac", None, [*(f"adc+flac:level={n}" for n in (5, 1, 8)), "flac:level=5"]),
+        ("shuffle", None, ["adc+shuffle+zstd:level=3", "shuffle+zstd:level=3"]),
+        (
+            "wavpack",
+            False,
+            [
+                *("wavpack:level=2", "wavpack:level=1", "wavpack:level=4"),
+                *("wavpack:bps=2.25", "wavpack:bps=3.375", "wavpack:bps=4.5"),
+            ],
+        ),
+    ],
+)
+def test_pipelines_of_a_codec(name, adc, specs):
+    assert pipelines_of(CATALOGUE[name], adc) == specs
+
+
+def test_pipelines_named_one_by_one_get_adc_where_it_helps():
+    pipelines, missing = choose_pipelines(["zlib,n1", "adc+lz4", "zlib"])
+    assert [each.spec for each in pipelines] == ["adc+zlib", "zlib", "n1", "adc+lz4"]
+    assert missing == []
+    assert [each.spec for each in choose_pipelines("zlib,n1,adc+lz4")[0]] == [
+        each.spec for each in pipelines
+    ]
+    assert [each.spec for each in choose_pipelines(["zlib"], True)[0]] == ["adc+zlib"]
+    assert [each.spec for each in choose_pipelines(["zlib"], False)[0]] == ["zlib"]
+
+
+def test_group_is_its_codecs():
+    pipelines, _ = choose_pipelines(["predictive"])
+    assert {"n1", "delta"} <= {name for each in pipelines for name in each.names}
+    assert all(
+        any(CATALOGUE[name].group == "predictive" for name in each.names) for each in pipelines
+    )
+
+
+def test_codec_that_is_not_installed_is_listed(monkeypatch):
+    absent = Entry("absent", "audio", "-", "bytes-bytes", "not_there:X", install="pip install x")
+    monkeypatch.setitem(CATALOGUE, "absent", absent)
+    pipelines, missing = choose_pipelines(["audio", "zlib"])
+    assert "absent" not in {name for each in pipelines for name in each.names}
+    [line] = [each for each in missing if each["codec"] == "absent"]
+    assert "not_there" in line["why"]
+    assert line["install"] == "pip install x"
+    with pytest.raises(N1StoreError, match="pip install x"):
+        choose_pipelines(["absent"])
