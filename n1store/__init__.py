@@ -6,6 +6,8 @@ What is public here is imported on first use, so that the command line starts at
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from n1store.version import __version__
+
 if TYPE_CHECKING:
     from n1store.bench import benchmark
     from n1store.conversion.convert import convert
@@ -16,15 +18,14 @@ if TYPE_CHECKING:
     from n1store.n1file.evaluation import evaluate
     from n1store.recording import Recording
     from n1store.sources.wav import read_wav
-    from n1store.stores import open
+    from n1store.store_kinds import open
     from n1store.study.comparison import compare
     from n1store.verification import verify
-
-__version__ = "0.1.0"
 
 __all__ = [
     "N1StoreError",
     "Recording",
+    "__version__",
     "benchmark",
     "compare",
     "convert",
@@ -48,7 +49,7 @@ _HOMES = {
     "encode_file": "n1file.container",
     "evaluate": "n1file.evaluation",
     "export_wavs": "export",
-    "open": "stores",
+    "open": "store_kinds",
     "read_wav": "sources.wav",
     "synthesize": "implant.synth",
     "verify": "verification",

@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-import n1store
-import n1store.stores
+from n1store import store_kinds
 from n1store.errors import N1StoreError
 from n1store.recording import Recording
 from n1store.sizes import StoreSizes, measure_sizes
@@ -27,6 +26,7 @@ from n1store.sources.originals import SamplesHash
 from n1store.stores.grid import Grid
 from n1store.system.parallel import Workers, available_cores
 from n1store.verification import read_chunks
+from n1store.version import __version__
 
 WINDOW_SECONDS = (1.0, 10.0)
 _SCAN_BYTES = 8 * 1024 * 1024
@@ -118,7 +118,7 @@ def benchmark(
     N1StoreError
         If anything that was read is not what was stored.
     """
-    with n1store.stores.open(path) as store:
+    with store_kinds.open(path) as store:
         sizes = measure_sizes(store)
         grids = {name: store.array(name).grid for name in store}
         own = [store[name] for name in store]
@@ -146,13 +146,12 @@ def _time_scan(reader: str, recordings: list[Recording], hashes: dict[str, str])
     """
     seconds = 0.0
     for recording in recordings:
-        chunk_samples, frame_bytes = recording.traces.chunks[0], 2 * recording.num_channels
-        block = chunk_samples * max(1, _SCAN_BYTES // (chunk_samples * frame_bytes))
+        grid = Grid(recording.traces.shape, recording.traces.chunks)
         for timed in (False, True):
             samples_hash, stored_hash = hashlib.sha256(), SamplesHash(recording)
-            for start in range(0, recording.num_samples, block):
+            for start, stop in grid.blocks(_SCAN_BYTES):
                 started = time.perf_counter()
-                samples = recording.read(start, start + block)
+                samples = recording.read(start, stop)
                 if timed:
                     seconds += time.perf_counter() - started
                 samples = np.ascontiguousarray(samples)
@@ -228,7 +227,7 @@ def _environment() -> dict[str, Any]:
     import zarr
 
     return {
-        "n1store": n1store.__version__,
+        "n1store": __version__,
         "zarr": zarr.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),

@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-import n1store.stores
+from n1store import store_kinds
 from n1store.errors import N1StoreError
 from n1store.recording import Recording
-from n1store.sources.originals import SourceFile
+from n1store.sources.originals import OriginalFile
+from n1store.stores.grid import Grid
 from n1store.system.atomic import replacing
 from n1store.system.parallel import Workers
 
@@ -60,7 +61,7 @@ def export_wavs(
     written: list[Path] = []
     failures: list[str] = []
     with (
-        n1store.stores.open(path) as store,
+        store_kinds.open(path) as store,
         Workers(workers) as decoders,
     ):
         store.require_recordings()
@@ -68,7 +69,7 @@ def export_wavs(
         for done, name in enumerate(store):
             try:
                 recording = store[name]
-                sources = SourceFile.all_of(recording)
+                sources = OriginalFile.all_of(recording)
                 first_channel = 0
                 for start in range(0, len(sources), _FILES_AT_ONCE):
                     batch = sources[start : start + _FILES_AT_ONCE]
@@ -86,7 +87,7 @@ def export_wavs(
     return written
 
 
-def _target(folder: Path, source: SourceFile) -> Path:
+def _target(folder: Path, source: OriginalFile) -> Path:
     """Return where a file goes, never outside `folder` whatever the store says."""
     relative = PurePosixPath(source.file)
     if relative.is_absolute() or ".." in relative.parts or not relative.name:
@@ -99,7 +100,7 @@ def _target(folder: Path, source: SourceFile) -> Path:
 def _export(
     recording: Recording,
     first_channel: int,
-    sources: list[SourceFile],
+    sources: list[OriginalFile],
     targets: list[Path],
     overwrite: bool,
     workers: Workers,
@@ -133,12 +134,10 @@ def _export(
 
 def _blocks(recording: Recording, channels: slice, workers: Workers) -> Iterator[np.ndarray]:
     """Decode whole chunks' worth of samples, on all cores, in order."""
-    chunk_samples = recording.traces.chunks[0]
-    frame_bytes = 2 * (channels.stop - channels.start)
-    block_samples = chunk_samples * max(1, _BLOCK_BYTES // (chunk_samples * frame_bytes))
-
+    chunk_shape = recording.traces.chunks
+    grid = Grid((recording.num_samples, channels.stop - channels.start), chunk_shape)
     calls = (
-        (start, partial(recording.read, start, start + block_samples, channels))
-        for start in range(0, recording.num_samples, block_samples)
+        (start, partial(recording.read, start, stop, channels))
+        for start, stop in grid.blocks(_BLOCK_BYTES)
     )
     return (block for _, block in workers.in_order(calls))

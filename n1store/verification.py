@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-import n1store.stores
+from n1store import store_kinds
 from n1store.errors import N1StoreError, one_line
 from n1store.recording import Recording
-from n1store.sources.originals import SourceFile
-from n1store.sources.wav import WavError, WavFile, find_wavs, open_wav
+from n1store.sources.files import find_files
+from n1store.sources.originals import OriginalFile
+from n1store.sources.wav import WavError, WavFile, open_wav
 from n1store.stores.base import Store, StoredArray
 from n1store.stores.grid import DTYPE, Grid
 from n1store.system.parallel import Workers
@@ -83,7 +84,7 @@ def verify(
         sources = [sources]
     result = Verification()
     with (
-        n1store.stores.open(path) as store,
+        store_kinds.open(path) as store,
         Workers(workers) as decoders,
     ):
         store.require_recordings()
@@ -157,7 +158,7 @@ def _verify_recording(
     if "chunk_crc32" not in recording.attributes:
         raise N1StoreError("holds no checksums of n1store to verify it with")
     has_sources = recording.attributes.get("sources") != []
-    sources = SourceFile.all_of(recording) if has_sources else []
+    sources = OriginalFile.all_of(recording) if has_sources else []
     expected_hash = recording.attributes.get("samples_sha256")
     samples_hash = hashlib.sha256() if expected_hash else None
     file_hashes = [hashlib.sha256(source.header) for source in sources]
@@ -203,7 +204,7 @@ def _verify_recording(
             )
 
 
-def _columns(sources: list[SourceFile]) -> list[slice]:
+def _columns(sources: list[OriginalFile]) -> list[slice]:
     ends = np.cumsum([source.num_channels for source in sources]).tolist()
     return [
         slice(end - source.num_channels, end) for end, source in zip(ends, sources, strict=True)
@@ -213,7 +214,7 @@ def _columns(sources: list[SourceFile]) -> list[slice]:
 class _Comparison:
     """Compares a stored source with the WAV file it came from, if that is at hand."""
 
-    def __init__(self, source: SourceFile, wav: WavFile | None, recording: Recording):
+    def __init__(self, source: OriginalFile, wav: WavFile | None, recording: Recording):
         self.wav = wav
         self._source = source
         self._recording = recording
@@ -259,7 +260,7 @@ def _match_wavs(store: Store, folders: list[Path], result: Verification) -> dict
         recording = None
         try:
             recording = store[name]
-            stored += [source.file for source in SourceFile.all_of(recording)]
+            stored += [source.file for source in OriginalFile.all_of(recording)]
         except N1StoreError as error:
             if recording is not None and "lossy" in recording.attributes:
                 raise N1StoreError(f"{store.path}: {error}; verify it alone") from None
@@ -268,7 +269,7 @@ def _match_wavs(store: Store, folders: list[Path], result: Verification) -> dict
     for file in stored:
         by_name.setdefault(PurePosixPath(file).name, []).append(file)
     matched: dict[str, WavFile] = {}
-    for path, _ in find_wavs(folders):
+    for path, _ in find_files(folders):
         original = _stored_as(path, by_name.get(path.name, []))
         if original is None:
             result.problems.append(f"{path}: is not in the store")

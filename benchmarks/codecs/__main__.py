@@ -18,7 +18,8 @@ from measure import SAMPLES, Row, channels, cut, measure, rows
 from n1store.errors import N1StoreError
 from n1store.implant.synth import synthesize, synthesize_blocks
 from n1store.implant.training import train
-from n1store.sources.wav import find_wavs, open_wav
+from n1store.sources.files import find_files
+from n1store.sources.wav import open_wav
 from results import (
     SECONDS,
     WHOLE_FILES,
@@ -111,7 +112,7 @@ def find_recordings(
 ) -> tuple[str, list[Path]]:
     """Return a name and the WAV files; synthetic ones, made in `folder`, if there are none."""
     if recordings is not None and recordings.is_dir():
-        paths = [path for path, _ in find_wavs([recordings])][:num_files]
+        paths = [path for path, _ in find_files([recordings])][:num_files]
         return f"{len(paths)} files of {recordings.resolve().name}", paths
     paths = synthesize(folder, num_files or NUM_SYNTHETIC)
     return f"{len(paths)} synthetic files", paths

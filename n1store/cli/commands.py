@@ -13,11 +13,10 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from n1store import __version__
 from n1store.cli.output import (
     print_benchmarks,
     print_chunks,
@@ -33,6 +32,7 @@ from n1store.cli.output import (
     print_worst,
     progress_bar,
 )
+from n1store.version import __version__
 
 if TYPE_CHECKING:
     from n1store.stores.nwb.metadata import NwbMetadata
@@ -248,7 +248,7 @@ def convert(
             sources,
             destination,
             adc=not no_adc,
-            zarr_format=int(zarr_format) if zarr_format else None,
+            zarr_format=cast(Literal[2, 3], int(zarr_format)) if zarr_format else None,
             progress=progress,
             **options,
         )
@@ -282,10 +282,10 @@ def info(store: Path, chunks: bool, as_json: bool) -> None:
         print_n1_info(store, read_n1_info(store), as_json, payloads=chunks)
         return
 
-    import n1store.stores
+    from n1store import store_kinds
     from n1store.sizes import measure_sizes
 
-    with n1store.stores.open(store) as opened:
+    with store_kinds.open(store) as opened:
         sizes = measure_sizes(opened)
         left_out = opened.left_out
     for line in left_out:

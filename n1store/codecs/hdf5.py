@@ -17,16 +17,15 @@ import numpy as np
 from numcodecs import get_codec
 from numcodecs.abc import Codec
 
-import n1store
 from n1store.codecs import hdf5_numcodecs, n1, simple
 from n1store.codecs.library import flac
+from n1store.codecs.native import package_folders
 from n1store.errors import N1StoreError, one_line
 
 
 def _plugin_folder() -> Path:
-    # An editable install keeps the libraries and the sources in two folders of one package.
-    for folder in n1store.__path__:
-        plugins = Path(folder) / "hdf5"
+    for folder in package_folders():
+        plugins = folder / "hdf5"
         if any(plugins.glob(_LIBRARY.format("*"))):
             return plugins
     raise ImportError(

@@ -6,12 +6,12 @@ import ctypes
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-import n1store
 from n1store.errors import N1StoreError
 
 _INT16 = np.dtype("<i2")
@@ -22,10 +22,15 @@ NUM_CODES = 1024
 """Codes of the N1's converter, and entries of a table of code widths."""
 
 
+def package_folders() -> list[Path]:
+    """Return the package's folders: an editable install has compiled libraries in one of its own."""
+    package = find_spec("n1store")
+    return [Path(folder) for folder in (package and package.submodule_search_locations) or ()]
+
+
 def _load() -> ctypes.CDLL:
-    # An editable install keeps the library and the sources in two folders of one package.
-    for folder in n1store.__path__:
-        library = Path(folder) / "libn1store.so"
+    for folder in package_folders():
+        library = folder / "libn1store.so"
         if library.exists():
             return ctypes.CDLL(str(library))
     raise ImportError(

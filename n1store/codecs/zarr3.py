@@ -267,7 +267,7 @@ class Alac(_Registered, _Payload):
 
 @dataclass(frozen=True)
 class Bitshuffle(_Registered, _Coder):
-    """bitshuffle, to be given as a compressor; see `n1store.codecs.library.bitshuffle.Bitshuffle`."""
+    """To be given as a compressor; see `n1store.codecs.library.bitshuffle.Bitshuffle`."""
 
     cname: str = "lz4"
     clevel: int = 3

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from n1store.errors import N1StoreError
-from n1store.sources.inputs import Input
-from n1store.stores.grid import DTYPE, Grid
+from n1store.sources.base import Input
+from n1store.stores.grid import DTYPE, Grid, chunk_shape_for, chunks_per_shard_for
 
-LAYOUTS = ("recordings", "channels", "spikeinterface")
-
-_MAX_CHUNK_CHANNELS = 64
-_CHUNK_BYTES = 10e6
-_CHUNKS_PER_SHARD = 64  # in time; a file for each chunk costs more than encoding it
+Layout = Literal["recordings", "channels", "spikeinterface"]
+"""An array for each recording, one of all their channels, or SpikeInterface's own layout."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +37,7 @@ class ArrayPlan:
 
 def plan_arrays(
     inputs: list[Input],
-    layout: str,
+    layout: Layout,
     group: str,
     chunk_seconds: float | None,
     default_seconds: float | None,
@@ -77,8 +74,8 @@ def plan_arrays(
         rate = first.sampling_frequency
         seconds = default_seconds if chunk_seconds is None else chunk_seconds
         chunk_shape = first.chunk_shape if len(members) == 1 and chunk_seconds is None else None
-        chunk_shape = chunk_shape or _chunk_shape(shape, rate, seconds)
-        per_shard = _chunks_per_shard(shape, chunk_shape, rate, shard_seconds)
+        chunk_shape = chunk_shape or chunk_shape_for(shape, rate, seconds)
+        per_shard = chunks_per_shard_for(shape, chunk_shape, rate, shard_seconds)
         grid = Grid(shape, chunk_shape, per_shard)
         return ArrayPlan(name, path, tuple(members), tuple(channel_ids), grid)
 
@@ -129,34 +126,3 @@ def _names(parts: list[tuple[str, ...]]) -> list[str]:
             number += 1
         names[unique] = None
     return list(names)
-
-
-def _chunk_shape(
-    shape: tuple[int, int], sampling_frequency: float, seconds: float | None
-) -> tuple[int, int]:
-    num_samples, num_channels = shape
-    groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
-    chunk_channels = -(-num_channels // groups)
-    wanted = _CHUNK_BYTES / (DTYPE.itemsize * chunk_channels)
-    if seconds is not None:
-        wanted = seconds * sampling_frequency
-    # Blosc shuffles bits in groups of eight samples, and else silently leaves them as they are;
-    # WavPack takes no fewer than 16.
-    # Rounded up, so that whole seconds of a recording leave no chunk of a few samples.
-    chunk_samples = 8 * max(2, math.ceil(min(wanted / 8, -(-num_samples // 8)) - 1e-6))
-    return chunk_samples, chunk_channels
-
-
-def _chunks_per_shard(
-    shape: tuple[int, int],
-    chunk_shape: tuple[int, int],
-    sampling_frequency: float,
-    seconds: float | None,
-) -> int:
-    chunks_in_time, groups = Grid(shape, chunk_shape).counts
-    if seconds == 0 or chunks_in_time * groups <= 1:
-        return 0
-    per_shard = _CHUNKS_PER_SHARD
-    if seconds is not None:
-        per_shard = round(min(seconds * sampling_frequency / chunk_shape[0], chunks_in_time))
-    return max(1, min(per_shard, chunks_in_time))

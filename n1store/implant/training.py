@@ -32,7 +32,8 @@ from n1store.codecs.native import NUM_CODES, adc_encode
 from n1store.codecs.widths import FORMAT, VERSION
 from n1store.errors import N1StoreError
 from n1store.implant.synth import conversion_table
-from n1store.sources.wav import WavFile, find_wavs, open_wav
+from n1store.sources.files import find_files
+from n1store.sources.wav import WavFile, open_wav
 from n1store.system.atomic import replacing
 from n1store.system.parallel import Workers
 
@@ -243,7 +244,7 @@ def train(
     """
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
-    files = find_wavs([Path(source) for source in sources])
+    files = find_files([Path(source) for source in sources])
     if not files:
         raise N1StoreError("no sources are given")
     left_out: list[str] = []

@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import n1store
 from n1store.errors import N1StoreError, one_line
 from n1store.n1file.container import DEFAULT_LEVEL, N1Info, check_options, decode_wav, encode_wav
-from n1store.sources.wav import find_wavs, open_wav
+from n1store.sources.files import find_files
+from n1store.sources.wav import open_wav
 from n1store.system.parallel import Workers, available_cores
+from n1store.version import __version__
 
 _BLOCK_BYTES = 1 << 20
 _WARM_UP_BYTES = 1 << 24
@@ -100,7 +101,7 @@ class Evaluation:
             "files": [each.to_dict() for each in self.files],
             "problems": self.problems,
             "measured_with": {
-                "n1store": n1store.__version__,
+                "n1store": __version__,
                 "python": platform.python_version(),
                 "machine": platform.machine(),
                 "cores": available_cores(),
@@ -147,7 +148,7 @@ def evaluate(
     check_options(level, widths)
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
-    wavs = find_wavs([Path(source) for source in sources])
+    wavs = find_files([Path(source) for source in sources])
     if not wavs:
         raise N1StoreError("no sources are given")
     evaluate_one = partial(_evaluate_or_problem, level=level, widths=widths)

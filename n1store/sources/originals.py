@@ -17,11 +17,13 @@ from n1store.sources.wav import WavFile, canonical_header
 
 
 @dataclass(frozen=True)
-class SourceFile:
-    """A WAV file but for its samples.
+class OriginalFile:
+    """A file that a recording came from, but for its samples.
 
     Attributes
     ----------
+    kind : str
+        What kind of file it is; of ``wav`` alone is known how to write it again.
     file : str
         Its path relative to where it was found, with forward slashes.
     sha256 : str
@@ -31,6 +33,7 @@ class SourceFile:
         What precedes and follows the samples.
     """
 
+    kind: str
     file: str
     sha256: str
     num_channels: int
@@ -38,12 +41,12 @@ class SourceFile:
     trailer: bytes
 
     @classmethod
-    def of(cls, wav: WavFile, file: str, sha256: str) -> SourceFile:
+    def of_wav(cls, wav: WavFile, file: str, sha256: str) -> OriginalFile:
         """Take what is to be kept from a WAV file."""
-        return cls(file, sha256, wav.num_channels, wav.header, wav.trailer)
+        return cls("wav", file, sha256, wav.num_channels, wav.header, wav.trailer)
 
     @classmethod
-    def all_of(cls, recording: Recording) -> list[SourceFile]:
+    def all_of(cls, recording: Recording) -> list[OriginalFile]:
         """Return the files of a stored recording, in the order of its channels.
 
         Raises
@@ -74,7 +77,12 @@ class SourceFile:
         return sources
 
     @classmethod
-    def _from_attributes(cls, source: Mapping[str, Any], num_samples: int, rate: int) -> SourceFile:
+    def _from_attributes(
+        cls, source: Mapping[str, Any], num_samples: int, rate: int
+    ) -> OriginalFile:
+        kind = source.get("kind", "wav")  # which went without saying at first
+        if kind != "wav":
+            raise N1StoreError(f"{source['file']} was a file of kind {kind!r}, not of WAV")
         file, sha256, num_channels = source["file"], source["sha256"], source["num_channels"]
         if not (isinstance(file, str) and isinstance(sha256, str) and "\0" not in file):
             raise ValueError("file and sha256 are text")
@@ -85,11 +93,12 @@ class SourceFile:
         else:
             header = canonical_header(rate, num_channels, num_samples)
         trailer = base64.b64decode(source.get("trailer", ""), validate=True)
-        return cls(file, sha256, num_channels, header, trailer)
+        return cls(kind, file, sha256, num_channels, header, trailer)
 
     def to_attributes(self, num_samples: int, rate: int) -> dict[str, Any]:
         """Return what to store; a header that follows from the rest is left out."""
         attributes: dict[str, Any] = {
+            "kind": self.kind,
             "file": self.file,
             "sha256": self.sha256,
             "num_channels": self.num_channels,
@@ -111,7 +120,7 @@ class SamplesHash:
         self._expected: str | None = recording.attributes.get("samples_sha256")
         self._hash, self._trailer = hashlib.sha256(), b""
         if self._expected is None and "chunk_crc32" in recording.attributes:
-            source = SourceFile.all_of(recording)[0]
+            source = OriginalFile.all_of(recording)[0]
             self._expected, self._trailer = source.sha256, source.trailer
             self._hash.update(source.header)
 
@@ -120,7 +129,7 @@ class SamplesHash:
         self._hash.update(samples.data)
 
     def is_expected(self) -> bool:
-        """Return whether they were, at their end, what was stored, as far as that is known."""
+        """Return whether the samples' SHA-256 equals the stored one, or none is stored."""
         whole = self._hash.copy()
         whole.update(self._trailer)
         return self._expected in (None, whole.hexdigest())

@@ -11,7 +11,6 @@ RF64 and BW64 for more than 4 GB (EBU Tech 3306, ITU-R BS.2088).
 import os
 import stat
 import struct
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
@@ -35,6 +34,7 @@ _MAX_UNKNOWN_BYTES = 4096
 _PCM, _EXTENSIBLE = 0x0001, 0xFFFE
 _SUBFORMAT_OF_TAG = bytes.fromhex("00000000 1000 8000 00aa00389b71")  # after the tag itself
 _FORMAT_NAMES = {0x0003: "floating-point", 0x0006: "A-law", 0x0007: "mu-law", 0x0002: "ADPCM"}
+_CONTAINERS = (b"RIFF", b"RF64", b"BW64")
 _SIZE_IN_DS64 = 0xFFFFFFFF
 
 
@@ -161,58 +161,14 @@ def default_channel_ids(num_channels: int) -> tuple[str, ...]:
     return tuple(str(channel) for channel in range(num_channels))
 
 
-def find_wavs(sources: list[Path]) -> list[tuple[Path, str]]:
-    """List the WAV files that `sources`, files and folders, stand for.
-
-    Folders are searched through, for files ending in .wav in either case; hidden ones are
-    left out. A file that is reached twice is listed once.
-
-    Returns
-    -------
-    list of (Path, str)
-        Each file and a relative path, with forward slashes, that tells it from the others:
-        the path below the folder given, with as many parents in front as that takes.
-
-    Raises
-    ------
-    N1StoreError
-        If a source does not exist or a folder holds no WAV file.
-    """
-    found: dict[Path, Path] = {}
-    depths: dict[Path, int] = {}
-    for source in sources:
-        if source.is_dir():
-            files = sorted(_visible_wavs(source))
-            if not files:
-                raise N1StoreError(f"{source}: holds no .wav file")
-        elif source.exists() or source.is_symlink():
-            files = [source]
-        else:
-            raise N1StoreError(f"{source}: no such file or folder")
-        for file in files:
-            # Not abspath, which takes ".." after a link for the link's own folder.
-            absolute = Path(os.path.realpath(file.parent), file.name)
-            if found.setdefault(Path(os.path.realpath(file)), absolute) is absolute:
-                depths[absolute] = len(file.relative_to(source).parts) or 1
-    while True:
-        labels = {path: "/".join(path.parts[1:][-depth:]) for path, depth in depths.items()}
-        counts = Counter(labels.values())
-        clashing = [path for path, label in labels.items() if counts[label] > 1]
-        if not clashing:
-            return list(labels.items())
-        for path in clashing:
-            depths[path] += 1
-
-
-def _visible_wavs(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise N1StoreError(f"{error.filename}: cannot be searched: {error.strerror}")
-
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if name.lower().endswith(".wav") and not name.startswith("."):
-                yield Path(parent, name)
+def is_wav(path: Path) -> bool:
+    """Return whether a file is called .wav, or begins as a WAV file does."""
+    if path.suffix.lower() == ".wav":
+        return True
+    if not path.is_file():
+        return False
+    with _open(path) as file:
+        return file.read(4) in (*_CONTAINERS, b"RIFX")
 
 
 def open_wav(path: str | os.PathLike) -> WavFile:
@@ -247,7 +203,7 @@ def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
     container, riff_size, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
     if container == b"RIFX":
         raise WavError(path, "is a big-endian WAV file (RIFX); convert it to RIFF first")
-    if container not in (b"RIFF", b"RF64", b"BW64") or form != b"WAVE":
+    if container not in _CONTAINERS or form != b"WAVE":
         raise WavError(path, "is not a WAV file" if file_size else "is empty, not a WAV file")
 
     sampling_frequency = num_channels = 0

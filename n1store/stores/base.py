@@ -1,4 +1,4 @@
-"""What every kind of store offers to those who read it."""
+"""What every kind of store offers to those who read it, and to those who write one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 from numcodecs.abc import Codec
 
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
 from n1store.recording import Recording
 from n1store.session.session import Session
@@ -143,6 +145,104 @@ class Store(Mapping[str, Recording]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class ArrayWriter(ABC):
+    """Writes one array: its chunks, which come encoded and in C order, and then what it is."""
+
+    @abstractmethod
+    def write(self, payload: bytes) -> None:
+        """Store the next chunk."""
+
+    @abstractmethod
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Make the chunks, of which none is missing, an array with these attributes."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Give the array up; nothing of it stays."""
+
+
+class StoreWriter(ABC):
+    """Writes a store's arrays, one after the other, and then what makes them a store.
+
+    Use as a context manager, at whose end all is written to the files.
+    """
+
+    @abstractmethod
+    def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> ArrayWriter:
+        """Begin an array; the one before must have been finished or discarded."""
+
+    @abstractmethod
+    def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
+        """Make the arrays a store, given the paths of recordings by their names."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class Destination(ABC):
+    """Where a store is to appear, complete or not at all.
+
+    Use as a context manager: at its end, what was not published is removed.
+
+    Attributes
+    ----------
+    path : Path
+    group : str
+        Where in the store arrays are.
+    checksum : str
+        The stage that every pipeline ends with which has no checksum of its own.
+    chunk_seconds : float or None
+        Length of a chunk where nothing else is said; None for what takes 10 MB.
+    shard_seconds : float or None
+        How much one file holds; 0 if each chunk has its own, or all are in one; None for 64
+        chunks.
+    """
+
+    path: Path
+    group: str
+    checksum: str
+    chunk_seconds: float | None
+    shard_seconds: float | None
+
+    @abstractmethod
+    def prepare(self, pipeline: Pipeline) -> Pipeline:
+        """Return the pipeline that gives the bytes to store; N1StoreError if there is none."""
+
+    @abstractmethod
+    def create(self, session: Session | None) -> StoreWriter:
+        """Begin to write the store, of whose recordings the session says more.
+
+        Raises
+        ------
+        N1StoreError
+            If it exists and is not to be overwritten, cannot be written, or cannot keep what is
+            said.
+        """
+
+    @abstractmethod
+    def publish(self) -> None:
+        """Let the store, whose writer has ended, appear at its path."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
 
 
 def check(grid: Grid, attributes: dict[str, Any]) -> None:

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-import n1store
+from n1store.codecs.native import package_folders
 from n1store.codecs.pipeline import Pipeline
-from n1store.conversion.plan import plan_arrays
 from n1store.errors import N1StoreError, one_line
-from n1store.sources.inputs import Input, find_inputs
-from n1store.stores.grid import DTYPE
+from n1store.sources.base import Findings, Input
+from n1store.sources.inputs import find_inputs
+from n1store.stores.grid import DTYPE, Grid, chunk_shape_for
 from n1store.study.candidates import choose_pipelines
 from n1store.study.measurement import (
     Chunk,
@@ -47,6 +47,7 @@ from n1store.study.results import (
     write_results,
 )
 from n1store.system.parallel import Workers, available_cores
+from n1store.version import __version__
 
 # ---- What they are compared on --------------------------------------------------------------
 
@@ -103,15 +104,17 @@ def load_data(
     if sample is not None and sample < 1:
         raise N1StoreError("at least one chunk is needed")
     with ExitStack() as stack:
-        skipped: list[str] = []
+        findings = Findings(stack)
         inputs = [
             each
-            for each in find_inputs(list(sources), "stop", skipped, [], stack)
+            for each in find_inputs(sources, "stop", findings)
             if each.num_samples and each.num_channels
         ]
         if not inputs:
             names = ", ".join(map(str, sources)) or "no sources are given"
-            raise N1StoreError("; ".join([f"{names}: no samples to compare codecs on", *skipped]))
+            raise N1StoreError(
+                "; ".join([f"{names}: no samples to compare codecs on", *findings.skipped])
+            )
         places = list(_places(inputs, chunk_seconds))
         total = sum(_place_bytes(place) for place in places)
         if sample is None:
@@ -119,7 +122,7 @@ def load_data(
         order = np.random.default_rng(0).permutation(len(places))[:sample]
         chunks = [_read_chunk(*places[number]) for number in sorted(order.tolist())]
         excerpts = [_read_excerpt(each) for each in _spread(inputs, _NUM_EXCERPTS)]
-        facts = _facts(sources, inputs, chunks, places) | {"left_out": skipped}
+        facts = _facts(sources, inputs, chunks, places) | {"left_out": findings.skipped}
     digest = hashlib.sha256()
     for chunk in (*chunks, *excerpts):
         digest.update(f"{chunk.samples.shape} {chunk.seconds!r} ".encode())
@@ -131,12 +134,16 @@ _Place = tuple[Input, slice, slice]
 
 
 def _places(inputs: list[Input], chunk_seconds: float | None) -> Iterator[_Place]:
-    for plan in plan_arrays(inputs, "recordings", "recordings", chunk_seconds, 1.0, 0):
-        [source] = plan.inputs
-        for index in plan.grid.indices():
-            samples, channels = plan.grid.region(index)
+    for source in inputs:
+        shape = source.num_samples, source.num_channels
+        chunk_shape = source.chunk_shape if chunk_seconds is None else None
+        seconds = 1.0 if chunk_seconds is None else chunk_seconds
+        rate = source.sampling_frequency
+        grid = Grid(shape, chunk_shape or chunk_shape_for(shape, rate, seconds))
+        for index in grid.indices():
+            samples, channels = grid.region(index)
             length = samples.stop - samples.start
-            if not (index[0] and is_rest(length, plan.grid.chunk_shape[0])):
+            if not (index[0] and is_rest(length, grid.chunk_shape[0])):
                 yield source, samples, channels
 
 
@@ -468,7 +475,7 @@ def _chosen_for_access(results: list[Result]) -> set[str]:
 def _environment(pipelines: list[Pipeline]) -> dict[str, Any]:
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return {
-        "n1store": n1store.__version__,
+        "n1store": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cpu": cpu[1] if cpu else platform.processor(),
@@ -483,7 +490,7 @@ _packages = cache(packages_distributions)
 def _program() -> str:
     """Return the SHA-256 of n1store's codecs, and of how they are measured."""
     digest = hashlib.sha256()
-    for folder in map(Path, n1store.__path__):
+    for folder in package_folders():
         measuring = [*folder.glob("codecs/**/*.py"), *folder.glob("study/measurement.py")]
         for file in sorted([*folder.glob("*.so"), *measuring]):
             digest.update(file.read_bytes())

@@ -14,22 +14,23 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 from n1store.errors import N1StoreError
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@contextmanager
-def replacing(
-    destination: Path, *, overwrite: bool = False, folder: bool = False, any_kind: bool = False
-) -> Iterator[Path]:
-    """Give a temporary path to write to; at the end it becomes `destination`.
+class Replacement:
+    """A temporary path to write to, which takes the place of `destination` when published.
+
+    Use as a context manager: at its end, what was not published is removed. Whatever stands at
+    `destination` stays whole until the new one is complete.
 
     Parameters
     ----------
     destination : Path
-        What is to appear. Whatever stands there stays whole until the new one is complete.
+        What is to appear.
     overwrite : bool
         Whether something may stand there.
     folder : bool
@@ -37,49 +38,82 @@ def replacing(
     any_kind : bool
         Whether a file may take the place of a folder, with all that is in it, or the other way.
 
+    Attributes
+    ----------
+    temporary : Path
+
     Raises
     ------
     N1StoreError
         If `destination` exists and may not be replaced, its folder does not exist, or
         another process is writing it.
     """
-    of_kind = destination.is_dir if folder else destination.is_file
-    if destination.exists() and not (any_kind or of_kind()):
-        kind = "folder" if folder else "file"
-        raise N1StoreError(f"{destination}: is no {kind} that could be replaced; name another")
-    if os.path.lexists(destination) and not overwrite:
-        raise N1StoreError(f"{destination}: exists already; --overwrite replaces it")
-    if not destination.parent.is_dir():
-        raise N1StoreError(f"{destination.parent}: no such folder to write to")
-    name = destination.name
-    if len(os.fsencode(name)) > _LONGEST_NAME:
-        name = hashlib.sha256(os.fsencode(name)).hexdigest()
-    temporary = destination.parent / f".{name}.partial"
-    _remove_abandoned(destination, temporary)
-    try:
-        temporary.mkdir() if folder else temporary.touch(exist_ok=False)
-        lock, leftover = _lock(temporary, destination)
-    except FileExistsError:
-        raise _busy(destination) from None
-    except KeyboardInterrupt:
-        _remove_abandoned(destination, temporary)
-        raise
-    try:
-        with naming(destination):
-            yield temporary
-            # A name must not outlive a power cut that its content did not survive.
-            if folder:
-                _check(_libc.syncfs(lock), destination)
-            else:
-                os.fsync(lock)
-            replaced = os.lstat(destination) if os.path.lexists(destination) else None
-            _publish(temporary, destination, overwrite)
-            leftover = replaced or leftover
-    finally:
+
+    def __init__(
+        self,
+        destination: Path,
+        *,
+        overwrite: bool = False,
+        folder: bool = False,
+        any_kind: bool = False,
+    ):
+        of_kind = destination.is_dir if folder else destination.is_file
+        if destination.exists() and not (any_kind or of_kind()):
+            kind = "folder" if folder else "file"
+            raise N1StoreError(f"{destination}: is no {kind} that could be replaced; name another")
+        if os.path.lexists(destination) and not overwrite:
+            raise N1StoreError(f"{destination}: exists already; --overwrite replaces it")
+        if not destination.parent.is_dir():
+            raise N1StoreError(f"{destination.parent}: no such folder to write to")
+        name = destination.name
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            name = hashlib.sha256(os.fsencode(name)).hexdigest()
+        self.temporary = destination.parent / f".{name}.partial"
+        self._destination = destination
+        self._overwrite = overwrite
+        self._is_folder = folder
+        _remove_abandoned(destination, self.temporary)
+        try:
+            self.temporary.mkdir() if folder else self.temporary.touch(exist_ok=False)
+            self._lock, self._leftover = _lock(self.temporary, destination)
+        except FileExistsError:
+            raise _busy(destination) from None
+        except KeyboardInterrupt:
+            _remove_abandoned(destination, self.temporary)
+            raise
+
+    def publish(self) -> None:
+        """Give what was written the destination's name, in one step."""
+        # A name must not outlive a power cut that its content did not survive.
+        if self._is_folder:
+            _check(_libc.syncfs(self._lock), self._destination)
+        else:
+            os.fsync(self._lock)
+        replaced = os.lstat(self._destination) if os.path.lexists(self._destination) else None
+        _publish(self.temporary, self._destination, self._overwrite)
+        self._leftover = replaced or self._leftover
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         # Unfinished, or what was replaced; but never what another writer began meanwhile.
-        if _is(temporary, leftover):
-            _remove(temporary)
-        os.close(lock)
+        try:
+            if _is(self.temporary, self._leftover):
+                _remove(self.temporary)
+        finally:
+            os.close(self._lock)
+        _name(error, self._destination)
+
+
+@contextmanager
+def replacing(
+    destination: Path, *, overwrite: bool = False, folder: bool = False
+) -> Iterator[Path]:
+    """Give the temporary path of a `Replacement`, which is published at the end."""
+    with Replacement(destination, overwrite=overwrite, folder=folder) as replacement:
+        yield replacement.temporary
+        replacement.publish()
 
 
 @contextmanager
@@ -88,9 +122,13 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno in _NO_ROOM:
-            error.filename = str(path)
+        _name(error, path)
         raise
+
+
+def _name(error: BaseException | None, path: Path) -> None:
+    if isinstance(error, OSError) and error.filename is None and error.errno in _NO_ROOM:
+        error.filename = str(path)
 
 
 def _lock(temporary: Path, destination: Path) -> tuple[int, os.stat_result]:

@@ -12,7 +12,6 @@ from nwbinspector import Importance, inspect_nwbfile
 
 import make_nwb
 import n1store
-import n1store.stores
 from conftest import ZARR_FORMATS, write_wav
 from n1store.codecs.pipeline import Pipeline, split_checksum
 from n1store.errors import N1StoreError

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from n1store import __version__
 from n1store.session.session import Session
 from n1store.stores.grid import DTYPE
 from n1store.stores.nwb.metadata import NwbMetadata
 from n1store.stores.nwb.unknown import NO_GAIN, NO_START, UNKNOWN, UNKNOWN_START, with_note
+from n1store.version import __version__
 
 if TYPE_CHECKING:
     from pynwb import NWBFile

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from n1store import __version__
+from n1store.version import __version__
 
 UNKNOWN_START = datetime(1970, 1, 1, tzinfo=UTC)
 """Start of a session of which it is unknown, because NWB wants one; `notes` then says so."""

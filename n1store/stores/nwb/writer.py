@@ -12,22 +12,23 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
 
-import n1store
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
 from n1store.session.session import Session
+from n1store.stores.base import ArrayWriter, StoreWriter
 from n1store.stores.grid import Grid
+from n1store.stores.local import LocalDestination
 from n1store.stores.nwb.build import Series, make_nwbfile
 from n1store.stores.nwb.metadata import NwbMetadata
 from n1store.stores.nwb.summary import SUMMARY_NAME, origin_of
 from n1store.system.parallel import Workers
+from n1store.version import __version__
 
 _UNFINISHED = "n1store_unfinished"  # a group for what has no place in NWB yet
 
@@ -46,38 +47,66 @@ _BYTES_OF_OBJECT = 4096  # a series or an electrode
 _BYTES_OF_STRUCTURE = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class NwbTarget:
-    """An NWB file to be written; what goes wrong is said of `destination`."""
+class NwbDestination(LocalDestination):
+    """An NWB file to be written."""
 
-    destination: Path
-    metadata: NwbMetadata
     group = "acquisition"
-    chunk_seconds = None  # NWB's habit: 10 MB
     checksum = "fletcher32"
+    chunk_seconds = None  # NWB's habit: 10 MB
+    shard_seconds = 0
     is_folder = False
 
+    def __init__(
+        self,
+        path: Path,
+        *,
+        layout: str,
+        zarr_format: int | None,
+        shard_seconds: float | None,
+        nwb: NwbMetadata | None,
+        overwrite: bool,
+    ):
+        super().__init__(path, overwrite)
+        if layout == "spikeinterface":
+            raise N1StoreError("SpikeInterface's layout is one of Zarr; an .nwb file has another")
+        if zarr_format is not None or shard_seconds is not None:
+            raise N1StoreError("an .nwb file has neither a Zarr format nor shards")
+        self._metadata = nwb or NwbMetadata()
+
     def prepare(self, pipeline: Pipeline) -> Pipeline:
-        """Return the pipeline that gives the bytes to store; N1StoreError if there is none."""
         pipeline.hdf5((1, 1))  # raises if it cannot be described
         return pipeline.for_hdf5()
 
-    def create(self, path: Path, session: Session | None) -> NwbWriter:
-        """Begin to write the file; N1StoreError if the metadata do not go with the session."""
-        self.metadata.over(session or Session())
-        return NwbWriter(path, self, session)
+    def _create_at(self, temporary: Path, session: Session | None) -> NwbWriter:
+        self._metadata.over(session or Session())  # raises if they do not go together
+        return NwbWriter(temporary, self.path, self._metadata, session)
 
 
-class NwbWriter:
-    """Writes recordings one after the other, then what makes the file NWB."""
+class NwbWriter(StoreWriter):
+    """Writes recordings one after the other, then what makes the file NWB.
 
-    def __init__(self, path: Path, target: NwbTarget, session: Session | None):
+    Parameters
+    ----------
+    path : Path
+        The file to write to.
+    destination : Path
+        Of which errors speak.
+    metadata : NwbMetadata
+        What the user says; it wins over the session.
+    session : Session, optional
+        What the sources say.
+    """
+
+    def __init__(
+        self, path: Path, destination: Path, metadata: NwbMetadata, session: Session | None
+    ):
         # The lock is on the file already; see system/atomic.py.
         try:
             self._file = h5py.File(path, "w", libver=_LIBVER, locking=False)
         except OSError as error:
-            raise _failed(target.destination, error) from error
-        self._target = target
+            raise _failed(destination, error) from error
+        self._destination = destination
+        self._metadata = metadata
         self._session = session
         self._unfinished = self._file.create_group(_UNFINISHED)
         # What pynwb writes comes about in memory, under a name that is only shown. What is copied
@@ -92,16 +121,15 @@ class NwbWriter:
         self._manager = self._beside.submit(_load_pynwb)
 
     def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> SeriesWriter:
-        """Begin a recording."""
         return SeriesWriter(self._unfinished, self._blanks, path, grid, pipeline, self._finished)
 
     def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
-        """Write NWB's structure, given the paths of recordings by their names."""
+        """Write NWB's structure around the recordings."""
         manager = self._manager.result()
         # All but a little is on the disk then.
         synced = self._beside.submit(os.fsync, self._file.id.get_vfd_handle())
         summary = {
-            "version": n1store.__version__,
+            "version": __version__,
             "layout": layout,
             "codec": codec,
             "recordings": {
@@ -146,7 +174,7 @@ class NwbWriter:
             hashes += [source["sha256"] for source in sources] or [attributes["samples_sha256"]]
         # The same files give the same identifier, and others another.
         identifier = str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(hashes)))
-        nwbfile = make_nwbfile(series, self._target.metadata, identifier, self._session)
+        nwbfile = make_nwbfile(series, self._metadata, identifier, self._session)
         nwbfile.add_scratch(
             ScratchData(
                 name=SUMMARY_NAME,
@@ -185,18 +213,15 @@ class NwbWriter:
             if getattr(series, name) != default:
                 dataset.attrs[name] = getattr(series, name)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
         self._structure.close()
         try:
             self._file.close()
         except (OSError, RuntimeError) as closing:  # again, if writing failed before
             if error is None:
-                raise _failed(self._target.destination, closing) from closing
+                raise _failed(self._destination, closing) from closing
         if isinstance(error, OSError) and error.filename is None:
-            raise _failed(self._target.destination, error) from error
+            raise _failed(self._destination, error) from error
 
 
 def _load_pynwb() -> Any:
@@ -212,7 +237,7 @@ def _failed(path: Path, error: Exception) -> N1StoreError:
     return N1StoreError(f"{path}: {words}")
 
 
-class SeriesWriter:
+class SeriesWriter(ArrayWriter):
     """Writes the chunks of one recording, which come in C order."""
 
     def __init__(
@@ -246,7 +271,6 @@ class SeriesWriter:
         self._finished = finished
 
     def write(self, payload: bytes) -> None:
-        """Store the next chunk, encoded."""
         offset = [
             position * length
             for position, length in zip(next(self._indices), self._grid.chunk_shape, strict=True)
@@ -254,11 +278,9 @@ class SeriesWriter:
         self._dataset.write_direct_chunk(offset, payload)
 
     def finish(self, attributes: dict[str, Any]) -> None:
-        """Declare the recording complete."""
         if next(self._indices, None) is not None:
             raise RuntimeError(f"chunks of {self._path} are missing")
         self._finished[self._path] = self._name, self._grid, attributes
 
     def discard(self) -> None:
-        """Give the recording up."""
         del self._group[self._name]

@@ -7,46 +7,71 @@ written after them: an array whose writing was given up is none.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 
-import n1store
 from n1store.codecs.pipeline import Pipeline
+from n1store.errors import N1StoreError
 from n1store.session.session import Session
+from n1store.stores.base import ArrayWriter, StoreWriter
 from n1store.stores.files import Files, create_files
 from n1store.stores.grid import Grid
-from n1store.stores.zarr.formats import NO_CHUNK, Format2, ZarrFormat, crc32c
+from n1store.stores.local import LocalDestination
+from n1store.stores.zarr.formats import FORMATS, NO_CHUNK, Format2, ZarrFormat, crc32c
+from n1store.version import __version__
 
 
-@dataclass(frozen=True)
-class ZarrTarget:
-    """A Zarr store to be written."""
+class ZarrDestination(LocalDestination):
+    """A Zarr store to be written: a folder, or a zip file where the name ends in ``.zip``."""
 
-    format: ZarrFormat
-    is_folder: bool
     group = "recordings"
     chunk_seconds = 1.0
 
-    @property
-    def checksum(self) -> str:
-        """The stage that every pipeline ends with which has no checksum of its own."""
-        return self.format.checksum
+    def __init__(
+        self,
+        path: Path,
+        *,
+        layout: str,
+        zarr_format: int | None,
+        shard_seconds: float | None,
+        nwb: object | None,
+        overwrite: bool,
+    ):
+        super().__init__(path, overwrite)
+        if nwb is not None:
+            raise N1StoreError(f"{path}: what NWB says of a session needs an .nwb file")
+        self.is_folder = path.suffix != ".zip"
+        if layout == "spikeinterface":
+            if not self.is_folder:
+                raise N1StoreError(f"{path}: SpikeInterface reads folders only; leave .zip out")
+            if zarr_format == 3:
+                raise N1StoreError(
+                    "SpikeInterface's layout is of Zarr format 2; leave format 3 out"
+                )
+            zarr_format = 2
+        if zarr_format is None:
+            zarr_format = 3 if int(version("zarr").split(".")[0]) >= 3 else 2
+        if zarr_format not in FORMATS:
+            raise N1StoreError(f"there is no Zarr format {zarr_format}; there are 2 and 3")
+        if shard_seconds and zarr_format == 2:
+            raise N1StoreError("shards need Zarr format 3")
+        self._format = FORMATS[zarr_format]
+        self.checksum = self._format.checksum
+        self.shard_seconds = 0 if zarr_format == 2 else shard_seconds
 
     def prepare(self, pipeline: Pipeline) -> Pipeline:
-        """Return the pipeline that gives the bytes to store; N1StoreError if there is none."""
-        if self.format.number == 3:
+        if self._format.number == 3:
             pipeline.zarr3()  # raises if it cannot be described
         return pipeline
 
-    def create(self, path: Path, session: Session | None) -> ZarrWriter:
-        """Begin to write the store."""
-        return ZarrWriter(create_files(path, folder=self.is_folder), self.format, session)
+    def _create_at(self, temporary: Path, session: Session | None) -> ZarrWriter:
+        return ZarrWriter(create_files(temporary, folder=self.is_folder), self._format, session)
 
 
-class ZarrWriter:
+class ZarrWriter(StoreWriter):
     """Writes a store's arrays, one after the other, then its groups.
 
     Parameters
@@ -64,9 +89,8 @@ class ZarrWriter:
         self._metadata: dict[str, Any] = {}
         self._arrays: list[dict[str, Any]] = []
 
-    def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> ArrayWriter:
-        """Begin an array."""
-        return ArrayWriter(self, self._files, self._format, path, grid, pipeline)
+    def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> ZarrArrayWriter:
+        return ZarrArrayWriter(self, self._files, self._format, path, grid, pipeline)
 
     def finish_array(self, path: str, grid: Grid, pipeline: Pipeline, attributes: Any) -> None:
         """Make the chunks at a path an array."""
@@ -91,13 +115,10 @@ class ZarrWriter:
             self._metadata[key] = content
 
     def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
-        """Write the groups, given the paths of recordings by their names.
-
-        In format 2 the metadata of all nodes are written once more, in one file.
-        """
+        """Write the groups; in format 2 the metadata of all nodes once more, in one file."""
         root: dict[str, Any] = {
             "n1store": {
-                "version": n1store.__version__,
+                "version": __version__,
                 "layout": layout,
                 "codec": codec,
                 "recordings": recordings,
@@ -131,14 +152,11 @@ class ZarrWriter:
             metadata = {"zarr_consolidated_format": 1, "metadata": self._metadata}
             self._files.write(".zmetadata", _to_json(metadata))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._files.__exit__(*error)
 
 
-class ArrayWriter:
+class ZarrArrayWriter(ArrayWriter):
     """Writes the chunks of one array, which come in C order, and then its metadata."""
 
     def __init__(
@@ -160,7 +178,6 @@ class ArrayWriter:
         self._shard: _ShardWriter | None = None
 
     def write(self, payload: bytes) -> None:
-        """Store the next chunk, encoded."""
         row, group = next(self._indices)
         per_shard = self._grid.chunks_per_shard
         if not per_shard:
@@ -176,13 +193,11 @@ class ArrayWriter:
             self._close_shard()
 
     def finish(self, attributes: dict[str, Any]) -> None:
-        """Make the chunks an array."""
         if next(self._indices, None) is not None:
             raise RuntimeError(f"chunks of {self._path} are missing")
         self._store.finish_array(self._path, self._grid, self._pipeline, attributes)
 
     def discard(self) -> None:
-        """Give the array up."""
         if self._shard is not None:
             self._close_shard()
         self._files.discard(self._path)

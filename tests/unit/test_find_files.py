@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_wav import assert_refused
 
 from n1store.errors import N1StoreError
-from n1store.sources.wav import find_wavs
+from n1store.sources.files import find_files
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def tree(tmp_path):
 
 
 def labels(sources):
-    return [label for _, label in find_wavs(sources)]
+    return [label for _, label in find_files(sources)]
 
 
 def test_folders_are_searched_through(tree):
     folder = tree("b.wav", "a.WAV", "x/c.Wav", "x/y/z/d.wav", "x/e.txt", "wav", "f.wav.bak")
-    found = {label: path for path, label in find_wavs([folder])}
+    found = {label: path for path, label in find_files([folder])}
     assert sorted(found) == ["a.WAV", "b.wav", "x/c.Wav", "x/y/z/d.wav"]
     assert all(path == folder / label for label, path in found.items())
 
@@ -92,7 +92,7 @@ def test_relative_sources(tree, monkeypatch):
     assert labels([Path("a.wav")]) == ["a.wav"]
     monkeypatch.chdir(folder / "x" / "y")
     assert labels([Path("..")]) == ["a.wav", "y/b.wav"]
-    for path, _ in find_wavs([Path("..")]):
+    for path, _ in find_files([Path("..")]):
         assert path.is_absolute()
         assert path.exists()
 
@@ -116,7 +116,7 @@ def test_labels_tell_all_files_apart(tmp_path_factory, names, tops):
     sources = [folder / top for top in sorted(tops) if any((folder / top).rglob("f.wav"))]
     if not sources:
         return
-    found = find_wavs(sources)
+    found = find_files(sources)
     expected = {file for source in sources for file in source.rglob("f.wav")}
     assert {path for path, _ in found} == expected
     assert len({label for _, label in found}) == len(found) == len(expected)
@@ -126,14 +126,14 @@ def test_labels_tell_all_files_apart(tmp_path_factory, names, tops):
 def test_missing_source_is_an_error(tree):
     folder = tree("a.wav")
     with pytest.raises(N1StoreError, match=r"nowhere\.wav: no such file"):
-        find_wavs([folder, folder / "nowhere.wav"])
+        find_files([folder, folder / "nowhere.wav"])
 
 
 def test_folder_without_wav_files_is_an_error(tree):
     folder = tree("a/b.wav", "empty/notes.txt", "hidden/.c.wav")
     for name in ("empty", "hidden"):
         with pytest.raises(N1StoreError, match=rf"{name}: holds no \.wav file"):
-            find_wavs([folder / "a", folder / name])
+            find_files([folder / "a", folder / name])
 
 
 def test_links_to_files_are_followed_and_duplicates_dropped(tree):
@@ -148,7 +148,7 @@ def test_links_to_files_are_followed_and_duplicates_dropped(tree):
 def test_broken_links_are_listed_so_that_opening_them_tells(tree):
     folder = tree("a.wav")
     (folder / "broken.wav").symlink_to("nowhere.wav")
-    found = find_wavs([folder])
+    found = find_files([folder])
     assert [label for _, label in found] == ["a.wav", "broken.wav"]
     assert_refused(found[1][0], "cannot be opened")
 
@@ -159,7 +159,7 @@ def test_links_that_lead_to_themselves_are_an_error_and_not_a_crash(tree):
     (folder / "folder").symlink_to(".")
     for source in (folder, folder / "loop.wav"):
         try:
-            found = find_wavs([source])
+            found = find_files([source])
         except N1StoreError:
             continue
         assert_refused(folder / "loop.wav", "cannot be opened")
@@ -169,6 +169,6 @@ def test_links_that_lead_to_themselves_are_an_error_and_not_a_crash(tree):
 def test_parent_of_a_linked_folder_is_the_target_s_parent(tree):
     folder = tree("here/x.txt", "there/deep/y.txt", "there/a.wav")
     (folder / "here" / "link").symlink_to(folder / "there" / "deep")
-    [(path, label)] = find_wavs([folder / "here" / "link" / ".." / "a.wav"])
+    [(path, label)] = find_files([folder / "here" / "link" / ".." / "a.wav"])
     assert label == "a.wav"
     assert path.samefile(folder / "there" / "a.wav")

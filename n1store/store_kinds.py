@@ -1,0 +1,154 @@
+"""The kinds of stores there are: by its name, what reads a store and what writes it.
+
+A kind is a row of `KINDS`. What a row names is imported when it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from n1store.errors import N1StoreError
+from n1store.stores.base import Destination, Store
+
+if TYPE_CHECKING:
+    from n1store.stores.nwb.metadata import NwbMetadata
+
+
+def _open_zarr(path: Path) -> Store:
+    from n1store.stores.zarr.reader import ZarrStore
+
+    return ZarrStore(path)
+
+
+def _zarr_destination(path: Path, **options: Any) -> Destination:
+    from n1store.stores.zarr.writer import ZarrDestination
+
+    return ZarrDestination(path, **options)
+
+
+def _open_nwb(path: Path) -> Store:
+    from n1store.stores.nwb.reader import NwbStore
+
+    return NwbStore(path)
+
+
+def _nwb_destination(path: Path, **options: Any) -> Destination:
+    from n1store.stores.nwb.writer import NwbDestination
+
+    return NwbDestination(path, **options)
+
+
+@dataclass(frozen=True)
+class StoreKind:
+    """A kind of stores.
+
+    Attributes
+    ----------
+    suffix : str
+        What the names of such stores end in.
+    scheme : str
+        What their addresses begin with; ``file`` for paths on this machine.
+    open : callable
+        Opens the one at a path for reading.
+    destination : callable
+        Returns what writes one to a path, with the options of `destination_for`.
+    """
+
+    suffix: str
+    scheme: str
+    open: Callable[[Path], Store]
+    destination: Callable[..., Destination]
+
+
+KINDS = (
+    StoreKind(".zarr", "file", _open_zarr, _zarr_destination),
+    StoreKind(".zarr.zip", "file", _open_zarr, _zarr_destination),
+    StoreKind(".nwb", "file", _open_nwb, _nwb_destination),
+)
+
+
+def is_store(path: Path) -> bool:
+    """Return whether a path is named as a store is."""
+    return _kind_of(path) is not None
+
+
+def open(path: str | os.PathLike[str]) -> Store:
+    """Open a Zarr store that n1store wrote, or any NWB file.
+
+    Parameters
+    ----------
+    path : path-like
+        A ``.zarr`` folder, a ``.zarr.zip`` file or an ``.nwb`` file.
+
+    Returns
+    -------
+    mapping of str to Recording
+        In the order in which they were written. Samples are read when asked for.
+
+    Raises
+    ------
+    N1StoreError
+        If there is no such store, or it is not one of n1store's, and no NWB file either.
+
+    Examples
+    --------
+    >>> store = n1store.open("out.zarr")  # doctest: +SKIP
+    >>> store["rat-7"].traces[20_000:40_000, [0, 3]]  # doctest: +SKIP
+    """
+    path = Path(path)
+    if not path.exists():
+        raise N1StoreError(f"{path}: no such store")
+    kind = _kind_of(path)
+    return kind.open(path) if kind else _open_zarr(path)
+
+
+def destination_for(
+    path: Path,
+    *,
+    layout: str,
+    zarr_format: int | None,
+    shard_seconds: float | None,
+    nwb: NwbMetadata | None,
+    overwrite: bool,
+) -> Destination:
+    """Return what writes a store to a path; nothing is written yet.
+
+    Parameters
+    ----------
+    path : Path
+    layout, zarr_format, shard_seconds, nwb, overwrite
+        As `n1store.convert` takes them.
+
+    Raises
+    ------
+    N1StoreError
+        If there is no such kind of stores, or it does not know an option that is given.
+    """
+    kind = _kind_of(path)
+    if kind is None:
+        *others, last = [each.suffix for each in KINDS]
+        raise N1StoreError(f"{path}: the store's name must end in {', '.join(others)} or {last}")
+    return kind.destination(
+        path,
+        layout=layout,
+        zarr_format=zarr_format,
+        shard_seconds=shard_seconds,
+        nwb=nwb,
+        overwrite=overwrite,
+    )
+
+
+def _kind_of(path: Path) -> StoreKind | None:
+    address = re.match(r"([a-z][a-z0-9+.-]+):/", str(path))
+    scheme = address[1] if address else "file"
+    kinds = (
+        kind
+        for kind in KINDS
+        if kind.scheme == scheme and path.name.endswith(kind.suffix) and path.name != kind.suffix
+    )
+    return next(kinds, None)

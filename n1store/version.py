@@ -1,0 +1,3 @@
+"""The version of n1store, from which that of the package is read."""
+
+__version__ = "0.1.0"
