@@ -20,7 +20,7 @@ import numpy as np
 
 from n1store import store_kinds
 from n1store.errors import N1StoreError
-from n1store.recording import Recording
+from n1store.recording import Recording, Samples
 from n1store.sizes import StoreSizes, measure_sizes
 from n1store.sources.originals import SamplesHash
 from n1store.stores.grid import Grid
@@ -91,7 +91,7 @@ class Benchmark:
 
 
 def benchmark(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     window_seconds: Iterable[float] = WINDOW_SECONDS,
     num_windows: int = 100,
@@ -129,7 +129,9 @@ def benchmark(
         if not sizes.raw_bytes:
             raise N1StoreError(f"{path}: holds no samples to read")
         hashes: dict[str, str] = {}
-        scans = [_time_scan(reader, recordings, hashes) for reader, recordings in readers.items()]
+        scans = [
+            _time_scan(reader, recordings, grids, hashes) for reader, recordings in readers.items()
+        ]
         others = dict(zip(readers, reversed(readers.values()), strict=True))
         windows = [
             _time_windows(reader, recordings, others[reader], grids, seconds, num_windows, seed)
@@ -139,17 +141,18 @@ def benchmark(
     return Benchmark(Path(path), sizes, windows, scans)
 
 
-def _time_scan(reader: str, recordings: list[Recording], hashes: dict[str, str]) -> Speed:
+def _time_scan(
+    reader: str, recordings: list[Recording], grids: dict[str, Grid], hashes: dict[str, str]
+) -> Speed:
     """Read everything twice, the second time by the clock.
 
     `hashes` are those of the readers before.
     """
     seconds = 0.0
     for recording in recordings:
-        grid = Grid(recording.traces.shape, recording.traces.chunks)
         for timed in (False, True):
             samples_hash, stored_hash = hashlib.sha256(), SamplesHash(recording)
-            for start, stop in grid.blocks(_SCAN_BYTES):
+            for start, stop in grids[recording.name].blocks(_SCAN_BYTES):
                 started = time.perf_counter()
                 samples = recording.read(start, stop)
                 if timed:
@@ -195,7 +198,7 @@ def _time_windows(
     return Speed(reader, seconds, np.array(xrt), np.array(mb_per_s))
 
 
-def _checked_window(recording: Recording, grid: Grid, start: int, length: int) -> np.ndarray:
+def _checked_window(recording: Recording, grid: Grid, start: int, length: int) -> Samples:
     """Read a window anew, chunk by chunk, each checked against its CRC-32."""
     chunk_samples = grid.chunk_shape[0]
     rows = range(start // chunk_samples, -(-(start + length) // chunk_samples))

@@ -6,14 +6,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from n1store import store_kinds
 from n1store.errors import N1StoreError
-from n1store.recording import Recording
+from n1store.recording import Recording, Samples
 from n1store.sources.originals import OriginalFile
 from n1store.stores.grid import Grid
 from n1store.system.atomic import replacing
@@ -24,8 +23,8 @@ _FILES_AT_ONCE = 64  # of a recording that was made of many files, which are all
 
 
 def export_wavs(
-    path: str | os.PathLike,
-    folder: str | os.PathLike,
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
     *,
     overwrite: bool = False,
     workers: int | None = None,
@@ -68,13 +67,13 @@ def export_wavs(
         folder.mkdir(parents=True, exist_ok=True)
         for done, name in enumerate(store):
             try:
-                recording = store[name]
+                recording, grid = store[name], store.array(name).grid
                 sources = OriginalFile.all_of(recording)
                 first_channel = 0
                 for start in range(0, len(sources), _FILES_AT_ONCE):
                     batch = sources[start : start + _FILES_AT_ONCE]
                     targets = [_target(folder, source) for source in batch]
-                    _export(recording, first_channel, batch, targets, overwrite, decoders)
+                    _export(recording, grid, first_channel, batch, targets, overwrite, decoders)
                     first_channel += sum(source.num_channels for source in batch)
                     written += targets
             except N1StoreError as error:
@@ -99,6 +98,7 @@ def _target(folder: Path, source: OriginalFile) -> Path:
 
 def _export(
     recording: Recording,
+    grid: Grid,
     first_channel: int,
     sources: list[OriginalFile],
     targets: list[Path],
@@ -114,7 +114,7 @@ def _export(
             files[-1].write(source.header)
         hashes = [hashlib.sha256(source.header) for source in sources]
         last_channel = first_channel + sum(source.num_channels for source in sources)
-        for samples in _blocks(recording, slice(first_channel, last_channel), workers):
+        for samples in _blocks(recording, grid, slice(first_channel, last_channel), workers):
             channel = 0
             for source, file, file_hash in zip(sources, files, hashes, strict=True):
                 part = samples[:, channel : channel + source.num_channels].tobytes()
@@ -132,12 +132,13 @@ def _export(
                 )
 
 
-def _blocks(recording: Recording, channels: slice, workers: Workers) -> Iterator[np.ndarray]:
-    """Decode whole chunks' worth of samples, on all cores, in order."""
-    chunk_shape = recording.traces.chunks
-    grid = Grid((recording.num_samples, channels.stop - channels.start), chunk_shape)
+def _blocks(
+    recording: Recording, grid: Grid, channels: slice, workers: Workers
+) -> Iterator[Samples]:
+    """Decode whole chunks' worth of samples of some channels, on all cores, in order."""
+    part = replace(grid, shape=(grid.shape[0], channels.stop - channels.start))
     calls = (
         (start, partial(recording.read, start, stop, channels))
-        for start, stop in grid.blocks(_BLOCK_BYTES)
+        for start, stop in part.blocks(_BLOCK_BYTES)
     )
     return (block for _, block in workers.in_order(calls))

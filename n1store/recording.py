@@ -2,11 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from n1store.errors import N1StoreError, one_line
+
+Samples = npt.NDArray[np.int16]
+"""Samples in memory, of shape (num_samples, num_channels) where nothing else is said."""
+
+
+class Traces(Protocol):
+    """Samples of shape (num_samples, num_channels) that are read when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of samples of each channel, and number of channels."""
+
+    def __getitem__(self, key: Any, /) -> Samples:
+        """Read ``[samples]`` or ``[samples, channels]``, each indexed as in an ndarray."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,8 +31,8 @@ class Recording:
     Attributes
     ----------
     name : str
-    traces : array-like of int16, shape (num_samples, num_channels)
-        Lazy: ``traces[a:b, channels]`` reads that window and returns an ndarray.
+    traces : Traces
+        ``traces[a:b, channels]`` reads that window and returns an ndarray of int16.
     sampling_frequency : float
         Hz.
     channel_ids : tuple of str
@@ -26,7 +41,7 @@ class Recording:
     """
 
     name: str
-    traces: Any
+    traces: Traces
     sampling_frequency: float
     channel_ids: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -46,7 +61,7 @@ class Recording:
         """Length in seconds."""
         return self.num_samples / self.sampling_frequency
 
-    def read(self, start: int, stop: int, channels: slice = slice(None)) -> np.ndarray:
+    def read(self, start: int, stop: int, channels: slice = slice(None)) -> Samples:
         """Read samples `start` to `stop` of the channels, as ``traces[start:stop, channels]``.
 
         Raises

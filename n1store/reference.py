@@ -77,8 +77,8 @@ class Reference:
 
 
 def write_reference(
-    source: str | os.PathLike,
-    destination: str | os.PathLike,
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
     *,
     url: str | None = None,
     overwrite: bool = False,
@@ -337,7 +337,7 @@ def _encode(values: np.ndarray, codecs: list[Codec]) -> bytes:
     encoded: Any = np.ascontiguousarray(values).view(values.dtype.newbyteorder("<"))
     for codec in codecs:
         encoded = codec.encode(encoded)
-    return ensure_bytes(encoded)
+    return bytes(ensure_bytes(encoded))
 
 
 def _json_value(value: Any) -> Any:

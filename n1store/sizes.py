@@ -70,7 +70,7 @@ class StoreSizes:
     @property
     def duration(self) -> float:
         """Seconds of all recordings together."""
-        return sum(recording["duration"] for recording in self.recordings.values())
+        return sum(float(recording["duration"]) for recording in self.recordings.values())
 
     @property
     def lossy(self) -> dict[str, int]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from n1store import store_kinds
 from n1store.errors import N1StoreError, one_line
-from n1store.recording import Recording
+from n1store.recording import Recording, Samples
 from n1store.sources.files import find_files
 from n1store.sources.originals import OriginalFile
 from n1store.sources.wav import WavError, WavFile, open_wav
@@ -55,8 +55,8 @@ class Verification:
 
 
 def verify(
-    path: str | os.PathLike,
-    sources: Iterable[str | os.PathLike] = (),
+    path: str | os.PathLike[str],
+    sources: Iterable[str | os.PathLike[str]] = (),
     *,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -80,7 +80,7 @@ def verify(
         If there is no store at `path`, or a source cannot be read. What is wrong inside
         the store is not raised but listed in the result.
     """
-    if isinstance(sources, str | os.PathLike):
+    if isinstance(sources, str | os.PathLike[str]):
         sources = [sources]
     result = Verification()
     with (
@@ -108,7 +108,7 @@ def verify(
 
 def read_chunks(
     recording: Recording, grid: Grid, workers: Workers, rows: range | None = None
-) -> Iterator[tuple[tuple[int, int], np.ndarray | Exception]]:
+) -> Iterator[tuple[tuple[int, int], Samples | Exception]]:
     """Decode a recording's chunks, in C order, and check each against its CRC-32.
 
     Parameters
@@ -128,7 +128,7 @@ def read_chunks(
     """
     crcs = recording.attributes["chunk_crc32"]
 
-    def read(region: tuple[slice, slice], crc: str) -> np.ndarray | Exception:
+    def read(region: tuple[slice, slice], crc: str) -> Samples | Exception:
         try:
             samples = np.ascontiguousarray(recording.traces[region])
         except Exception as error:
@@ -137,7 +137,7 @@ def read_chunks(
             return ValueError("its samples are not those that were stored")
         return samples
 
-    def calls() -> Iterator[tuple[tuple[int, int], Callable]]:
+    def calls() -> Iterator[tuple[tuple[int, int], Callable[[], Samples | Exception]]]:
         for row in rows if rows is not None else range(grid.counts[0]):
             for group in range(grid.counts[1]):
                 number = row * grid.counts[1] + group
@@ -166,7 +166,7 @@ def _verify_recording(
     comparisons = [_Comparison(source, wavs.get(source.file), recording) for source in sources]
     result.problems += [line for comparison in comparisons for line in comparison.begin()]
     damaged_rows = set()
-    row: list[np.ndarray] = []
+    row: list[Samples] = []
     for index, chunk in read_chunks(recording, grid, workers):
         if isinstance(chunk, Exception):
             damaged_rows.add(index[0])
@@ -238,7 +238,7 @@ class _Comparison:
         elif (self.wav.header, self.wav.trailer) != (self._source.header, self._source.trailer):
             yield f"{self._recording.name}: {self.wav.path} has another header than the store"
 
-    def compare(self, samples: np.ndarray, start: int, index: tuple[int, int]) -> Iterator[str]:
+    def compare(self, samples: Samples, start: int, index: tuple[int, int]) -> Iterator[str]:
         """Compare the samples of a row of chunks."""
         if self.wav is None:
             return

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
@@ -144,7 +144,10 @@ _NWB_FIELDS = (
 )
 
 
-def _nwb_options(command: Callable) -> Callable:
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _nwb_options(command: _Function) -> _Function:
     """Add the options that say what an NWB file tells of a session."""
     helps = {
         "session_start_time": "when the session began, such as 2024-05-17T14:03:00+02:00.",

@@ -23,7 +23,7 @@ NUM_CODES = 1024
 
 
 def package_folders() -> list[Path]:
-    """Return the package's folders: an editable install has compiled libraries in one of its own."""
+    """Return the package's folders; compiled libraries are in one of their own if editable."""
     package = find_spec("n1store")
     return [Path(folder) for folder in (package and package.submodule_search_locations) or ()]
 

@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from n1store.codecs.pipeline import Pipeline
 from n1store.conversion.plan import ArrayPlan
 from n1store.errors import N1StoreError, one_line
+from n1store.recording import Samples
 from n1store.sources.base import Digest
 from n1store.stores.base import ArrayWriter, StoreWriter
 from n1store.stores.grid import DTYPE
@@ -86,7 +86,7 @@ class _Encoded:
     raw_bytes: int
     payloads: list[bytes]
     crcs: list[int]
-    samples: npt.NDArray[np.int16] | None
+    samples: Samples | None
 
 
 class _Array:
@@ -140,7 +140,7 @@ class _Array:
             encoded_chunk(index, self._pipeline, self.plan.grid.chunk_shape) for index in indices
         ]
 
-    def _encode(self, samples: npt.NDArray[np.int16], copies: list[bytes | None]) -> _Encoded:
+    def _encode(self, samples: Samples, copies: list[bytes | None]) -> _Encoded:
         """Encode a block of whole chunks but for those that are copied."""
         pipeline, chunk_shape = self._pipeline, self.plan.grid.chunk_shape
         try:
@@ -196,8 +196,8 @@ class _Array:
 
 
 def _together(
-    chunks: Iterable[npt.NDArray[np.int16]], shape: tuple[int, ...], chunk_shape: tuple[int, int]
-) -> npt.NDArray[np.int16]:
+    chunks: Iterable[Samples], shape: tuple[int, ...], chunk_shape: tuple[int, int]
+) -> Samples:
     """Return a block that chunks, in C order, were cut out of."""
     samples = np.empty(shape, DTYPE)
     for chunk, part in zip(chunks, _parts_of(samples, chunk_shape), strict=True):
@@ -205,22 +205,18 @@ def _together(
     return samples
 
 
-def _chunks_of(
-    samples: npt.NDArray[np.int16], chunk_shape: tuple[int, int]
-) -> Iterator[npt.NDArray[np.int16]]:
+def _chunks_of(samples: Samples, chunk_shape: tuple[int, int]) -> Iterator[Samples]:
     """Cut whole chunks, C-contiguous and in C order, out of (num_samples, num_channels)."""
     return map(np.ascontiguousarray, _parts_of(samples, chunk_shape))
 
 
-def _parts_of(
-    samples: npt.NDArray[np.int16], chunk_shape: tuple[int, int]
-) -> Iterator[npt.NDArray[np.int16]]:
+def _parts_of(samples: Samples, chunk_shape: tuple[int, int]) -> Iterator[Samples]:
     for start in range(0, samples.shape[0], chunk_shape[0]):
         for channel in range(0, samples.shape[1], chunk_shape[1]):
             yield samples[start : start + chunk_shape[0], channel : channel + chunk_shape[1]]
 
 
-def _padded(chunk: npt.NDArray[np.int16], shape: tuple[int, int]) -> npt.NDArray[np.int16]:
+def _padded(chunk: Samples, shape: tuple[int, int]) -> Samples:
     """Fill a chunk at the array's end up with its last values, which cost least to store."""
     if chunk.shape == shape:
         return chunk

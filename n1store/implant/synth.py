@@ -256,7 +256,8 @@ def _spectral_densities(sampling_frequency: float) -> np.ndarray:
     distant = 1 / f / (1 + (f / 4000) ** 2) ** 1.5
     densities = np.stack([field, distant, np.ones_like(f)])
     # The electrodes are coupled by capacitors, which hold back what is slower than 1 Hz.
-    return densities * f**2 / (f**2 + 1) * sampling_frequency * num_samples / 4
+    damped: np.ndarray = densities * f**2 / (f**2 + 1)
+    return damped * sampling_frequency * num_samples / 4
 
 
 def _jolt(rng: np.random.Generator, sampling_frequency: float) -> np.ndarray:
@@ -264,7 +265,8 @@ def _jolt(rng: np.random.Generator, sampling_frequency: float) -> np.ndarray:
     time = (np.arange(_STEP) - rng.integers(_STEP // 2)) / sampling_frequency
     size = rng.choice([-1, 1]) * rng.uniform(1000, 3000)
     decay = np.exp(-np.maximum(time, 0) / rng.uniform(0.005, 0.02))
-    return size * decay * (time >= 0)
+    jolt: np.ndarray = size * decay * (time >= 0)
+    return jolt
 
 
 def conversion_table() -> np.ndarray:

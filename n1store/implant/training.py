@@ -178,8 +178,8 @@ def _c_rows(values: np.ndarray) -> str:
 
 
 def train_to_file(
-    sources: str | os.PathLike | Iterable[str | os.PathLike],
-    destination: str | os.PathLike,
+    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    destination: str | os.PathLike[str],
     *,
     workers: int | None = None,
     overwrite: bool = False,
@@ -214,7 +214,7 @@ def train_to_file(
 
 
 def train(
-    sources: str | os.PathLike | Iterable[str | os.PathLike],
+    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -242,7 +242,7 @@ def train(
     N1StoreError
         If a source cannot be read, or nothing can be learned from any.
     """
-    if isinstance(sources, str | os.PathLike):
+    if isinstance(sources, str | os.PathLike[str]):
         sources = [sources]
     files = find_files([Path(source) for source in sources])
     if not files:
@@ -481,7 +481,8 @@ _CDF = np.array([math.erfc(-point / math.sqrt(2)) / 2 for point in _CDF_POINTS])
 
 
 def _normal_cdf(values: np.ndarray) -> np.ndarray:
-    return np.interp(values, _CDF_POINTS, _CDF, left=0, right=1)
+    shares: np.ndarray = np.interp(values, _CDF_POINTS, _CDF, left=0, right=1)
+    return shares
 
 
 def _initial_edges() -> np.ndarray:
@@ -493,4 +494,5 @@ def _initial_edges() -> np.ndarray:
 def _edges(widths: np.ndarray) -> np.ndarray:
     """Return the 1025 edges of cells of these widths, whose unit does not matter."""
     edges = np.concatenate([[0], np.cumsum(widths, dtype=np.float64)])
-    return (edges - edges[NUM_CODES // 2]) / (widths[_MIDDLE].mean())
+    centred: np.ndarray = edges - edges[NUM_CODES // 2]
+    return centred / float(widths[_MIDDLE].mean())

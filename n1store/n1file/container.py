@@ -120,8 +120,8 @@ class N1Info:
 
 
 def encode_file(
-    source: str | os.PathLike,
-    destination: str | os.PathLike,
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
     *,
     level: int = DEFAULT_LEVEL,
     widths: bytes | None = None,
@@ -169,8 +169,8 @@ def encode_file(
 
 
 def decode_file(
-    source: str | os.PathLike,
-    destination: str | os.PathLike,
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
     *,
     overwrite: bool = False,
     workers: int | None = None,
@@ -204,7 +204,7 @@ def decode_file(
             return decode_wav(file, wav, str(source), workers=decoders, progress=progress)
 
 
-def read_n1_info(path: str | os.PathLike) -> N1Info:
+def read_n1_info(path: str | os.PathLike[str]) -> N1Info:
     """Read what a `.n1` file says of itself, without decoding it or checking its checksums.
 
     Raises

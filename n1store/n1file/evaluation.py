@@ -110,7 +110,7 @@ class Evaluation:
 
 
 def evaluate(
-    sources: str | os.PathLike | Iterable[str | os.PathLike],
+    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     level: int = DEFAULT_LEVEL,
     widths: bytes | None = None,
@@ -146,7 +146,7 @@ def evaluate(
         If an argument is wrong or there is no WAV file.
     """
     check_options(level, widths)
-    if isinstance(sources, str | os.PathLike):
+    if isinstance(sources, str | os.PathLike[str]):
         sources = [sources]
     wavs = find_files([Path(source) for source in sources])
     if not wavs:

@@ -49,9 +49,10 @@ def _texts(value: Any) -> list[str]:
 
 
 def _name(value: Any) -> str:
-    if _text(value) == "." or re.search(r"[/\\:]", value):
+    name = _text(value)
+    if name == "." or re.search(r"[/\\:]", name):
         raise ValueError(f"is no name that NWB allows, without slashes and colons: {value!r}")
-    return value
+    return name
 
 
 def _device_name(value: Any) -> str:
@@ -71,7 +72,7 @@ def _name_but_for(taken: str, value: Any) -> str:
 def _age_reference(value: Any) -> str:
     if value not in ("birth", "gestational"):
         raise ValueError(f"is birth or gestational, not {value!r}")
-    return value
+    return str(value)
 
 
 def _time(value: Any) -> datetime:

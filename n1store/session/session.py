@@ -308,14 +308,12 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
 def _to_list(column: Column) -> list[Any]:
     if isinstance(column.values, list):
         return column.values
+    values: list[Any] = column.values.tolist()
     if column.values.dtype.kind != "f":
-        return column.values.tolist()
+        return values
     # As Zarr's fill values, which JSON has no numbers for either.
     words = {math.inf: "Infinity", -math.inf: "-Infinity"}
-    return [
-        value if math.isfinite(value) else words.get(value, "NaN")
-        for value in column.values.tolist()
-    ]
+    return [value if math.isfinite(value) else words.get(value, "NaN") for value in values]
 
 
 def _from_list(dtype: str, values: list[Any]) -> list[str] | np.ndarray:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from n1store.codecs.pipeline import Pipeline
+from n1store.recording import Samples
 from n1store.session.session import Session
 
 
@@ -53,7 +52,7 @@ class Input(ABC):
     loss: str = ""
 
     @abstractmethod
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def read(self, start: int, stop: int) -> Samples:
         """Read samples, int16 of shape (stop - start, num_channels), C-contiguous."""
 
     def encoded_chunk(
@@ -71,7 +70,7 @@ class Digest(ABC):
     """Sees all samples of an input once, and then knows which files they came from."""
 
     @abstractmethod
-    def update(self, samples: np.ndarray) -> None:
+    def update(self, samples: Samples) -> None:
         """Look at the samples that come next."""
 
     @abstractmethod

@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from n1store.errors import N1StoreError
-from n1store.recording import Recording
+from n1store.recording import Recording, Samples
 from n1store.sources.wav import WavFile, canonical_header
 
 
@@ -124,7 +122,7 @@ class SamplesHash:
             self._expected, self._trailer = source.sha256, source.trailer
             self._hash.update(source.header)
 
-    def update(self, samples: np.ndarray) -> None:
+    def update(self, samples: Samples) -> None:
         """Look at the samples that come next, C-contiguous."""
         self._hash.update(samples.data)
 

@@ -12,7 +12,7 @@ from numcodecs.compat import ensure_bytes
 from n1store import store_kinds
 from n1store.codecs.pipeline import Pipeline, split_checksum
 from n1store.errors import N1StoreError
-from n1store.recording import Recording
+from n1store.recording import Recording, Samples
 from n1store.session.session import Session
 from n1store.sources.base import Digest, Findings, Input, Reader
 from n1store.sources.originals import SamplesHash
@@ -38,7 +38,7 @@ class StoredInput(Input):
         self.num_files = len(recording.attributes.get("sources", []))
         self._recording = recording
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def read(self, start: int, stop: int) -> Samples:
         try:
             return np.ascontiguousarray(self._recording.read(start, stop), "<i2")
         except N1StoreError as error:
@@ -64,7 +64,8 @@ class StoredInput(Input):
         if payload is None:
             return None
         content = payload if checksum is None else checksum.decode(payload)
-        return ensure_bytes(content if wanted_checksum is None else wanted_checksum.encode(content))
+        encoded = content if wanted_checksum is None else wanted_checksum.encode(content)
+        return bytes(ensure_bytes(encoded))
 
 
 class _StoredDigest(Digest):
@@ -73,7 +74,7 @@ class _StoredDigest(Digest):
         self._recording = recording
         self._hash = SamplesHash(recording)
 
-    def update(self, samples: np.ndarray) -> None:
+    def update(self, samples: Samples) -> None:
         self._hash.update(samples)
 
     def sources(self) -> list[dict[str, Any]]:
@@ -82,7 +83,7 @@ class _StoredDigest(Digest):
                 f"{self._path}: recording {self._recording.name}: its samples are not those that "
                 "were stored; n1store verify tells where"
             )
-        return self._recording.attributes.get("sources", [])
+        return list(self._recording.attributes.get("sources", []))
 
 
 def _open(path: Path, _: str, findings: Findings) -> Iterator[Input]:

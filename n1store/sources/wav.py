@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from n1store.errors import N1StoreError
-from n1store.recording import Recording
+from n1store.recording import Recording, Samples
 from n1store.system.atomic import replacing
 
 MAX_CHANNELS = 1024
@@ -41,7 +43,7 @@ _SIZE_IN_DS64 = 0xFFFFFFFF
 class WavError(N1StoreError):
     """A file that is not a WAV file that n1store can keep without loss."""
 
-    def __init__(self, path: str | os.PathLike, problem: str):
+    def __init__(self, path: str | os.PathLike[str], problem: str):
         super().__init__(f"{os.fspath(path)}: {problem}")
 
 
@@ -72,7 +74,7 @@ class WavFile:
         """Bytes of one sample of all channels."""
         return SAMPLE_DTYPE.itemsize * self.num_channels
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def read(self, start: int, stop: int) -> Samples:
         """Read samples `start` to `stop`, which must be there, of all channels.
 
         Returns
@@ -111,7 +113,7 @@ class WavTraces:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key) -> np.ndarray:
+    def __getitem__(self, key: Any) -> Samples:
         """Read ``[samples]`` or ``[samples, channels]``.
 
         `samples` is an integer, an ellipsis or a slice of positive step; `channels` is
@@ -122,19 +124,24 @@ class WavTraces:
             samples = slice(None)
         if not isinstance(samples, slice):
             row = range(len(self))[samples]
-            return self._wav.read(row, row + 1)[(0, *channels)]
+            frame: Samples = self._wav.read(row, row + 1)[(0, *channels)]
+            return frame
         start, stop, step = samples.indices(len(self))
         if step < 1:
             raise IndexError("samples are read forwards: the step must be positive")
-        return self._wav.read(start, max(start, stop))[(slice(None, None, step), *channels)]
+        window = self._wav.read(start, max(start, stop))
+        chosen: Samples = window[(slice(None, None, step), *channels)]
+        return chosen
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
         if copy is False:
             raise ValueError("samples are read into an array of their own, which is a copy")
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
-def read_wav(path: str | os.PathLike) -> Recording:
+def read_wav(path: str | os.PathLike[str]) -> Recording:
     """Open a WAV file as a `Recording` that reads its samples when asked.
 
     Parameters
@@ -171,7 +178,7 @@ def is_wav(path: Path) -> bool:
         return file.read(4) in (*_CONTAINERS, b"RIFX")
 
 
-def open_wav(path: str | os.PathLike) -> WavFile:
+def open_wav(path: str | os.PathLike[str]) -> WavFile:
     """Take a WAV file apart, reading all but its samples.
 
     Raises
@@ -345,7 +352,7 @@ def canonical_header(sampling_frequency: int, num_channels: int, num_samples: in
 
 
 def write_wav(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     blocks: Iterable[np.ndarray],
     *,
     sampling_frequency: int,

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from n1store.recording import Samples
 from n1store.sources.base import Digest, Findings, Input, Reader
 from n1store.sources.originals import OriginalFile
 from n1store.sources.wav import WavFile, default_channel_ids, is_wav, open_wav
@@ -36,7 +35,7 @@ class WavInput(Input):
         self._wav = wav
         self._file = file
 
-    def read(self, start: int, stop: int) -> np.ndarray:
+    def read(self, start: int, stop: int) -> Samples:
         return self._wav.read(start, stop)
 
     def digest(self) -> _WavDigest:
@@ -49,7 +48,7 @@ class _WavDigest(Digest):
         self._file = file
         self._hash = hashlib.sha256(wav.header)
 
-    def update(self, samples: np.ndarray) -> None:
+    def update(self, samples: Samples) -> None:
         self._hash.update(samples.data)
 
     def sources(self) -> list[dict[str, Any]]:

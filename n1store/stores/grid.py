@@ -71,7 +71,7 @@ class Grid:
     def raw_bytes(self, index: tuple[int, int]) -> int:
         """Return how many bytes of samples a chunk holds, without padding."""
         samples, channels = self.region(index)
-        count = (samples.stop - samples.start) * (channels.stop - channels.start)
+        count: int = (samples.stop - samples.start) * (channels.stop - channels.start)
         return DTYPE.itemsize * count
 
 

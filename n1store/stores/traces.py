@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from n1store.recording import Samples
 from n1store.stores.grid import DTYPE, Grid
 from n1store.system.parallel import Workers
 
@@ -28,7 +31,7 @@ class ChunkedTraces:
     ndim = 2
 
     def __init__(
-        self, grid: Grid, read_chunk: Callable[[tuple[int, int], np.ndarray | None], np.ndarray]
+        self, grid: Grid, read_chunk: Callable[[tuple[int, int], Samples | None], Samples]
     ):
         self._grid = grid
         self._read_chunk = read_chunk
@@ -38,7 +41,7 @@ class ChunkedTraces:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key) -> np.ndarray:
+    def __getitem__(self, key: Any) -> Samples:
         """Read ``[samples]`` or ``[samples, channels]``, each indexed as in an ndarray.
 
         Lists and masks select along their own axis, as ``numpy.ix_`` has it.
@@ -50,12 +53,14 @@ class ChunkedTraces:
         left, right, in_columns = _extent(channels[0] if channels else slice(None), self.shape[1])
         return self._read(first, last, left, right)[in_rows][..., in_columns]
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
         if copy is False:
             raise ValueError("samples are read into an array of their own, which is a copy")
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def _read(self, first: int, last: int, left: int, right: int) -> np.ndarray:
+    def _read(self, first: int, last: int, left: int, right: int) -> Samples:
         """Read the samples and channels of two ranges."""
         window = np.empty((last - first, right - left), self.dtype)
         rows, columns = self._grid.chunk_shape
@@ -85,7 +90,7 @@ class ChunkedTraces:
         return window
 
 
-def _without_ellipsis(key) -> tuple:
+def _without_ellipsis(key: Any) -> tuple[Any, ...]:
     keys = key if isinstance(key, tuple) else (key,)
     if not any(part is Ellipsis for part in keys):
         return keys or (slice(None),)
@@ -94,7 +99,7 @@ def _without_ellipsis(key) -> tuple:
     return keys[:position] + filled + keys[position + 1 :] or (slice(None),)
 
 
-def _extent(key, length: int) -> tuple[int, int, slice | int | np.ndarray]:
+def _extent(key: Any, length: int) -> tuple[int, int, slice | int | npt.NDArray[np.intp]]:
     """Return the range that `key` touches, and what picks its elements out of that range."""
     if isinstance(key, slice):
         wanted = range(length)[key]

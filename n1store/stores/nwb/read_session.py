@@ -381,4 +381,5 @@ def _plain(value: Any) -> Any:
 
 def _type(item: h5py.Group | h5py.Dataset) -> str | None:
     """Return what NWB calls an object; None for the folders of a file and for parts of objects."""
-    return _plain(item.attrs.get("neurodata_type"))
+    kind = _plain(item.attrs.get("neurodata_type"))
+    return None if kind is None else str(kind)

@@ -14,6 +14,7 @@ import numpy as np
 from numcodecs.abc import Codec
 
 from n1store.errors import N1StoreError, one_line
+from n1store.recording import Samples
 from n1store.session.session import Session
 from n1store.stores.base import Store, StoredArray, check, require
 from n1store.stores.grid import DTYPE, Grid
@@ -152,7 +153,7 @@ def _is_hardly_written(dataset: h5py.Dataset) -> bool:
     """Tell whether a small file would keep a reader busy for hours with chunks that it has not."""
     if not dataset.chunks:
         return False
-    return math.prod(_grid_of(dataset).counts) > 1000 * (1000 + dataset.id.get_num_chunks())
+    return math.prod(_grid_of(dataset).counts) > 1000 * (1000 + int(dataset.id.get_num_chunks()))
 
 
 class SeriesArray(StoredArray):
@@ -204,14 +205,14 @@ class SeriesArray(StoredArray):
     def traces(self) -> ChunkedTraces:
         return ChunkedTraces(self.grid, self._read_chunk)
 
-    def _read_chunk(self, index: tuple[int, int], out: np.ndarray | None) -> np.ndarray:
+    def _read_chunk(self, index: tuple[int, int], out: Samples | None) -> Samples:
         if self._chunks is None:
             return self._read_through_hdf5(index)
         if index not in self._chunks.chunks and "chunk_crc32" in self.attributes:
             raise N1StoreError(f"chunk {index[0]},{index[1]}: is missing")
         return self._chunks.read_chunk(index, out)
 
-    def _read_through_hdf5(self, index: tuple[int, int]) -> np.ndarray:
+    def _read_through_hdf5(self, index: tuple[int, int]) -> Samples:
         chunk = np.zeros(self.grid.chunk_shape, DTYPE)
         samples, channels = self.grid.region(index)
         region = samples if self._dataset.ndim == 1 else (samples, channels)
@@ -296,8 +297,10 @@ class _Samples:
         self._dataset = dataset
         self.shape, self.chunks = grid.shape, grid.chunk_shape
 
-    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+    def __getitem__(self, key: tuple[slice, slice]) -> Samples:
         samples, channels = key
         if self._dataset.ndim == 1:
-            return self._dataset[samples].astype(DTYPE)[:, np.newaxis][:, channels]
-        return self._dataset[samples, channels].astype(DTYPE)
+            column: Samples = self._dataset[samples].astype(DTYPE)
+            return column[:, np.newaxis][:, channels]
+        window: Samples = self._dataset[samples, channels].astype(DTYPE)
+        return window

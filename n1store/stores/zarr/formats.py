@@ -154,7 +154,8 @@ class Format3(ZarrFormat):
         return {"zarr.json": metadata}
 
     def attributes(self, group: Json) -> Json:
-        return group["attributes"]
+        attributes: Json = group["attributes"]
+        return attributes
 
     def parse_array(self, read: Callable[[str], Json]) -> tuple[Grid, Json]:
         metadata = read("zarr.json")

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numcodecs.abc import Codec
 
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
+from n1store.recording import Samples
 from n1store.session.session import Session
 from n1store.stores.base import Store, StoredArray, check, require
 from n1store.stores.files import Files, open_files
@@ -38,7 +40,7 @@ class ZarrArray(StoredArray):
         self._files = files
         self._codec = codec
         self._format = zarr_format
-        self._shard_indices: dict[str, np.ndarray] = {}
+        self._shard_indices: dict[str, npt.NDArray[np.uint64]] = {}
         self.path = path
         try:
             self.grid, self.attributes = zarr_format.parse_array(self._read_json)
@@ -77,7 +79,7 @@ class ZarrArray(StoredArray):
         if pipeline is None:
             return None
 
-        def read_chunk(index: tuple[int, int], out: np.ndarray | None) -> np.ndarray:
+        def read_chunk(index: tuple[int, int], out: Samples | None) -> Samples:
             try:
                 return pipeline.decode(self.payload(index), self.grid.chunk_shape)
             except Exception as error:  # whatever the codecs make of damaged bytes
@@ -98,7 +100,7 @@ class ZarrArray(StoredArray):
             raise KeyError(f"{key} has no chunk {index}")
         return key, int(start), int(size)
 
-    def _shard_index(self, key: str) -> np.ndarray:
+    def _shard_index(self, key: str) -> npt.NDArray[np.uint64]:
         if key not in self._shard_indices:
             shape = self.grid.chunks_per_shard, self.grid.counts[1], 2
             start = self._files.size(key) - math.prod(shape) * 8 - 4
@@ -110,7 +112,8 @@ class ZarrArray(StoredArray):
         return self._shard_indices[key]
 
     def _read_json(self, name: str) -> dict[str, Any]:
-        return json.loads(self._files.read(f"{self.path}/{name}"))
+        content: dict[str, Any] = json.loads(self._files.read(f"{self.path}/{name}"))
+        return content
 
 
 class ZarrStore(Store):
