@@ -80,7 +80,7 @@ def verify(
         If there is no store at `path`, or a source cannot be read. What is wrong inside
         the store is not raised but listed in the result.
     """
-    if isinstance(sources, str | os.PathLike[str]):
+    if isinstance(sources, str | os.PathLike):
         sources = [sources]
     result = Verification()
     with (

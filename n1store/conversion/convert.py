@@ -138,7 +138,7 @@ def convert(
         exception, `destination` is as it was.
     """
     started = time.perf_counter()
-    if isinstance(sources, str | os.PathLike[str]):
+    if isinstance(sources, str | os.PathLike):
         sources = [sources]
     path = Path(destination)
     _check(layout, on_error, chunk_seconds, shard_seconds)

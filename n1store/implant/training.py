@@ -242,7 +242,7 @@ def train(
     N1StoreError
         If a source cannot be read, or nothing can be learned from any.
     """
-    if isinstance(sources, str | os.PathLike[str]):
+    if isinstance(sources, str | os.PathLike):
         sources = [sources]
     files = find_files([Path(source) for source in sources])
     if not files:

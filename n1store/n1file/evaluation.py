@@ -146,7 +146,7 @@ def evaluate(
         If an argument is wrong or there is no WAV file.
     """
     check_options(level, widths)
-    if isinstance(sources, str | os.PathLike[str]):
+    if isinstance(sources, str | os.PathLike):
         sources = [sources]
     wavs = find_files([Path(source) for source in sources])
     if not wavs:
