@@ -1,29 +1,252 @@
-"""What the README and the examples say is true."""
+"""What the documents say is true: their commands and examples run, their links lead somewhere.
 
+The blocks of a page are run one after the other in a folder that is empty at first: those marked
+``sh`` by a shell, those marked ``python`` each by a Python of its own. An HTML comment on the line
+before a block says what is special about it: ``<!-- not run: REASON -->``, a reason of `NOT_RUN`;
+``<!-- needs TOOL -->``, one of `TOOLS`, where it is not run without; or
+``<!-- without n1store -->``, to be run by a Python that has all but n1store.
+"""
+
+import html
 import os
 import re
+import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
+import click
 import pytest
+from ruamel.yaml import YAML
 
 import n1store
-from conftest import HAS_WAVPACK, REAL_RECORDINGS, ROOT, ZARR_VERSION
+from conftest import HAS_WAVPACK, REAL_RECORDINGS, ROOT, ZARR_VERSION, clean_environment
+from n1store.cli.commands import cli
+from n1store.codecs.catalogue import CATALOGUE
+from n1store.session.fields import ECEPHYS, FIELDS
 
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *PAGES,
+    *sorted(ROOT.glob("[A-Z]*.md")),
+    *sorted((ROOT / ".github").rglob("*.md")),
+    ROOT / "benchmarks/README.md",
+    ROOT / "filters/FORMAT.md",
+]
+DOCUMENTS = list(dict.fromkeys(DOCUMENTS))
+
+# Of blocks that are never run.
+NOT_RUN = {
+    "sets up this checkout",
+    "is for the shell's own start-up file",
+    "is a part of something longer",
+}
+TOOLS = {
+    "zarr 3": ZARR_VERSION >= 3,
+    "WavPack": HAS_WAVPACK,
+    "h5dump": shutil.which("h5dump") is not None,
+    "neuroconv": find_spec("neuroconv") is not None,
+    "SpikeInterface": find_spec("spikeinterface") is not None,
+}
+# What is neither a command nor Python and is only shown.
+SHOWN = {"text", "yaml", "mermaid", "matlab", "julia"}
+
 EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - set((ROOT / "examples").glob("nwb_*.py")))
 NWB_READERS = ["nwb_with_pynwb", "nwb_with_h5py", "nwb_over_http"]
+SCRIPTS = str(Path(sys.executable).parent)
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+class Block(NamedTuple):
+    """A fenced block: its language, the comment before it, its content and its first line."""
+
+    language: str
+    note: str
+    code: str
+    line: int
+
+
+def blocks_of(page):
+    """Return the fenced blocks of a page."""
+    text = page.read_text(encoding="utf-8")
+    pattern = r"^(?:<!-- ([^\n]*) -->\n)?^```([^\n]*)\n(.*?)^```$"
+    return [
+        Block(match[2], match[1] or "", match[3], text.count("\n", 0, match.start(3)) + 1)
+        for match in re.finditer(pattern, text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+def prose_of(page):
+    """Return the text of a page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def names(paths):
+    return [str(path.relative_to(ROOT)) for path in paths]
 
 
 @pytest.fixture
 def environment():
-    scripts = str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": scripts + os.pathsep + os.environ["PATH"]}
+    return {**os.environ, "PATH": SCRIPTS + os.pathsep + os.environ["PATH"]}
+
+
+@pytest.fixture(scope="session")
+def all_but_n1store(tmp_path_factory):
+    """Give a folder of all packages that are installed here, but for n1store."""
+    folder = tmp_path_factory.mktemp("packages")
+    for place in dict.fromkeys(map(os.path.realpath, sys.path)):
+        if Path(place).name == "site-packages":
+            for path in Path(place).iterdir():
+                ours = "n1store" in path.name or path.suffix == ".pth"
+                if not ours and not (folder / path.name).exists():
+                    (folder / path.name).symlink_to(path)
+    return folder
+
+
+@pytest.fixture
+def run_block(environment, all_but_n1store, tmp_path):
+    """Give a function that runs a block and returns what its process returned."""
+
+    def run(block):
+        where = environment
+        if block.language == "sh":
+            command = ["sh", "-euc", block.code]
+        elif block.note == "without n1store":
+            # No site-packages, no .pth files, nothing of n1store in any variable.
+            command = [sys.executable, "-S", "-c", block.code]
+            where = clean_environment(PYTHONPATH=str(all_but_n1store))
+        else:
+            command = [sys.executable, "-c", block.code]
+        return subprocess.run(
+            command, cwd=tmp_path, env=where, capture_output=True, text=True, timeout=120
+        )
+
+    return run
+
+
+def is_to_be_run(block):
+    if block.language not in ("sh", "python") or block.note.startswith("not run: "):
+        return False
+    return not block.note.startswith("needs ") or TOOLS[block.note.removeprefix("needs ")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_every_command_and_example_of_a_page_runs(page, run_block, tmp_path):
+    for block in blocks_of(page):
+        if block.language == "yaml" and block.note.startswith("file "):
+            (tmp_path / block.note.removeprefix("file ")).write_text(block.code)
+        if is_to_be_run(block):
+            result = run_block(block)
+            assert result.returncode == 0, f"{page}:{block.line}\n{result.stderr[-3000:]}"
+    for path in (tmp_path / "back").glob("*.wav"):
+        assert path.read_bytes() == (tmp_path / "data" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_what_is_not_run_is_little_and_says_why(page):
+    assert page.read_text().count("\n```") == 2 * len(blocks_of(page))
+    for block in blocks_of(page):
+        place = f"{page}:{block.line}"
+        assert block.language in SHOWN | {"sh", "python"}, place
+        if not block.note or block.note == "without n1store":
+            continue
+        kind, _, what = block.note.partition(" ")
+        if kind == "needs":
+            assert what in TOOLS, place
+        elif kind == "file":
+            assert block.language == "yaml" and re.fullmatch(r"[a-z]+\.yaml", what), place
+        else:
+            assert block.note.removeprefix("not run: ") in NOT_RUN, place
+        if block.language == "yaml":
+            assert YAML(typ="safe", pure=True).load(block.code), place
+
+
+def test_most_blocks_are_run():
+    blocks = [block for page in PAGES for block in blocks_of(page)]
+    programs = [block for block in blocks if block.language in ("sh", "python")]
+    not_run = [block for block in programs if block.note.startswith("not run")]
+    assert len(programs) > 40
+    assert len(not_run) < len(programs) / 10
+
+
+def anchors_of(document):
+    """Return the anchors of a document's headings as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)", prose_of(document), re.MULTILINE)
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.strip().replace(" ", "-") for heading in words}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=names(DOCUMENTS))
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose_of(document)):
+        path, _, anchor = html.unescape(target).partition("#")
+        there = document.parent / path if path else document
+        assert there.exists(), f"{document}: {target}"
+        if anchor:
+            assert anchor in anchors_of(there), f"{document}: {target}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=names(DOCUMENTS))
+def test_targets_commands_and_files_that_are_named_exist(document):
+    makefile = (ROOT / "Makefile").read_text()
+    text = document.read_text(encoding="utf-8")
+    spans = re.findall(r"`([^`\n]+)`", prose_of(document))
+    lines = [line for block in blocks_of(document) for line in block.code.splitlines()]
+    for target in re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:|^\.PHONY:.* {target}\b", makefile, re.MULTILINE), target
+    for code in chain(spans, lines):
+        if match := re.match(r"n1store ([a-z][a-z-]*)(.*)", code):
+            check_command(match[1], match[2])
+    rooms = "n1store|filters|tests|examples|benchmarks|docs"
+    for path in spans:
+        if re.fullmatch(rf"(?:{rooms})/[\w./-]+", path):
+            assert (ROOT / path).exists(), f"{document}: {path}"
+
+
+def check_command(name, rest):
+    command = cli.commands.get(name)
+    assert command is not None, f"n1store {name}"
+    known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    for option in re.findall(r"(?<=\s)--[a-z][a-z-]*", rest):
+        assert option in known | {"--help"}, f"n1store {name} {option}"
+
+
+def test_every_name_of_the_package_is_described():
+    page = (ROOT / "docs/python.md").read_text()
+    for name in n1store.__all__:
+        assert re.search(rf"`(n1store\.)?{name}\b", page), name
+
+
+def test_every_command_is_described():
+    page = (ROOT / "docs/command-line.md").read_text()
+    for name, command in cli.commands.items():
+        assert re.search(rf"^\| `{name}`", page, re.MULTILINE), name
+        assert isinstance(command, click.Command)
+
+
+def test_every_codec_is_described():
+    page = (ROOT / "docs/codecs.md").read_text()
+    for name in CATALOGUE:
+        assert re.search(rf"`{name}\b", page), name
+
+
+def test_the_metadata_that_are_shown_are_all_that_there_are():
+    (block,) = (
+        block for block in blocks_of(ROOT / "docs/nwb.md") if block.note == "file session.yaml"
+    )
+    shown = YAML(typ="safe", pure=True).load(block.code)
+    shown |= {name: shown["Ecephys"][name] for name in ECEPHYS}
+    del shown["Ecephys"]
+    assert {name: set(fields) for name, fields in shown.items()} == {
+        name: set(fields) for name, fields in FIELDS.items()
+    }
+
+
+def test_the_readme_is_short():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len([line for line in lines if not line.startswith("| `")]) <= 115
 
 
 @pytest.fixture(scope="module")
@@ -33,35 +256,18 @@ def recordings(tmp_path_factory):
     return folder
 
 
-def test_commands_and_snippets_of_the_readme(environment, tmp_path):
-    (commands,) = (block for block in blocks("sh") if "n1store convert" in block)
-    subprocess.run(["sh", "-euc", commands], cwd=tmp_path, env=environment, check=True)
-    for path in (tmp_path / "data").iterdir():
-        assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes()
-    snippets = blocks("python")
-    assert len(snippets) == 3
-    for snippet in snippets:
-        subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True)
-
-
-def test_readme_names_only_what_exists():
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README, re.MULTILINE):
-        assert (ROOT / target).exists(), target
-    makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-
-
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_examples(example, recordings, tmp_path):
     store = tmp_path / "out.zarr"
     n1store.convert(recordings, store, codec="blosc")
+    before = sorted(tmp_path.rglob("*"))
     arguments = [recordings, tmp_path / "new.zarr"] if "convert" in example.stem else [store]
     result = subprocess.run(
         [sys.executable, example, *arguments], capture_output=True, text=True, check=True
     )
     for path in recordings.iterdir():
         assert path.stem in result.stdout
+    assert sorted(path for path in tmp_path.rglob("*") if "new.zarr" not in path.parts) == before
 
 
 def run_example(name, *arguments):
@@ -72,9 +278,11 @@ def run_example(name, *arguments):
 @pytest.mark.parametrize("example", NWB_READERS)
 def test_examples_that_read_nwb(example, recordings, tmp_path):
     n1store.convert(recordings, tmp_path / "out.nwb")
+    before = (tmp_path / "out.nwb").read_bytes()
     output = run_example(example, tmp_path / "out.nwb")
     for path in recordings.iterdir():
         assert path.stem in output
+    assert (tmp_path / "out.nwb").read_bytes() == before
 
 
 @pytest.mark.parametrize("example", ["nwb_custom_filter", "nwb_with_neuroconv"])
@@ -102,19 +310,19 @@ def test_demo(recordings, environment, tmp_path):
         text=True,
         check=True,
     )
-    table = result.stdout.rpartition("\n\n")[2]
-    assert "10 s windows" in table
+    assert "10 s windows" in result.stdout
     for store in ("n1.zarr", "blosc.zarr"):
-        assert store in table
+        assert store in result.stdout
 
 
 def test_table_of_the_readme_is_that_of_the_results(tmp_path):
     document = tmp_path / "README.md"
-    document.write_text(README)
+    readme = (ROOT / "README.md").read_text()
+    document.write_text(readme)
     results = ROOT / "benchmarks/results/study.csv"
     script = [sys.executable, ROOT / "benchmarks/study.py", results, document]
     subprocess.run(script, check=True)
-    assert document.read_text() == README
+    assert document.read_text() == readme
 
 
 @pytest.mark.skipif(ZARR_VERSION < 3, reason="the libraries are those of zarr 3")
@@ -122,7 +330,7 @@ def test_ratios_of_the_readme(tmp_path):
     """Of codecs that are quick, with adc and without."""
     row = r"^\| `([a-z0-9+:=,]+)`(?: ★)? \| [-a-z]+ \| ([\d.]+) \| [^|]* \| ([\d.]*) \| (\d+) \|"
     claims = {}
-    for codec, mapped, raw, speed in re.findall(row, README, re.MULTILINE):
+    for codec, mapped, raw, speed in re.findall(row, (ROOT / "README.md").read_text(), re.MULTILINE):
         if int(speed) > 30 and (HAS_WAVPACK or "wavpack" not in codec):
             claims |= {f"adc+{codec}": mapped, codec: raw} if raw else {codec: mapped}
     assert len(claims) >= 20
