@@ -6,7 +6,7 @@ import h5py
 
 
 def main(path: str) -> None:
-    with h5py.File(path) as file:
+    with h5py.File(path, "r") as file:
         for name, series in file["acquisition"].items():
             if series.attrs["neurodata_type"] == "ElectricalSeries":
                 traces = series["data"]

@@ -6,9 +6,14 @@ import zarr
 
 
 def main(path: str) -> None:
-    for name, traces in zarr.open_group(path, mode="r")["recordings"].arrays():
+    store = zarr.open(path, mode="r")  # without a mode it would be opened for writing
+    for name, traces in store["recordings"].arrays():
         rate = traces.attrs["sampling_frequency"]
-        print(f"{name}: {traces.shape} at {rate:g} Hz, {traces[:].min()} to {traces[:].max()}")
+        window = traces[: round(rate)]
+        print(
+            f"{name}: {traces.shape} at {rate:g} Hz, "
+            f"in the first second from {window.min()} to {window.max()}"
+        )
 
 
 if __name__ == "__main__":

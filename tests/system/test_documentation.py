@@ -8,6 +8,7 @@ before a block says what is special about it: ``<!-- not run: REASON -->``, a re
 """
 
 import html
+import json
 import os
 import re
 import shutil
@@ -16,17 +17,20 @@ import sys
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import NamedTuple
 
 import click
 import pytest
+from nwbinspector import inspect_nwbfile
 from ruamel.yaml import YAML
 
 import n1store
-from conftest import HAS_WAVPACK, REAL_RECORDINGS, ROOT, ZARR_VERSION, clean_environment
+from conftest import HAS_PCODEC, HAS_WAVPACK, REAL_RECORDINGS, ROOT, ZARR_VERSION, clean_environment
 from n1store.cli.commands import cli
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.session.fields import ECEPHYS, FIELDS
+from n1store.stores.nwb.metadata import NwbMetadata, load_metadata
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 DOCUMENTS = [
@@ -106,19 +110,18 @@ def all_but_n1store(tmp_path_factory):
 
 
 @pytest.fixture
-def run_block(environment, all_but_n1store, tmp_path):
-    """Give a function that runs a block and returns what its process returned."""
+def run(environment, all_but_n1store, tmp_path):
+    """Give a function that runs a program of a language; it returns what its process did."""
 
-    def run(block):
-        where = environment
-        if block.language == "sh":
-            command = ["sh", "-euc", block.code]
-        elif block.note == "without n1store":
+    def run(language, code, without_n1store=False):
+        if language == "sh":
+            command, where = ["sh", "-euc", code], environment
+        elif without_n1store:
             # No site-packages, no .pth files, nothing of n1store in any variable.
-            command = [sys.executable, "-S", "-c", block.code]
+            command = [sys.executable, "-S", "-c", code]
             where = clean_environment(PYTHONPATH=str(all_but_n1store))
         else:
-            command = [sys.executable, "-c", block.code]
+            command, where = [sys.executable, "-c", code], environment
         return subprocess.run(
             command, cwd=tmp_path, env=where, capture_output=True, text=True, timeout=120
         )
@@ -133,12 +136,12 @@ def is_to_be_run(block):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
-def test_every_command_and_example_of_a_page_runs(page, run_block, tmp_path):
+def test_every_command_and_example_of_a_page_runs(page, run, tmp_path):
     for block in blocks_of(page):
         if block.language == "yaml" and block.note.startswith("file "):
             (tmp_path / block.note.removeprefix("file ")).write_text(block.code)
         if is_to_be_run(block):
-            result = run_block(block)
+            result = run(block.language, block.code, block.note == "without n1store")
             assert result.returncode == 0, f"{page}:{block.line}\n{result.stderr[-3000:]}"
     for path in (tmp_path / "back").glob("*.wav"):
         assert path.read_bytes() == (tmp_path / "data" / path.name).read_bytes()
@@ -161,6 +164,64 @@ def test_what_is_not_run_is_little_and_says_why(page):
             assert block.note.removeprefix("not run: ") in NOT_RUN, place
         if block.language == "yaml":
             assert YAML(typ="safe", pure=True).load(block.code), place
+
+
+READ_WITHOUT_N1STORE = """
+import json, h5py, hdf5plugin, wave, numpy, sys, zarr
+
+assert "n1store" not in sys.modules
+with wave.open("x.wav") as file:
+    samples = numpy.frombuffer(file.readframes(file.getnframes()), "<i2")
+
+
+def is_read(path):
+    try:
+        if path.endswith(".nwb"):
+            return (h5py.File(path)["acquisition/x/data"][:, 0] == samples).all()
+        return (zarr.open(path, mode="r")["recordings/x"][:, 0] == samples).all()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+print(json.dumps({path: str(is_read(path)) for path in json.load(open("paths.json"))}))
+"""
+
+
+def test_codecs_that_are_read_without_n1store_are_those_of_the_table(recordings, run, tmp_path):
+    table = re.findall(
+        r"^\| ((?:`\w+`(?:, )?)+) \| ([^|]*) \| ([^|]*) \|$",
+        (ROOT / "docs/without-n1store.md").read_text(),
+        re.MULTILINE,
+    )
+    shutil.copy(min(recordings.iterdir()), tmp_path / "x.wav")
+    expected = {}
+    for codecs, zarr, hdf5 in table:
+        for codec in re.findall(r"\w+", codecs):
+            if (codec == "wavpack" and not HAS_WAVPACK) or (codec == "pcodec" and not HAS_PCODEC):
+                continue
+            for suffix, needs in (("zarr", zarr), ("nwb", hdf5)):
+                path = f"{codec}.{suffix}"
+                n1store.convert(tmp_path / "x.wav", tmp_path / path, codec=codec, adc=False)
+                expected[path] = needs != "only with n1store"
+    assert len(expected) >= 20
+    (tmp_path / "paths.json").write_text(json.dumps(list(expected)))
+    result = run("python", READ_WITHOUT_N1STORE, without_n1store=True)
+    found = json.loads(result.stdout)
+    for path, is_read in expected.items():
+        assert (found[path] == "True") == is_read, (path, found[path])
+
+
+def test_what_readers_without_n1store_are_told_is_what_the_page_says(recordings, run, tmp_path):
+    page = (ROOT / "docs/without-n1store.md").read_text()
+    shutil.copy(min(recordings.iterdir()), tmp_path / "x.wav")
+    for path in ("x.zarr", "x.nwb"):
+        n1store.convert(tmp_path / "x.wav", tmp_path / path)
+    (tmp_path / "paths.json").write_text(json.dumps(["x.zarr", "x.nwb"]))
+    result = run("python", READ_WITHOUT_N1STORE, without_n1store=True)
+    found = json.loads(result.stdout)
+    if ZARR_VERSION >= 3:
+        assert found["x.zarr"] in page
+    assert "can't open directory" in found["x.nwb"] and "can't open directory" in page
 
 
 def test_most_blocks_are_run():
@@ -232,11 +293,28 @@ def test_every_codec_is_described():
         assert re.search(rf"`{name}\b", page), name
 
 
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_names_of_modules_and_classes_exist(page):
+    for name in re.findall(r"`(n1store(?:\.\w+)+)(?:\([^`]*\))?`", prose_of(page)):
+        assert resolve_name(name) is not None, name
+
+
+def shown_metadata():
+    """Return the metadata file that the page on NWB shows."""
+    blocks = blocks_of(ROOT / "docs/nwb.md")
+    (shown,) = (block.code for block in blocks if block.note == "file session.yaml")
+    return shown
+
+
+def test_nwbinspector_has_nothing_to_remark_on_the_metadata_that_are_shown(recordings, tmp_path):
+    (tmp_path / "session.yaml").write_text(shown_metadata())
+    metadata = NwbMetadata(more=load_metadata(tmp_path / "session.yaml"))
+    n1store.convert(recordings, tmp_path / "session.nwb", nwb=metadata)
+    assert list(inspect_nwbfile(nwbfile_path=tmp_path / "session.nwb")) == []
+
+
 def test_the_metadata_that_are_shown_are_all_that_there_are():
-    (block,) = (
-        block for block in blocks_of(ROOT / "docs/nwb.md") if block.note == "file session.yaml"
-    )
-    shown = YAML(typ="safe", pure=True).load(block.code)
+    shown = YAML(typ="safe", pure=True).load(shown_metadata())
     shown |= {name: shown["Ecephys"][name] for name in ECEPHYS}
     del shown["Ecephys"]
     assert {name: set(fields) for name, fields in shown.items()} == {
@@ -330,7 +408,9 @@ def test_ratios_of_the_readme(tmp_path):
     """Of codecs that are quick, with adc and without."""
     row = r"^\| `([a-z0-9+:=,]+)`(?: ★)? \| [-a-z]+ \| ([\d.]+) \| [^|]* \| ([\d.]*) \| (\d+) \|"
     claims = {}
-    for codec, mapped, raw, speed in re.findall(row, (ROOT / "README.md").read_text(), re.MULTILINE):
+    for codec, mapped, raw, speed in re.findall(
+        row, (ROOT / "README.md").read_text(), re.MULTILINE
+    ):
         if int(speed) > 30 and (HAS_WAVPACK or "wavpack" not in codec):
             claims |= {f"adc+{codec}": mapped, codec: raw} if raw else {codec: mapped}
     assert len(claims) >= 20
