@@ -1,24 +1,13 @@
-"""What the documents say is true: their commands and examples run, their links lead somewhere.
-
-The blocks of a page are run one after the other in a folder that is empty at first: those marked
-``sh`` by a shell, those marked ``python`` each by a Python of its own. An HTML comment on the line
-before a block says what is special about it: ``<!-- not run: REASON -->``, a reason of `NOT_RUN`;
-``<!-- needs TOOL -->``, one of `TOOLS`, where it is not run without; or
-``<!-- without n1store -->``, to be run by a Python that has all but n1store.
-"""
+"""What the documents name exists, and what they claim is so; `test_pages.py` runs their blocks."""
 
 import html
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import NamedTuple
 
 import click
 import pytest
@@ -26,207 +15,51 @@ from nwbinspector import inspect_nwbfile
 from ruamel.yaml import YAML
 
 import n1store
-from conftest import HAS_PCODEC, HAS_WAVPACK, REAL_RECORDINGS, ROOT, ZARR_VERSION, clean_environment
+from conftest import HAS_WAVPACK, REAL_RECORDINGS
+from documents import (
+    DOCUMENTS,
+    NOT_RUN,
+    PAGES,
+    PROGRAMS,
+    ROOT,
+    SHOWN,
+    TOOLS,
+    ZARR_VERSION,
+    blocks_of,
+    names_of,
+    prose_of,
+)
 from n1store.cli.commands import cli
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.session.fields import ECEPHYS, FIELDS
 from n1store.stores.nwb.metadata import NwbMetadata, load_metadata
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-DOCUMENTS = [
-    *PAGES,
-    *sorted(ROOT.glob("[A-Z]*.md")),
-    *sorted((ROOT / ".github").rglob("*.md")),
-    ROOT / "benchmarks/README.md",
-    ROOT / "filters/FORMAT.md",
-]
-DOCUMENTS = list(dict.fromkeys(DOCUMENTS))
-
-# Of blocks that are never run.
-NOT_RUN = {
-    "sets up this checkout",
-    "is for the shell's own start-up file",
-    "is a part of something longer",
-}
-TOOLS = {
-    "zarr 3": ZARR_VERSION >= 3,
-    "WavPack": HAS_WAVPACK,
-    "h5dump": shutil.which("h5dump") is not None,
-    "neuroconv": find_spec("neuroconv") is not None,
-    "SpikeInterface": find_spec("spikeinterface") is not None,
-}
-# What is neither a command nor Python and is only shown.
-SHOWN = {"text", "yaml", "mermaid", "matlab", "julia"}
-
 EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - set((ROOT / "examples").glob("nwb_*.py")))
 NWB_READERS = ["nwb_with_pynwb", "nwb_with_h5py", "nwb_over_http"]
-SCRIPTS = str(Path(sys.executable).parent)
 
 
-class Block(NamedTuple):
-    """A fenced block: its language, the comment before it, its content and its first line."""
-
-    language: str
-    note: str
-    code: str
-    line: int
-
-
-def blocks_of(page):
-    """Return the fenced blocks of a page."""
-    text = page.read_text(encoding="utf-8")
-    pattern = r"^(?:<!-- ([^\n]*) -->\n)?^```([^\n]*)\n(.*?)^```$"
-    return [
-        Block(match[2], match[1] or "", match[3], text.count("\n", 0, match.start(3)) + 1)
-        for match in re.finditer(pattern, text, re.MULTILINE | re.DOTALL)
-    ]
-
-
-def prose_of(page):
-    """Return the text of a page without its fenced blocks."""
-    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-
-
-def names(paths):
-    return [str(path.relative_to(ROOT)) for path in paths]
-
-
-@pytest.fixture
-def environment():
-    return {**os.environ, "PATH": SCRIPTS + os.pathsep + os.environ["PATH"]}
-
-
-@pytest.fixture(scope="session")
-def all_but_n1store(tmp_path_factory):
-    """Give a folder of all packages that are installed here, but for n1store."""
-    folder = tmp_path_factory.mktemp("packages")
-    for place in dict.fromkeys(map(os.path.realpath, sys.path)):
-        if Path(place).name == "site-packages":
-            for path in Path(place).iterdir():
-                ours = "n1store" in path.name or path.suffix == ".pth"
-                if not ours and not (folder / path.name).exists():
-                    (folder / path.name).symlink_to(path)
-    return folder
-
-
-@pytest.fixture
-def run(environment, all_but_n1store, tmp_path):
-    """Give a function that runs a program of a language; it returns what its process did."""
-
-    def run(language, code, without_n1store=False):
-        if language == "sh":
-            command, where = ["sh", "-euc", code], environment
-        elif without_n1store:
-            # No site-packages, no .pth files, nothing of n1store in any variable.
-            command = [sys.executable, "-S", "-c", code]
-            where = clean_environment(PYTHONPATH=str(all_but_n1store))
-        else:
-            command, where = [sys.executable, "-c", code], environment
-        return subprocess.run(
-            command, cwd=tmp_path, env=where, capture_output=True, text=True, timeout=120
-        )
-
-    return run
-
-
-def is_to_be_run(block):
-    if block.language not in ("sh", "python") or block.note.startswith("not run: "):
-        return False
-    return not block.note.startswith("needs ") or TOOLS[block.note.removeprefix("needs ")]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
-def test_every_command_and_example_of_a_page_runs(page, run, tmp_path):
-    for block in blocks_of(page):
-        if block.language == "yaml" and block.note.startswith("file "):
-            (tmp_path / block.note.removeprefix("file ")).write_text(block.code)
-        if is_to_be_run(block):
-            result = run(block.language, block.code, block.note == "without n1store")
-            assert result.returncode == 0, f"{page}:{block.line}\n{result.stderr[-3000:]}"
-    for path in (tmp_path / "back").glob("*.wav"):
-        assert path.read_bytes() == (tmp_path / "data" / path.name).read_bytes()
-
-
-@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
-def test_what_is_not_run_is_little_and_says_why(page):
+@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
+def test_what_is_special_about_a_block_is_known(page):
     assert page.read_text().count("\n```") == 2 * len(blocks_of(page))
     for block in blocks_of(page):
         place = f"{page}:{block.line}"
-        assert block.language in SHOWN | {"sh", "python"}, place
-        if not block.note or block.note == "without n1store":
-            continue
+        assert block.language in SHOWN | PROGRAMS, place
         kind, _, what = block.note.partition(" ")
         if kind == "needs":
             assert what in TOOLS, place
         elif kind == "file":
-            assert block.language == "yaml" and re.fullmatch(r"[a-z]+\.yaml", what), place
+            assert re.fullmatch(r"[a-z]+\.yaml", what), place
+        elif kind == "not":
+            assert what.removeprefix("run: ") in NOT_RUN, place
         else:
-            assert block.note.removeprefix("not run: ") in NOT_RUN, place
+            assert block.note in ("", "without n1store"), place
         if block.language == "yaml":
             assert YAML(typ="safe", pure=True).load(block.code), place
 
 
-READ_WITHOUT_N1STORE = """
-import json, h5py, hdf5plugin, wave, numpy, sys, zarr
-
-assert "n1store" not in sys.modules
-with wave.open("x.wav") as file:
-    samples = numpy.frombuffer(file.readframes(file.getnframes()), "<i2")
-
-
-def is_read(path):
-    try:
-        if path.endswith(".nwb"):
-            return (h5py.File(path)["acquisition/x/data"][:, 0] == samples).all()
-        return (zarr.open(path, mode="r")["recordings/x"][:, 0] == samples).all()
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-
-
-print(json.dumps({path: str(is_read(path)) for path in json.load(open("paths.json"))}))
-"""
-
-
-def test_codecs_that_are_read_without_n1store_are_those_of_the_table(recordings, run, tmp_path):
-    table = re.findall(
-        r"^\| ((?:`\w+`(?:, )?)+) \| ([^|]*) \| ([^|]*) \|$",
-        (ROOT / "docs/without-n1store.md").read_text(),
-        re.MULTILINE,
-    )
-    shutil.copy(min(recordings.iterdir()), tmp_path / "x.wav")
-    expected = {}
-    for codecs, zarr, hdf5 in table:
-        for codec in re.findall(r"\w+", codecs):
-            if (codec == "wavpack" and not HAS_WAVPACK) or (codec == "pcodec" and not HAS_PCODEC):
-                continue
-            for suffix, needs in (("zarr", zarr), ("nwb", hdf5)):
-                path = f"{codec}.{suffix}"
-                n1store.convert(tmp_path / "x.wav", tmp_path / path, codec=codec, adc=False)
-                expected[path] = needs != "only with n1store"
-    assert len(expected) >= 20
-    (tmp_path / "paths.json").write_text(json.dumps(list(expected)))
-    result = run("python", READ_WITHOUT_N1STORE, without_n1store=True)
-    found = json.loads(result.stdout)
-    for path, is_read in expected.items():
-        assert (found[path] == "True") == is_read, (path, found[path])
-
-
-def test_what_readers_without_n1store_are_told_is_what_the_page_says(recordings, run, tmp_path):
-    page = (ROOT / "docs/without-n1store.md").read_text()
-    shutil.copy(min(recordings.iterdir()), tmp_path / "x.wav")
-    for path in ("x.zarr", "x.nwb"):
-        n1store.convert(tmp_path / "x.wav", tmp_path / path)
-    (tmp_path / "paths.json").write_text(json.dumps(["x.zarr", "x.nwb"]))
-    result = run("python", READ_WITHOUT_N1STORE, without_n1store=True)
-    found = json.loads(result.stdout)
-    if ZARR_VERSION >= 3:
-        assert found["x.zarr"] in page
-    assert "can't open directory" in found["x.nwb"] and "can't open directory" in page
-
-
 def test_most_blocks_are_run():
     blocks = [block for page in PAGES for block in blocks_of(page)]
-    programs = [block for block in blocks if block.language in ("sh", "python")]
+    programs = [block for block in blocks if block.language in PROGRAMS]
     not_run = [block for block in programs if block.note.startswith("not run")]
     assert len(programs) > 40
     assert len(not_run) < len(programs) / 10
@@ -239,7 +72,7 @@ def anchors_of(document):
     return {heading.strip().replace(" ", "-") for heading in words}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=names(DOCUMENTS))
+@pytest.mark.parametrize("document", DOCUMENTS, ids=names_of(DOCUMENTS))
 def test_links_lead_somewhere(document):
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose_of(document)):
         path, _, anchor = html.unescape(target).partition("#")
@@ -249,7 +82,7 @@ def test_links_lead_somewhere(document):
             assert anchor in anchors_of(there), f"{document}: {target}"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=names(DOCUMENTS))
+@pytest.mark.parametrize("document", DOCUMENTS, ids=names_of(DOCUMENTS))
 def test_targets_commands_and_files_that_are_named_exist(document):
     makefile = (ROOT / "Makefile").read_text()
     text = document.read_text(encoding="utf-8")
@@ -293,7 +126,7 @@ def test_every_codec_is_described():
         assert re.search(rf"`{name}\b", page), name
 
 
-@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
 def test_names_of_modules_and_classes_exist(page):
     for name in re.findall(r"`(n1store(?:\.\w+)+)(?:\([^`]*\))?`", prose_of(page)):
         assert resolve_name(name) is not None, name
@@ -379,11 +212,12 @@ def test_only_a_window_is_fetched_over_http(tmp_path):
     assert 0 < int(fetched) < int(size) / 5
 
 
-def test_demo(recordings, environment, tmp_path):
+def test_demo(recordings, tmp_path):
+    scripts = Path(sys.executable).parent
     result = subprocess.run(
         ["sh", ROOT / "examples/demo.sh", recordings],
         cwd=tmp_path,
-        env=environment,
+        env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=True,
