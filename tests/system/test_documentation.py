@@ -15,7 +15,6 @@ from nwbinspector import inspect_nwbfile
 from ruamel.yaml import YAML
 
 import n1store
-from conftest import HAS_WAVPACK, REAL_RECORDINGS
 from documents import (
     DOCUMENTS,
     NOT_RUN,
@@ -24,7 +23,6 @@ from documents import (
     ROOT,
     SHOWN,
     TOOLS,
-    ZARR_VERSION,
     blocks_of,
     names_of,
     prose_of,
@@ -156,8 +154,9 @@ def test_the_metadata_that_are_shown_are_all_that_there_are():
 
 
 def test_the_readme_is_short():
-    lines = (ROOT / "README.md").read_text().splitlines()
-    assert len([line for line in lines if not line.startswith("| `")]) <= 115
+    before, _, rest = (ROOT / "README.md").read_text().partition("<!-- benchmarks/study.py -->")
+    _, _, after = rest.partition("<!-- -->")  # the table is made of the results
+    assert len((before + after).splitlines()) <= 105
 
 
 @pytest.fixture(scope="module")
@@ -225,35 +224,3 @@ def test_demo(recordings, tmp_path):
     assert "10 s windows" in result.stdout
     for store in ("n1.zarr", "blosc.zarr"):
         assert store in result.stdout
-
-
-def test_table_of_the_readme_is_that_of_the_results(tmp_path):
-    document = tmp_path / "README.md"
-    readme = (ROOT / "README.md").read_text()
-    document.write_text(readme)
-    results = ROOT / "benchmarks/results/study.csv"
-    script = [sys.executable, ROOT / "benchmarks/study.py", results, document]
-    subprocess.run(script, check=True)
-    assert document.read_text() == readme
-
-
-@pytest.mark.skipif(ZARR_VERSION < 3, reason="the libraries are those of zarr 3")
-def test_ratios_of_the_readme(tmp_path):
-    """Of codecs that are quick, with adc and without."""
-    row = r"^\| `([a-z0-9+:=,]+)`(?: ★)? \| [-a-z]+ \| ([\d.]+) \| [^|]* \| ([\d.]*) \| (\d+) \|"
-    claims = {}
-    for codec, mapped, raw, speed in re.findall(
-        row, (ROOT / "README.md").read_text(), re.MULTILINE
-    ):
-        if int(speed) > 30 and (HAS_WAVPACK or "wavpack" not in codec):
-            claims |= {f"adc+{codec}": mapped, codec: raw} if raw else {codec: mapped}
-    assert len(claims) >= 20
-    if REAL_RECORDINGS.exists():
-        source, tolerance = REAL_RECORDINGS, 0.005
-    else:
-        source, tolerance = tmp_path / "synthetic", 0.1
-        n1store.synthesize(source, num_recordings=24)
-    results = n1store.compare(source, tmp_path / "results", codecs=claims, repeats=1).results
-    measured = {each.pipeline: each.ratio for each in results}
-    for pipeline, claim in claims.items():
-        assert measured[pipeline] == pytest.approx(float(claim), rel=tolerance), pipeline
