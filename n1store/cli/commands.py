@@ -539,6 +539,13 @@ def codecs(name: str | None, as_json: bool) -> None:
         print_codec(infos[0])
 
 
+def _seconds_or_whole(text: str) -> float | str:
+    try:
+        return text if text == "whole" else float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no number of seconds, and not 'whole'") from None
+
+
 @cli.command()
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=_PATH)
 @click.option(
@@ -556,7 +563,8 @@ def codecs(name: str | None, as_json: bool) -> None:
     multiple=True,
     default=["all"],
     show_default=True,
-    help="Pipelines and groups of codecs, such as dictionary,n1:level=3,delta+lz4; or all.",
+    help="Pipelines and groups of codecs, such as dictionary,n1:level=3,delta+lz4; or all; or any "
+    """codec of numcodecs by its configuration, such as '{"id": "zstd", "level": 22}'.""",
 )
 @click.option(
     "--adc/--no-adc",
@@ -568,7 +576,12 @@ def codecs(name: str | None, as_json: bool) -> None:
     type=click.IntRange(min=1),
     help="How many chunks to take, spread at random.  [default: as many as 64 MB hold]",
 )
-@click.option("--chunk-seconds", type=float, help="Length of a chunk.  [default: 1]")
+@click.option(
+    "--chunk-seconds",
+    metavar="SECONDS|whole",
+    type=_seconds_or_whole,
+    help="Length of a chunk; whole: each recording is one, with all its channels.  [default: 1]",
+)
 @click.option(
     "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds of timing."
 )
@@ -599,10 +612,10 @@ def compare(sources: tuple[Path, ...], destination: Path, as_json: bool, **optio
     else:
         print_comparison(result)
         click.echo(f"{destination}: results.json and results.csv")
-    for line in result.data["left_out"]:
+    for line in result.data.left_out:
         click.echo(f"not read: {line}", err=True)
     for each in result.failed:
-        click.echo(f"failed: {without_tables(each['pipeline'])}: {each['why']}", err=True)
+        click.echo(f"failed: {without_tables(each.pipeline)}: {each.why}", err=True)
     if result.failed:
         sys.exit(FAILED)
 

@@ -285,9 +285,8 @@ def print_comparison(result: Comparison) -> None:
 
     data, machine = result.data, result.measured_with
     click.echo(
-        f"{data['chunks']} of {data['chunks_of']} chunks of {data['files']} recordings, "
-        f"{data['duration_s']:.1f} s, {data['raw_bytes'] / 1e6:.3f} MB; "
-        f"one core of {machine['cpu']}"
+        f"{data.chunks} of {data.chunks_of} chunks of {data.files} recordings, "
+        f"{data.duration_s:.1f} s, {data.raw_bytes / 1e6:.3f} MB; one core of {machine.cpu}"
     )
     rows = [
         [
@@ -295,7 +294,7 @@ def print_comparison(result: Comparison) -> None:
             without_tables(each.pipeline),
             f"{each.ratio:.3f}",
             *(f"{speed.mb_per_s:.1f}" for speed in (each.encode, each.decode)),
-            f"{max(each.peak_memory_bytes.values()) / 1e6:.1f}",
+            f"{max(each.peak_memory_bytes.encode, each.peak_memory_bytes.decode) / 1e6:.1f}",
         ]
         for each in result.results
     ]
@@ -313,10 +312,10 @@ def print_comparison(result: Comparison) -> None:
                     f"  {without_tables(each.pipeline)}: RMSE {each.error.rmse:.3g}, "
                     f"at most {each.error.max}, SNR {snr}"
                 )
-    for codec in data["lossy"]:
+    for codec in data.lossy:
         click.echo(f"LOSSY: there are samples not as recorded, but as {codec} has left them")
     for absent in result.missing:
-        click.echo(f"missing: {absent['codec']}: to install it: {absent['install']}")
+        click.echo(f"missing: {absent.codec}: to install it: {absent.install}")
     if not rows:
         click.echo("nothing was measured")
     elif all(each.repeats == 1 for each in result.results):

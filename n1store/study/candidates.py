@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
+from numcodecs.registry import get_codec
+
 from n1store.codecs.catalogue import CATALOGUE, Entry
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
+from n1store.study.results import Missing
 
 _IN_FRONT_OF = {"dictionary", "entropy", "run-length", "blosc"}
-"""Groups whose codecs predict nothing themselves, and are tried with `delta` in front too."""
+"""Groups whose codecs do not predict, and are tried behind `delta` too."""
 
 _BEHIND_FILTERS = ("rans", "arithmetic", "huffman", "zstd")
-"""Codecs that a filter is tried with, as it makes nothing smaller alone: with its default
-parameters each of them, with others the first."""
+"""Codecs that a filter is tried in front of, as it makes nothing smaller alone. With its default
+parameters it is tried in front of all of them, with others in front of the first one."""
 
 _LEVELS = ("level", "clevel", "preset", "order", "levels")
-"""Parameters that are tried at their lowest, default and highest value."""
+"""Parameters of which the lowest, the default and the highest value are tried."""
 
 _WITH_LEVELS = {"filter", "predictive", "audio", "transform"}
-"""Groups, beside the codecs below, of which that is worth the time."""
 _CODECS_WITH_LEVELS = {"zstd"}
+"""Groups, and single codecs, in which other levels than the default one are worth the time."""
 
 _MOST_COMBINATIONS = 16
+"""If the words of a codec's parameters can be combined in more ways, they are not combined."""
+
 _LARGE_NUMBERS = {str(number) for number in range(3, 100)}
-"""Words that stand for numbers, of which there the smallest do."""
+"""Values such as the 7 of ``pcodec:delta=7``, which are then left out."""
 
 _TIMES_THE_LEAST = (1, 1.5, 2)
-"""What a lossy codec may take of bits, as multiples of the least."""
+"""Of a lossy codec's parameter, which says how many bits it may use: the values that are tried, as
+multiples of the least one."""
 
 
 def variants(entry: Entry) -> list[str]:
-    """Return the stages to compare of a codec, the one of the default parameters first.
+    """Return a codec with each set of parameters that is compared, the default ones first.
 
-    These are all combinations of the words that its parameters take, or where that is too many
-    each word beside the defaults of the others; and the lowest and highest level.
+    These are all combinations of the words that its parameters can be, or where that is too many
+    each word with the defaults of the other parameters; and the lowest and highest level.
     """
     worded = [each for each in entry.parameters if each.choices]
     defaults = {each.name: each.default for each in worded}
@@ -55,14 +62,14 @@ def variants(entry: Entry) -> list[str]:
             if entry.group in _WITH_LEVELS or entry.name in _CODECS_WITH_LEVELS:
                 values += [{each.name: level} for level in (max(1, each.low), each.high)]
     default, *others = dict.fromkeys(_stage(entry, each) for each in values)
-    # What stands in front of many others is called by its name alone.
+    # A filter has its default parameters left out, as it is named in many pipelines.
     return [entry.name if entry.stands_in_front else default, *others]
 
 
 def lossy_variants(entry: Entry) -> list[str]:
-    """Return the stages to compare of a codec that need not give samples back as they were.
+    """Return a codec with each parameter that is compared of those that make it lossy.
 
-    They stand alone, as in front of them nothing may stand.
+    Each is a pipeline of its own, as nothing may stand in front of a lossy codec.
     """
     stages = []
     for each in entry.parameters:
@@ -81,17 +88,17 @@ def _stage(entry: Entry, values: dict[str, Any]) -> str:
 def pipelines_of(entry: Entry, adc: bool | None) -> list[str]:
     """Return the pipelines to compare of a codec of the catalogue.
 
-    With both, the other parameters than the default ones are tried behind `adc` only.
-
     Parameters
     ----------
     entry : Entry
     adc : bool, optional
-        Whether they have `adc` in front; by default both, where a codec does not map itself.
+        Whether they have `adc` in front, where the codec does not map samples itself. By default
+        they are tried with and without it, but with parameters other than the default ones only
+        behind it.
     """
     default, *others = variants(entry)
     if entry.stands_in_front:
-        # Bytes that were moved are nothing to coders of 16-bit numbers.
+        # Coders of 16-bit numbers can do nothing behind a filter that moves bytes.
         numbers = entry.kind == "array-array"
         partners = [
             CATALOGUE[name]
@@ -116,14 +123,15 @@ def pipelines_of(entry: Entry, adc: bool | None) -> list[str]:
 
 def choose_pipelines(
     codecs: str | Iterable[str] = ("all",), adc: bool | None = None
-) -> tuple[list[Pipeline], list[dict[str, str]]]:
+) -> tuple[list[Pipeline], list[Missing]]:
     """Return the pipelines to compare, and the codecs among them that are not installed.
 
     Parameters
     ----------
     codecs : str or iterable of str
-        Each one a list, separated by commas, of pipelines, groups of the catalogue, and ``all``.
-        Of a group all its codecs are tried, with several parameters.
+        Each one a list, separated by commas, of pipelines, groups of the catalogue, and ``all``;
+        or one pipeline that ends in the configuration of a codec of numcodecs, in JSON. Of a group
+        all its codecs are tried, with several parameters.
     adc : bool, optional
         Whether pipelines get `adc` in front, if they are lossless and do not map samples
         themselves; by default they are compared with and without it.
@@ -132,22 +140,22 @@ def choose_pipelines(
     -------
     list of Pipeline
         Each once.
-    list of dict
-        With `codec`, `why` and `install`.
+    list of Missing
 
     Raises
     ------
     N1StoreError
-        If there is nothing of a name, or a codec that is named itself is not installed.
+        If nothing is called by one of the names, or a codec that is named itself, not as one of a
+        group, is not installed.
     """
     codecs = [codecs] if isinstance(codecs, str) else codecs
     groups = dict.fromkeys(each.group for each in CATALOGUE.values() if each.group != "checksum")
     found: dict[str, Pipeline] = {}
-    missing: dict[str, dict[str, str]] = {}
+    missing: dict[str, Missing] = {}
     for name in (name for each in codecs for name in split_codecs(each)):
         if name != "all" and name not in groups:
             for spec in _with_and_without_adc(name, adc):
-                pipeline = Pipeline.parse(spec)
+                pipeline = parse_pipeline(spec)
                 found.setdefault(pipeline.spec, pipeline)
             continue
         for entry in CATALOGUE.values():
@@ -164,7 +172,7 @@ def choose_pipelines(
                 try:
                     pipeline = Pipeline.parse(spec)
                 except N1StoreError as error:
-                    absent = _absent(spec)
+                    absent = _first_absent(spec)
                     if absent is None:
                         raise
                     missing[absent.name] = _missing(absent, error)
@@ -173,13 +181,18 @@ def choose_pipelines(
     if not found:
         raise N1StoreError(
             "there is no codec to compare"
-            + "".join(f"; {each['codec']}: {each['why']}" for each in missing.values())
+            + "".join(f"; {each.codec}: {each.why}" for each in missing.values())
         )
     return list(found.values()), list(missing.values())
 
 
 def split_codecs(text: str) -> list[str]:
-    """Split a list at its commas, but for those between the parameters of a codec."""
+    """Split a list at its commas, but not at those between the parameters of a codec.
+
+    What has a configuration in JSON in it is no list, but one pipeline.
+    """
+    if "{" in text:
+        return [text.strip()]
     names: list[str] = []
     for part in text.split(","):
         if names and re.match(r"\s*\w+\s*=", part):
@@ -189,15 +202,50 @@ def split_codecs(text: str) -> list[str]:
     return names
 
 
+def parse_pipeline(spec: str) -> Pipeline:
+    """Return the pipeline of a string, the last stage of which can be any codec of numcodecs.
+
+    So codecs can be compared that are not in the catalogue, or with parameters that the catalogue
+    does not have. Such a stage is the codec's configuration in JSON, as in
+    ``adc+{"id": "blosc", "cname": "zstd", "blocksize": 65536}``.
+
+    Raises
+    ------
+    N1StoreError
+        As `Pipeline.parse`; or if numcodecs cannot make a codec of the configuration.
+    """
+    front, brace, configuration = spec.partition("{")
+    if not brace:
+        return Pipeline.parse(spec)
+    try:
+        settings = json.loads(brace + configuration)
+        codec = get_codec(settings)
+    except Exception as error:  # codecs raise what they like
+        raise N1StoreError(
+            f"{brace}{configuration}: not the configuration of a codec of numcodecs, such as "
+            f'{{"id": "zstd", "level": 22}} ({one_line(error)})'
+        ) from error
+    text = json.dumps(settings)
+    if "+" in text:
+        raise N1StoreError(f"{text}: cannot be compared, as + joins the stages of a pipeline")
+    summary = "a codec of numcodecs, by its configuration"
+    stage = Entry(settings["id"], "other", summary, "bytes-bytes", home="")
+    if not front.strip():
+        return Pipeline(text, ((stage, codec),))
+    before = Pipeline.parse(front.strip().removesuffix("+"))
+    return Pipeline(f"{before.spec}+{text}", (*before.stages, (stage, codec)), before.loss)
+
+
 def _with_and_without_adc(spec: str, adc: bool | None) -> list[str]:
-    pipeline = Pipeline.parse(spec)
+    pipeline = parse_pipeline(spec)
     if pipeline.loss or any(entry.maps for entry, _ in pipeline.stages):
         return [spec]
     mapped = f"adc+{spec}"
     return [mapped, spec] if adc is None else [mapped if adc else spec]
 
 
-def _absent(spec: str) -> Entry | None:
+def _first_absent(spec: str) -> Entry | None:
+    """Return the first codec of a pipeline that is not installed."""
     for stage in spec.split("+"):
         entry = CATALOGUE[stage.partition(":")[0]]
         try:
@@ -207,5 +255,5 @@ def _absent(spec: str) -> Entry | None:
     return None
 
 
-def _missing(entry: Entry, error: N1StoreError) -> dict[str, str]:
-    return {"codec": entry.name, "why": one_line(error), "install": entry.install}
+def _missing(entry: Entry, error: N1StoreError) -> Missing:
+    return Missing(entry.name, one_line(error), entry.install)

@@ -10,12 +10,12 @@ import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -26,30 +26,40 @@ from n1store.sources.base import Findings, Input
 from n1store.sources.inputs import find_inputs
 from n1store.stores.grid import DTYPE, Grid, chunk_shape_for
 from n1store.study.candidates import choose_pipelines
+from n1store.study.journal import Journal, open_journal
 from n1store.study.measurement import (
     Chunk,
-    Error,
-    is_rest,
+    Instruments,
+    is_negligible,
     measure_sizes,
     one_core,
-    peak_memory,
     random_access,
     single_threads,
     time_round,
     transformed_entropy,
 )
 from n1store.study.results import (
+    Access,
     Comparison,
-    Journal,
+    DataFacts,
+    Environment,
+    Error,
+    Failure,
+    PeakMemory,
     Result,
     Speed,
-    open_journal,
     write_results,
 )
 from n1store.system.parallel import Workers, available_cores
 from n1store.version import __version__
 
+Item = TypeVar("Item")
+
 # ---- What they are compared on --------------------------------------------------------------
+
+ChunkSeconds = float | Literal["whole"] | None
+"""Seconds of recording in a chunk; or all of each recording, in all its channels, as one chunk; or
+as `convert` would cut it: the chunks of a store as they are, and others of 1 s."""
 
 _MOST_BYTES = 64_000_000
 _NUM_EXCERPTS = 4
@@ -63,24 +73,23 @@ class Data:
 
     Attributes
     ----------
-    facts : dict
-        `data` of the results.
+    facts : DataFacts
     chunks : list of Chunk
         In the order of the recordings.
     excerpts : list of Chunk
         Longer pieces of a few recordings, for random access.
     digest : str
-        SHA-256 of all of it.
+        SHA-256 of all chunks and excerpts.
     """
 
-    facts: dict[str, Any]
+    facts: DataFacts
     chunks: list[Chunk]
     excerpts: list[Chunk]
     digest: str
 
 
 def load_data(
-    sources: Sequence[Path], sample: int | None = None, chunk_seconds: float | None = None
+    sources: Sequence[Path], sample: int | None = None, chunk_seconds: ChunkSeconds = None
 ) -> Data:
     """Read the chunks to compare on.
 
@@ -91,15 +100,15 @@ def load_data(
     sample : int, optional
         How many chunks to take, at random, but the same ones each time; by default as many as
         64 MB hold.
-    chunk_seconds : float, optional
-        By default as `convert` has it: those of a store, or 1 s.
+    chunk_seconds : float or 'whole', optional
+        See `ChunkSeconds`.
 
     Raises
     ------
     N1StoreError
         If they cannot be read or hold no samples.
     """
-    if chunk_seconds is not None and not 0 < chunk_seconds < float("inf"):
+    if isinstance(chunk_seconds, float | int) and not 0 < chunk_seconds < float("inf"):
         raise N1StoreError(f"chunks must be longer than 0 s, not {chunk_seconds:g} s")
     if sample is not None and sample < 1:
         raise N1StoreError("at least one chunk is needed")
@@ -116,40 +125,47 @@ def load_data(
                 "; ".join([f"{names}: no samples to compare codecs on", *findings.skipped])
             )
         places = list(_places(inputs, chunk_seconds))
-        total = sum(_place_bytes(place) for place in places)
+        total = sum(map(_place_bytes, places))
         if sample is None:
             sample = max(1, int(len(places) * min(1.0, _MOST_BYTES / total)))
         order = np.random.default_rng(0).permutation(len(places))[:sample]
         chunks = [_read_chunk(*places[number]) for number in sorted(order.tolist())]
         excerpts = [_read_excerpt(each) for each in _spread(inputs, _NUM_EXCERPTS)]
-        facts = _facts(sources, inputs, chunks, places) | {"left_out": findings.skipped}
     digest = hashlib.sha256()
     for chunk in (*chunks, *excerpts):
         digest.update(f"{chunk.samples.shape} {chunk.seconds!r} ".encode())
         digest.update(chunk.samples.data)
+    facts = _facts(sources, inputs, chunks, places, findings.skipped)
     return Data(facts, chunks, excerpts, digest.hexdigest())
 
 
 _Place = tuple[Input, slice, slice]
+"""Where a chunk is: the recording, and its samples and channels."""
 
 
-def _places(inputs: list[Input], chunk_seconds: float | None) -> Iterator[_Place]:
+def _places(inputs: list[Input], chunk_seconds: ChunkSeconds) -> Iterator[_Place]:
     for source in inputs:
-        shape = source.num_samples, source.num_channels
-        chunk_shape = source.chunk_shape if chunk_seconds is None else None
-        seconds = 1.0 if chunk_seconds is None else chunk_seconds
-        rate = source.sampling_frequency
-        grid = Grid(shape, chunk_shape or chunk_shape_for(shape, rate, seconds))
+        grid = _grid(source, chunk_seconds)
         for index in grid.indices():
             samples, channels = grid.region(index)
             length = samples.stop - samples.start
-            if not (index[0] and is_rest(length, grid.chunk_shape[0])):
+            if not (index[0] and is_negligible(length, grid.chunk_shape[0])):
                 yield source, samples, channels
+
+
+def _grid(source: Input, chunk_seconds: ChunkSeconds) -> Grid:
+    shape = source.num_samples, source.num_channels
+    if chunk_seconds == "whole":
+        return Grid(shape, shape)
+    if chunk_seconds is None and source.chunk_shape is not None:
+        return Grid(shape, source.chunk_shape)
+    return Grid(shape, chunk_shape_for(shape, source.sampling_frequency, chunk_seconds or 1.0))
 
 
 def _place_bytes(place: _Place) -> int:
     _, samples, channels = place
-    return DTYPE.itemsize * (samples.stop - samples.start) * (channels.stop - channels.start)
+    num_samples: int = (samples.stop - samples.start) * (channels.stop - channels.start)
+    return DTYPE.itemsize * num_samples
 
 
 def _read_chunk(source: Input, samples: slice, channels: slice) -> Chunk:
@@ -172,35 +188,40 @@ def _read_excerpt(source: Input) -> Chunk:
     return Chunk(source.label, samples, len(samples) / source.sampling_frequency)
 
 
-def _spread(items: Sequence, count: int) -> list:
+def _spread(items: Sequence[Item], count: int) -> list[Item]:
     """Return so many items, or all, evenly spread."""
     count = min(count, len(items))
     return [items[number * len(items) // count] for number in range(count)]
 
 
 def _facts(
-    sources: Sequence[Path], inputs: list[Input], chunks: list[Chunk], places: list[_Place]
-) -> dict[str, Any]:
+    sources: Sequence[Path],
+    inputs: list[Input],
+    chunks: list[Chunk],
+    places: list[_Place],
+    left_out: list[str],
+) -> DataFacts:
     longest = max(chunks, key=lambda chunk: len(chunk.samples))
     num_samples = sum(chunk.samples.size for chunk in chunks)
-    return {
-        "sources": [str(source) for source in sources],
-        "files": len(inputs),
-        "channels": max(each.num_channels for each in inputs),
-        "sampling_frequency": max(each.sampling_frequency for each in inputs),
-        "duration_s": sum(chunk.seconds for chunk in chunks),
-        "samples": num_samples,
-        "raw_bytes": DTYPE.itemsize * num_samples,
-        "chunk_seconds": _rounded(
+    return DataFacts(
+        sources=[str(source) for source in sources],
+        files=len(inputs),
+        channels=max(each.num_channels for each in inputs),
+        sampling_frequency=max(each.sampling_frequency for each in inputs),
+        duration_s=sum(chunk.seconds for chunk in chunks),
+        samples=num_samples,
+        raw_bytes=DTYPE.itemsize * num_samples,
+        chunk_seconds=_rounded(
             max((part.stop - part.start) / each.sampling_frequency for each, part, _ in places)
         ),
-        "chunk_samples": len(longest.samples),
-        "chunks": len(chunks),
-        "chunks_of": len(places),
-        "entropy": transformed_entropy(Pipeline.parse("zlib"), chunks),
-        "entropy_adc": transformed_entropy(Pipeline.parse("adc"), chunks),
-        "lossy": list(dict.fromkeys(each.loss for each in inputs if each.loss)),
-    }
+        chunk_samples=len(longest.samples),
+        chunks=len(chunks),
+        chunks_of=len(places),
+        entropy=transformed_entropy(Pipeline.parse("zlib"), chunks),  # which transforms nothing
+        entropy_adc=transformed_entropy(Pipeline.parse("adc"), chunks),
+        lossy=list(dict.fromkeys(each.loss for each in inputs if each.loss)),
+        left_out=left_out,
+    )
 
 
 # ---- How it is done -------------------------------------------------------------------------
@@ -211,42 +232,49 @@ _ACCESS_WINDOW_SECONDS = 1.0
 
 
 def compare(
-    sources: str | os.PathLike | Iterable[str | os.PathLike],
-    destination: str | os.PathLike,
+    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    destination: str | os.PathLike[str],
     *,
     codecs: str | Iterable[str] = ("all",),
     adc: bool | None = None,
     sample: int | None = None,
-    chunk_seconds: float | None = None,
+    chunk_seconds: ChunkSeconds = None,
     repeats: int = 5,
     overwrite: bool = False,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    instruments: Instruments | None = None,
 ) -> Comparison:
     """Measure pipelines of codecs on the same chunks, and write the results to a folder.
 
-    Each pipeline encodes and decodes all chunks, on all cores, and must give them back. Then, on
-    one core, pipelines are timed in turn, round after round, so that whatever else the machine
-    does hits them alike; slow ones with fewer chunks.
+    Each pipeline encodes and decodes all chunks, on all cores; a lossless one must give them back.
+    Then pipelines are timed on one core, in turn, round after round, so that whatever else the
+    machine does slows all of them alike; slow ones are timed with fewer chunks.
 
     Parameters
     ----------
     sources : path-like or iterable of path-like
         WAV files, folders of them, and stores.
     destination : path-like
-        The folder. One that holds part of the same comparison is completed.
+        The folder. If it holds part of the same comparison, what is missing is measured.
     codecs, adc
-        As those of `choose_pipelines`.
+        See `choose_pipelines`.
     sample, chunk_seconds
-        As those of `load_data`.
+        See `load_data`.
     repeats : int
-        Rounds.
+        Rounds of timing.
     overwrite : bool
         Whether to begin anew where the folder holds results.
     workers : int, optional
         Cores to use where nothing is timed; by default all.
     progress : callable, optional
         Called with the number of steps done and to do.
+    instruments : Instruments, optional
+        How it is measured.
+
+    Returns
+    -------
+    Comparison
 
     Raises
     ------
@@ -257,34 +285,36 @@ def compare(
         raise N1StoreError("at least one repeat is needed")
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
+    instruments = instruments or Instruments()
     pipelines, missing = choose_pipelines(codecs, adc)
     data = load_data([Path(source) for source in sources], sample, chunk_seconds)
-    measured_with = _environment(pipelines)
+    environment = _environment(pipelines)
     settings = {
         "program": _program(),
         "pipelines": [each.spec for each in pipelines],
         "repeats": repeats,
-        "chunks": data.facts["chunks"],
-        "chunk_samples": data.facts["chunk_samples"],
+        "chunks": data.facts.chunks,
+        "chunk_samples": data.facts.chunk_samples,
         "samples": data.digest,
-        "machine_or_libraries": measured_with,
+        "machine_or_libraries": environment,
     }
     folder = Path(destination)
     with open_journal(folder, settings, overwrite) as journal, single_threads():
         steps = _Steps(len(pipelines) * (1 + repeats), progress)
-        failed = _measure_rows(pipelines, data, journal, workers, steps)
-        _measure_rounds(pipelines, data, journal, repeats, steps, failed)
-        results = _results(pipelines, data, journal, failed)
-        chosen = _chosen_for_access(results)
+        failed = _measure_rows(pipelines, data, journal, instruments, workers, steps)
+        _measure_rounds(pipelines, data, journal, instruments, repeats, steps, failed)
+        chosen = _chosen_for_access(_results(pipelines, data, journal, failed))
         steps.total += len(chosen)
         for pipeline in pipelines:
             if pipeline.spec in chosen:
-                _measure_access(pipeline, data, journal, failed)
+                _measure_access(pipeline, data, journal, instruments, failed)
                 steps.take()
-        results = _results(pipelines, data, journal, failed)
-        why = [{"pipeline": spec, "why": reason} for spec, reason in failed.items()]
         comparison = Comparison(
-            measured_with | {"date": journal.date}, data.facts, results, why, missing
+            Environment(**environment, date=journal.date),
+            data.facts,
+            _results(pipelines, data, journal, failed),
+            [Failure(pipeline, why) for pipeline, why in failed.items()],
+            missing,
         )
         write_results(folder, comparison)
     return comparison
@@ -304,11 +334,12 @@ def _measure_rows(
     pipelines: list[Pipeline],
     data: Data,
     journal: Journal,
+    instruments: Instruments,
     workers: int | None,
     steps: _Steps,
 ) -> dict[str, str]:
     """Measure sizes, memory and entropy; return the pipelines that fail, and why."""
-    failed = {}
+    failed: dict[str, str] = {}
     entropies: dict[tuple[str, ...], float] = {}
     with Workers(workers) as pool:
         for pipeline in pipelines:
@@ -317,7 +348,7 @@ def _measure_rows(
                 continue
             try:
                 sizes = measure_sizes(pipeline, data.chunks, pool)
-                memory = peak_memory(pipeline, *sizes.largest, pool)
+                memory = instruments.peak_memory(pipeline, *sizes.largest, pool)
             except N1StoreError as error:
                 failed[pipeline.spec] = one_line(error)
                 continue
@@ -332,7 +363,7 @@ def _measure_rows(
                     "payload_bytes": sizes.payload_bytes,
                     "encode_seconds": sizes.encode_seconds,
                     "decode_seconds": sizes.decode_seconds,
-                    "peak_memory_bytes": memory,
+                    "peak_memory_bytes": asdict(memory),
                     "entropy_after": entropies[front],
                     "error": asdict(sizes.error) if sizes.error else None,
                 },
@@ -344,6 +375,7 @@ def _measure_rounds(
     pipelines: list[Pipeline],
     data: Data,
     journal: Journal,
+    instruments: Instruments,
     repeats: int,
     steps: _Steps,
     failed: dict[str, str],
@@ -361,7 +393,11 @@ def _measure_rounds(
                 row = journal.rows[pipeline.spec]
                 try:
                     timed = time_round(
-                        pipeline, chunks, row["encode_seconds"], row["decode_seconds"]
+                        pipeline,
+                        chunks,
+                        row["encode_seconds"],
+                        row["decode_seconds"],
+                        instruments.round_seconds,
                     )
                 except Exception as error:  # libraries raise what they like
                     failed[pipeline.spec] = f"when timed: {one_line(error)}"
@@ -370,8 +406,13 @@ def _measure_rounds(
 
 
 def _measure_access(
-    pipeline: Pipeline, data: Data, journal: Journal, failed: dict[str, str]
+    pipeline: Pipeline,
+    data: Data,
+    journal: Journal,
+    instruments: Instruments,
+    failed: dict[str, str],
 ) -> None:
+    """Measure a pipeline's curve of random access: its speed for each length of chunks."""
     if pipeline.spec in journal.access:
         return
     longest = max(chunk.seconds for chunk in data.excerpts)
@@ -380,7 +421,13 @@ def _measure_access(
     with one_core():
         for length in lengths:
             try:
-                xrt = random_access(pipeline, data.excerpts, length, _ACCESS_WINDOW_SECONDS)
+                xrt = random_access(
+                    pipeline,
+                    data.excerpts,
+                    length,
+                    _ACCESS_WINDOW_SECONDS,
+                    instruments.num_windows,
+                )
             except Exception as error:  # libraries raise what they like
                 failed[pipeline.spec] = f"at random places: {one_line(error)}"
                 return
@@ -395,7 +442,7 @@ def _results(
         _result(pipeline, data, journal) for pipeline in pipelines if pipeline.spec not in failed
     ]
     front = _pareto_front(results)
-    results = [Result(**{**vars(each), "pareto": each.pipeline in front}) for each in results]
+    results = [replace(each, pareto=each.pipeline in front) for each in results]
     return sorted(results, key=lambda result: -result.ratio)
 
 
@@ -404,13 +451,13 @@ def _result(pipeline: Pipeline, data: Data, journal: Journal) -> Result:
     texts = pipeline.spec.split("+")
     last = pipeline.stages[-1][0]
     payload_bytes = sum(row["payload_bytes"])
-    num_samples, raw_bytes = data.facts["samples"], data.facts["raw_bytes"]
+    num_samples, raw_bytes = data.facts.samples, data.facts.raw_bytes
     ratios = [
         _rounded(chunk.samples.nbytes / size) if size else 0.0
         for chunk, size in zip(data.chunks, row["payload_bytes"], strict=True)
     ]
     adc = texts[0] == "adc"
-    xrt_of_mb = data.facts["duration_s"] / (raw_bytes / 1e6)
+    xrt_of_mb = data.facts.duration_s / (raw_bytes / 1e6)
 
     def speed(direction: str) -> Speed:
         values = [each[direction] for each in rounds]
@@ -435,11 +482,11 @@ def _result(pipeline: Pipeline, data: Data, journal: Journal) -> Result:
         payload_bytes=payload_bytes,
         encode=speed("encode"),
         decode=speed("decode"),
-        peak_memory_bytes=row["peak_memory_bytes"],
-        entropy_before=round(data.facts["entropy"], 5),
+        peak_memory_bytes=PeakMemory(**row["peak_memory_bytes"]),
+        entropy_before=round(data.facts.entropy, 5),
         entropy_after=round(row["entropy_after"], 5),
         chunk_ratios=_spread(ratios, _MOST_CHUNK_RATIOS),
-        random_access=journal.access.get(pipeline.spec, []),
+        random_access=[Access(**each) for each in journal.access.get(pipeline.spec, [])],
         error=Error(**row["error"]) if row["error"] else None,
         pareto=False,
         repeats=len(rounds),
@@ -452,6 +499,7 @@ def _rounded(value: float) -> float:
 
 
 def _pareto_front(results: Iterable[Result]) -> set[str]:
+    """Return the lossless pipelines of which no other is both smaller and faster to decode."""
     front, fastest = set(), 0.0
     lossless = [each for each in results if each.lossless]
     for each in sorted(lossless, key=lambda each: (-each.ratio, -each.decode.mb_per_s)):
@@ -462,6 +510,7 @@ def _pareto_front(results: Iterable[Result]) -> set[str]:
 
 
 def _chosen_for_access(results: list[Result]) -> set[str]:
+    """Return the pipelines that random access is measured of: the front, and each group's best."""
     smallest: dict[str, str] = {}
     for each in results:
         if each.lossless:
@@ -473,22 +522,30 @@ def _chosen_for_access(results: list[Result]) -> set[str]:
 
 
 def _environment(pipelines: list[Pipeline]) -> dict[str, Any]:
-    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    """Return all of an `Environment` but the date."""
     return {
         "n1store": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "cpu": cpu[1] if cpu else platform.processor(),
+        "cpu": _processor(),
         "cores": available_cores(),
         "libraries": _libraries(pipelines),
     }
+
+
+def _processor() -> str:
+    """Return the name of the processor, or its architecture where the system does not know it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    content = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    name = re.search(r"^model name\s*:\s*(\S.*)$", content, re.MULTILINE)
+    return name[1] if name else platform.processor() or platform.machine()
 
 
 _packages = cache(packages_distributions)
 
 
 def _program() -> str:
-    """Return the SHA-256 of n1store's codecs, and of how they are measured."""
+    """Return the SHA-256 of what n1store's codecs, and their measurement, are written in."""
     digest = hashlib.sha256()
     for folder in package_folders():
         measuring = [*folder.glob("codecs/**/*.py"), *folder.glob("study/measurement.py")]

@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,21 +25,23 @@ import numpy as np
 
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
+from n1store.study.candidates import parse_pipeline
+from n1store.study.results import Error, PeakMemory
 from n1store.system.parallel import Workers
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """A piece of a recording.
+    """A piece of a recording, as a store would encode it.
 
     Attributes
     ----------
     label : str
-        Where it is from, for messages.
+        What messages call it: the recording, and which samples of it.
     samples : ndarray of int16, shape (num_samples, num_channels)
         C-contiguous.
     seconds : float
-        Of recording; of a part of the channels, the same part of the time.
+        How long the recording took for as much data: of half of the channels, half of the time.
     """
 
     label: str
@@ -48,28 +50,8 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Error:
-    """How far samples are from what they were.
-
-    Attributes
-    ----------
-    rmse : float
-        Root of the mean squared difference, in steps of the samples.
-    max : int
-        The largest difference, in steps of the samples.
-    snr_db : float or None
-        10 log10 of the sum of the squared samples over that of the squared differences; None if
-        either is 0.
-    """
-
-    rmse: float
-    max: int
-    snr_db: float | None
-
-
-@dataclass(frozen=True)
 class Sizes:
-    """What encoding and decoding each chunk once has shown.
+    """What is known of a pipeline after each chunk has been encoded and decoded once.
 
     Attributes
     ----------
@@ -78,7 +60,7 @@ class Sizes:
     largest : tuple of (Chunk, bytes)
         The chunk of the most samples, and its payload.
     encode_seconds, decode_seconds : float
-        CPU time of all chunks.
+        CPU time for all chunks.
     error : Error, optional
         Of a lossy pipeline.
     """
@@ -91,7 +73,7 @@ class Sizes:
 
 
 def measure_sizes(pipeline: Pipeline, chunks: Sequence[Chunk], workers: Workers) -> Sizes:
-    """Encode and decode all chunks, on all cores, and compare what comes back.
+    """Encode and decode all chunks, on all cores, and compare what comes back with them.
 
     Raises
     ------
@@ -155,8 +137,8 @@ def _there_and_back(
 def transformed_entropy(pipeline: Pipeline, chunks: Iterable[Chunk]) -> float:
     """Return the order-0 entropy of what the stages from array to array make of all chunks.
 
-    It is what the best code for single values would take if it were told how often each value is
-    there in all the chunks, in bits per sample.
+    It is what the best code for one value at a time would take, in bits per sample, if it were
+    told how often each value occurs in all the chunks.
     """
     transforms = [codec for entry, codec in pipeline.stages if entry.kind == "array-array"]
     counts = np.zeros(1 << 16, np.int64)
@@ -167,7 +149,7 @@ def transformed_entropy(pipeline: Pipeline, chunks: Iterable[Chunk]) -> float:
         for codec in transforms:
             values = codec.encode(values)
         words = np.ascontiguousarray(values).reshape(-1)
-        # Wider values would want a table of their own; in two parts each they give no less.
+        # Values of more than 16 bits are counted in halves, so that one table of counts is enough.
         words = words.view(np.uint8 if words.dtype.itemsize == 1 else np.uint16)
         counts += np.bincount(words, minlength=counts.size)
     present = counts[counts > 0]
@@ -178,7 +160,7 @@ def transformed_entropy(pipeline: Pipeline, chunks: Iterable[Chunk]) -> float:
 
 @contextmanager
 def single_threads() -> Iterator[None]:
-    """Have libraries that bring threads of their own work with one."""
+    """Have libraries that start threads of their own use only one."""
     before = numcodecs.blosc.use_threads
     numcodecs.blosc.use_threads = False
     blosc2 = sys.modules.get("blosc2")
@@ -202,8 +184,8 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-_ROUND_SECONDS = 0.1
-_FEWEST_TIMED = 8  # chunks, which differ
+ROUND_SECONDS = 0.1
+_FEWEST_TIMED = 8  # chunks, as chunks differ
 
 
 @dataclass(frozen=True)
@@ -221,34 +203,40 @@ class Round:
 
 
 def time_round(
-    pipeline: Pipeline, chunks: Sequence[Chunk], encode_seconds: float, decode_seconds: float
+    pipeline: Pipeline,
+    chunks: Sequence[Chunk],
+    encode_seconds: float,
+    decode_seconds: float,
+    round_seconds: float = ROUND_SECONDS,
 ) -> Round:
-    """Encode and decode some chunks, each about a tenth of a second long.
+    """Time a pipeline: encode some chunks for about `round_seconds`, and decode them as long.
 
     Parameters
     ----------
     pipeline : Pipeline
     chunks : sequence of Chunk
-        To take the first ones of: as many as fit, but 8 of a slow codec and no fewer.
+        Of which the first ones are taken, as many as there is time to encode, but at least 8. If
+        there is time for more than all of them, they are encoded again.
     encode_seconds, decode_seconds : float
-        About how long all of them take.
+        About how long all the chunks take.
+    round_seconds : float
     """
-    part = _ROUND_SECONDS / max(encode_seconds, 1e-9)
+    part = round_seconds / max(encode_seconds, 1e-9)
     taken = chunks[: max(_FEWEST_TIMED, math.ceil(part * len(chunks)))]
     encode_seconds *= len(taken) / len(chunks)
     decode_seconds *= len(taken) / len(chunks)
     megabytes = sum(chunk.samples.nbytes for chunk in taken) / 1e6
 
-    # What another pipeline left in the caches is not this one's time.
+    # Once untimed, so that the caches hold what this pipeline needs and not what another left.
     pipeline.decode(pipeline.encode(taken[0].samples), taken[0].samples.shape)
 
-    passes = _passes(encode_seconds)
+    passes = _passes(encode_seconds, round_seconds)
     started = time.process_time()
     for _ in range(passes):
         payloads = [pipeline.encode(chunk.samples) for chunk in taken]
     encode = megabytes * passes / (time.process_time() - started)
 
-    passes = _passes(decode_seconds)
+    passes = _passes(decode_seconds, round_seconds)
     started = time.process_time()
     for _ in range(passes):
         for chunk, payload in zip(taken, payloads, strict=True):
@@ -257,29 +245,29 @@ def time_round(
     return Round(encode, decode)
 
 
-def _passes(seconds: float) -> int:
-    return max(1, round(_ROUND_SECONDS / max(seconds, 1e-4)))
+def _passes(seconds: float, round_seconds: float) -> int:
+    return max(1, round(round_seconds / max(seconds, 1e-4)))
 
 
 def peak_memory(
     pipeline: Pipeline, chunk: Chunk, payload: bytes, workers: Workers
-) -> dict[str, int]:
-    """Return by how many bytes a process grows at most while it encodes, and decodes, a chunk.
+) -> PeakMemory:
+    """Return by how many bytes a process grows at most while it encodes, or decodes, a chunk.
 
-    Each is done once in a process of its own, whose codec has had a small chunk before, so that
-    libraries are loaded. The result is in it.
+    Each is done once in a process of its own, which has encoded and decoded a small chunk before,
+    so that libraries are loaded. The payload, or the samples that come back, are counted.
 
     Raises
     ------
     N1StoreError
         If a process fails, or the system does not tell (clear_refs in /proc of Linux).
     """
-    tasks = {"encode": chunk.samples.tobytes(), "decode": payload}
-    peaks = {
-        task: workers.submit(_peak_in_new_process, pipeline, task, chunk.samples.shape, data)
-        for task, data in tasks.items()
-    }
-    return {task: peak.result() for task, peak in peaks.items()}
+    tasks = (("encode", chunk.samples.tobytes()), ("decode", payload))
+    encode, decode = (
+        workers.submit(_peak_in_new_process, pipeline, task, chunk.samples.shape, data)
+        for task, data in tasks
+    )
+    return PeakMemory(encode.result(), decode.result())
 
 
 _NEW_PROCESS = "from n1store.study.measurement import print_own_peak; print_own_peak()"
@@ -297,17 +285,21 @@ def _peak_in_new_process(pipeline: Pipeline, task: str, shape: tuple[int, ...], 
 
 
 def print_own_peak() -> None:
-    """Do the task in `sys.argv` and print how many bytes more memory it took at its peak."""
+    """Do what a process of `peak_memory` is for, and print by how many bytes it grew.
+
+    `sys.argv` has the pipeline, 'encode' or 'decode', and the chunk's shape; standard input has
+    the samples or the payload.
+    """
     spec, task, shape = sys.argv[1], sys.argv[2], tuple(json.loads(sys.argv[3]))
     data = sys.stdin.buffer.read()
-    pipeline = Pipeline.parse(spec)
+    pipeline = parse_pipeline(spec)
     small = np.zeros((256, shape[1]), "<i2")
     with single_threads(), one_core():
         pipeline.decode(pipeline.encode(small), small.shape)
         samples = np.frombuffer(data, "<i2").reshape(shape) if task == "encode" else None
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
         before = _own_memory("VmRSS")
         if samples is not None:
             pipeline.encode(samples)
@@ -323,27 +315,36 @@ def _own_memory(name: str) -> int:
     return 1024 * int(found[1])
 
 
-_NUM_WINDOWS = 40
+NUM_WINDOWS = 40
 
 
 def random_access(
-    pipeline: Pipeline, excerpts: Sequence[Chunk], chunk_seconds: float, window_seconds: float
+    pipeline: Pipeline,
+    excerpts: Sequence[Chunk],
+    chunk_seconds: float,
+    window_seconds: float,
+    num_windows: int = NUM_WINDOWS,
 ) -> float:
-    """Return the speed, in xRT, of reading windows at random places.
+    """Return how fast windows are read at random places, in xRT.
 
     Parameters
     ----------
     pipeline : Pipeline
     excerpts : sequence of Chunk
-        Longer pieces of recordings, to be cut into chunks of `chunk_seconds`.
+        Longer pieces of recordings, which are cut into chunks of `chunk_seconds` and encoded. One
+        that is shorter than a chunk is one chunk; one that is shorter than a window is read whole.
     chunk_seconds, window_seconds : float
-        Excerpts that are shorter are one chunk, or read whole.
+    num_windows : int
 
     Returns
     -------
     float
-        Seconds of recording per CPU second, the median of 40 windows. All chunks that have a part
-        of a window are decoded, and what is wanted of them is copied.
+        Seconds of recording per CPU second, the median of all windows.
+
+    Raises
+    ------
+    N1StoreError
+        If a lossless pipeline gives a window back changed.
     """
     stored = []
     for excerpt in excerpts:
@@ -352,13 +353,14 @@ def random_access(
         stored.append((rate, pieces, [pipeline.encode(piece) for piece in pieces]))
     rng = np.random.default_rng(0)
     speeds = []
-    for _ in range(_NUM_WINDOWS):
+    for _ in range(num_windows):
         rate, pieces, payloads = stored[rng.integers(len(stored))]
         num_samples = sum(map(len, pieces))
         length = min(max(1, round(window_seconds * rate)), num_samples)
         start = int(rng.integers(num_samples - length + 1))
+        shapes = [piece.shape for piece in pieces]
         started = time.process_time()
-        window = _read(pipeline, pieces, payloads, start, length)
+        window = read_window(pipeline, payloads, shapes, start, length)
         seconds = time.process_time() - started
         if not pipeline.loss:
             expected = np.concatenate(pieces)[start : start + length]
@@ -368,18 +370,32 @@ def random_access(
     return float(np.median(speeds))
 
 
-def _read(
+def read_window(
     pipeline: Pipeline,
-    pieces: Sequence[np.ndarray],
     payloads: Sequence[bytes],
+    shapes: Sequence[tuple[int, ...]],
     start: int,
     length: int,
 ) -> np.ndarray:
-    """Return a window; of `pieces` only the shapes count."""
-    window = np.empty((length, pieces[0].shape[1]), "<i2")
-    chunk_samples = len(pieces[0])
+    """Return a window of a recording: decode each chunk that has a part of it, and copy that part.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    payloads, shapes : sequence
+        Of the recording's chunks, of which all but the last are of the same length; a shape is
+        (num_samples, num_channels).
+    start, length : int
+        In samples.
+
+    Returns
+    -------
+    ndarray of int16, shape (length, num_channels)
+    """
+    chunk_samples, num_channels = shapes[0]
+    window = np.empty((length, num_channels), "<i2")
     for number in range(start // chunk_samples, (start + length - 1) // chunk_samples + 1):
-        chunk = pipeline.decode(payloads[number], pieces[number].shape)
+        chunk = pipeline.decode(payloads[number], shapes[number])
         offset = number * chunk_samples - start
         first, last = max(0, offset), min(length, offset + len(chunk))
         window[first:last] = chunk[first - offset : last - offset]
@@ -387,16 +403,35 @@ def _read(
 
 
 def cut(samples: np.ndarray, chunk_samples: int) -> list[np.ndarray]:
-    """Cut samples into chunks, without a rest at the end of less than a hundredth of one."""
+    """Cut samples into chunks; a remainder shorter than a hundredth of one is left out."""
     pieces = [
         np.ascontiguousarray(samples[start : start + chunk_samples])
         for start in range(0, len(samples), chunk_samples)
     ]
-    if len(pieces) > 1 and is_rest(len(pieces[-1]), chunk_samples):
+    if len(pieces) > 1 and is_negligible(len(pieces[-1]), chunk_samples):
         pieces.pop()
     return pieces
 
 
-def is_rest(num_samples: int, chunk_samples: int) -> bool:
-    """Return whether so few samples at the end of a recording tell nothing of a codec."""
+def is_negligible(num_samples: int, chunk_samples: int) -> bool:
+    """Return whether a recording's last chunk is so short that it says nothing of a codec."""
     return 100 * num_samples < chunk_samples
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """How `compare` measures; a caller can have it measure less, or by other means.
+
+    Attributes
+    ----------
+    round_seconds : float
+        How long a round encodes, and decodes, with a pipeline.
+    num_windows : int
+        How many windows are read at random places.
+    peak_memory : callable
+        As the function `peak_memory`.
+    """
+
+    round_seconds: float = ROUND_SECONDS
+    num_windows: int = NUM_WINDOWS
+    peak_memory: Callable[[Pipeline, Chunk, bytes, Workers], PeakMemory] = peak_memory

@@ -1,44 +1,120 @@
-"""The results of a comparison of codecs: what they are, and the folder that they are in.
+"""The results of a comparison of codecs, and the files that they are written to and read from.
 
-`rows.jsonl` is the journal: a first line on what is measured, then a line for each row, round and
-curve as soon as it is measured, from which a comparison that was stopped goes on; each ends in the
-CRC-32 of the rest of it. At the end come `results.json`, which is `Comparison.to_dict`, and
-`results.csv`, the same without lists. Of `results.json`::
-
-    format          1
-    measured_with   n1store, python, machine, cpu, cores, libraries: {name: version}, date (when
-                    it was begun)
-    data            sources: [str], files, channels and sampling_frequency (Hz) of those that have
-                    the most, duration_s, samples, raw_bytes, chunk_seconds and chunk_samples of
-                    the longest, chunks, chunks_of (how many there are to choose from), entropy
-                    and entropy_adc (bits per sample, order 0), lossy: [str] of codecs that had
-                    changed samples in stores, left_out: [str] of what could not be read there
-    noise           median over all speeds of (high - low) / median
-    results         the dicts of `Result`, the highest ratio first
-    failed          pipeline, why
-    missing         codec, why, install
+`results.json` is a `Comparison` as JSON: its attributes, those of the classes below it, and `format`
+(1) and `noise` beside. `results.csv` has a line for each result: all of it but lists, and what it
+was measured on and with, so that lines of several comparisons can stand in one file.
 """
 
 from __future__ import annotations
 
 import csv
-import datetime
-import fcntl
 import json
 import re
 import statistics
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import IO, Any
+from types import UnionType
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from n1store.errors import N1StoreError
-from n1store.study.measurement import Error
-from n1store.system.atomic import naming, replacing
+from n1store.errors import N1StoreError, printable
+from n1store.system.atomic import replacing
 
 FORMAT = 1
+JSON, CSV = "results.json", "results.csv"
+
+
+class _Range(NamedTuple):
+    """Which numbers a file of results may hold, in words and as the lowest one."""
+
+    words: str
+    low: float
+
+
+# Nothing that is measured is beyond these, and the axes of a plot would overflow.
+_SMALLEST, _LARGEST = 1e-9, 1e18
+
+Number = Annotated[float, _Range("a number", -_LARGEST)]
+NotNegative = Annotated[float, _Range("a number of 0 or more", 0)]
+Positive = Annotated[float, _Range("a positive number", _SMALLEST)]
+Count = Annotated[int, _Range("an integer of 0 or more", 0)]
+PositiveCount = Annotated[int, _Range("a positive integer", 1)]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What was measured with.
+
+    Attributes
+    ----------
+    n1store, python : str
+        Versions.
+    machine, cpu : str
+        The architecture, such as x86_64, and the name of the processor.
+    cores : int
+        How many n1store could use.
+    libraries : dict of str to str
+        The version of each package that codecs are made of, and of numpy and zarr.
+    date : str
+        The day on which the comparison was begun.
+    """
+
+    n1store: str
+    python: str
+    machine: str
+    cpu: str
+    cores: PositiveCount
+    libraries: dict[str, str]
+    date: str
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What was measured on.
+
+    Attributes
+    ----------
+    sources : list of str
+        As they were given.
+    files, channels : int
+        How many recordings, and the channels of the one with the most.
+    sampling_frequency : float
+        Hz, the highest one.
+    duration_s : float
+        Seconds of recording in all chunks.
+    samples, raw_bytes : int
+        In all chunks and channels.
+    chunk_seconds, chunk_samples
+        Length of the longest chunk.
+    chunks, chunks_of : int
+        How many were measured, and how many there were to choose from.
+    entropy, entropy_adc : float
+        Of the samples and of the codes that `adc` makes of them: order 0, in bits per sample.
+    lossy : list of str
+        Lossy codecs that had changed samples before they came into a store.
+    left_out : list of str
+        A line on each recording that could not be read.
+    """
+
+    sources: list[str]
+    files: PositiveCount
+    channels: PositiveCount
+    sampling_frequency: Positive
+    duration_s: Positive
+    samples: PositiveCount
+    raw_bytes: PositiveCount
+    chunk_seconds: Positive
+    chunk_samples: PositiveCount
+    chunks: PositiveCount
+    chunks_of: PositiveCount
+    entropy: NotNegative
+    entropy_adc: NotNegative
+    lossy: list[str]
+    left_out: list[str]
+
+    @property
+    def whole_recordings(self) -> bool:
+        """Whether each recording was one chunk."""
+        return self.chunks_of == self.files
 
 
 @dataclass(frozen=True)
@@ -53,10 +129,54 @@ class Speed:
         The median in seconds of recording per CPU second.
     """
 
-    mb_per_s: float
-    low: float
-    high: float
-    xrt: float
+    mb_per_s: Positive
+    low: Positive
+    high: Positive
+    xrt: Positive
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """By how many bytes a process grows that encodes, or decodes, the largest chunk."""
+
+    encode: Count
+    decode: Count
+
+
+@dataclass(frozen=True)
+class Access:
+    """How fast windows of 1 s are read at random places of a recording.
+
+    Attributes
+    ----------
+    chunk_seconds : float
+        The length of the chunks that it is stored in.
+    xrt : float
+        Seconds of recording per CPU second.
+    """
+
+    chunk_seconds: Positive
+    xrt: Positive
+
+
+@dataclass(frozen=True)
+class Error:
+    """How far decoded samples are from the original ones.
+
+    Attributes
+    ----------
+    rmse : float
+        Root of the mean squared difference, in steps of the samples.
+    max : int
+        The largest difference, in steps of the samples.
+    snr_db : float or None
+        10 log10 of the sum of the squared samples over that of the squared differences; None if
+        either is 0.
+    """
+
+    rmse: NotNegative
+    max: Count
+    snr_db: Number | None
 
 
 @dataclass(frozen=True)
@@ -72,21 +192,21 @@ class Result:
     transforms : list of str
         The stages between `adc` and the last one.
     lossless : bool
-        Then all chunks came back bit by bit.
-    ratio, bits_per_sample : float
+        Whether all chunks came back bit by bit.
+    ratio : float
+        Bytes of the samples over `payload_bytes`.
+    bits_per_sample : float
     payload_bytes : int
-        Of all chunks; 2 bytes a sample over it are the ratio.
+        Of all chunks.
     encode, decode : Speed
-    peak_memory_bytes : dict of str to int
-        `encode` and `decode`: by how much a process grows that does so with the largest chunk.
+    peak_memory_bytes : PeakMemory
     entropy_before, entropy_after : float
         Order 0, in bits per sample: of the samples, and of what the stages from array to array
         (`adc` too) make of them.
     chunk_ratios : list of float
-        Of each chunk; of 1000 where there are more.
-    random_access : list of dict
-        `chunk_seconds` and `xrt`: reading 1 s at random places from chunks of this length. Only
-        for the Pareto front and the smallest of each group.
+        Of each chunk; of 1000, evenly spread, where there are more.
+    random_access : list of Access
+        Only for the Pareto front and the smallest of each group.
     error : Error or None
         Of lossy pipelines.
     pareto : bool
@@ -102,28 +222,24 @@ class Result:
     adc: bool
     transforms: list[str]
     lossless: bool
-    ratio: float
-    bits_per_sample: float
-    payload_bytes: int
+    ratio: Positive
+    bits_per_sample: Positive
+    payload_bytes: PositiveCount
     encode: Speed
     decode: Speed
-    peak_memory_bytes: dict[str, int]
-    entropy_before: float
-    entropy_after: float
-    chunk_ratios: list[float]
-    random_access: list[dict[str, float]]
+    peak_memory_bytes: PeakMemory
+    entropy_before: NotNegative
+    entropy_after: NotNegative
+    chunk_ratios: list[Positive]
+    random_access: list[Access]
     error: Error | None
     pareto: bool
-    repeats: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all of it, for JSON."""
-        return asdict(self)
+    repeats: PositiveCount
 
     def to_line(self) -> dict[str, Any]:
         """Return all but lists of numbers, for CSV."""
         line: dict[str, Any] = {}
-        for name, value in self.to_dict().items():
+        for name, value in asdict(self).items():
             if name in _CSV_PARTS:
                 line |= {f"{name}_{part}": (value or {}).get(part) for part in _CSV_PARTS[name]}
             elif name == "transforms":
@@ -134,18 +250,32 @@ class Result:
 
 
 _CSV_PARTS = {
-    "encode": ("mb_per_s", "low", "high", "xrt"),
-    "decode": ("mb_per_s", "low", "high", "xrt"),
-    "peak_memory_bytes": ("encode", "decode"),
-    "error": ("rmse", "max", "snr_db"),
+    name: tuple(each.name for each in fields(kind))
+    for name, kind in (
+        ("encode", Speed),
+        ("decode", Speed),
+        ("peak_memory_bytes", PeakMemory),
+        ("error", Error),
+    )
 }
 _NOT_IN_CSV = ("chunk_ratios", "random_access")
-_CSV_HEADER = [
-    column
-    for name in (each.name for each in fields(Result))
-    if name not in _NOT_IN_CSV
-    for column in ([f"{name}_{part}" for part in _CSV_PARTS.get(name, ())] or [name])
-]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A pipeline that gave samples back changed, or could not do with them, and why."""
+
+    pipeline: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A codec that could not be loaded, why, and the command that installs it."""
+
+    codec: str
+    why: str
+    install: str
 
 
 @dataclass(frozen=True)
@@ -154,20 +284,19 @@ class Comparison:
 
     Attributes
     ----------
-    measured_with, data : dict
-        As the module's description has them.
+    measured_with : Environment
+    data : DataFacts
     results : list of Result
         The highest ratio first.
-    failed, missing : list of dict
-        Pipelines that gave samples back changed or could not do with them; codecs that are not
-        installed.
+    failed : list of Failure
+    missing : list of Missing
     """
 
-    measured_with: dict[str, Any]
-    data: dict[str, Any]
+    measured_with: Environment
+    data: DataFacts
     results: list[Result]
-    failed: list[dict[str, str]]
-    missing: list[dict[str, str]]
+    failed: list[Failure]
+    missing: list[Missing]
 
     @property
     def noise(self) -> float:
@@ -178,150 +307,154 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, for JSON."""
-        return {
-            "format": FORMAT,
-            "measured_with": self.measured_with,
-            "data": self.data,
-            "noise": self.noise,
-            "results": [each.to_dict() for each in self.results],
-            "failed": self.failed,
-            "missing": self.missing,
+        content = asdict(self)
+        facts = {name: content.pop(name) for name in ("measured_with", "data")}
+        return {"format": FORMAT, **facts, "noise": self.noise, **content}
+
+    def to_lines(self) -> list[dict[str, Any]]:
+        """Return a line for each result, for CSV."""
+        machine, data = self.measured_with, self.data
+        setting = {
+            "recordings": data.files,
+            "duration_s": data.duration_s,
+            "chunk_seconds": data.chunk_seconds,
+            "whole_recordings": data.whole_recordings,
+            "date": machine.date,
+            "cpu": machine.cpu,
+            "n1store": machine.n1store,
+            "python": machine.python,
+            "libraries": ", ".join(f"{name} {each}" for name, each in machine.libraries.items()),
         }
+        return [each.to_line() | setting for each in self.results]
 
 
-_JOURNAL, _JSON, _CSV = "rows.jsonl", "results.json", "results.csv"
-
-
-class Journal:
-    """What has been measured so far, in a file and in memory.
-
-    Attributes
-    ----------
-    date : str
-        When it was begun.
-    rows, rounds, access : dict
-        By pipeline the row, the list of rounds and the curve, as `add` was given them.
-    """
-
-    def __init__(self, file: IO[bytes]):
-        self.date = datetime.date.today().isoformat()
-        self.rows: dict[str, dict[str, Any]] = {}
-        self.rounds: dict[str, list[dict[str, float]]] = {}
-        self.access: dict[str, list[dict[str, float]]] = {}
-        self._file = file
-
-    def add(self, kind: str, pipeline: str, content: Any) -> None:
-        self._write({kind: pipeline, "measured": content})
-        self._take(kind, pipeline, content)
-
-    def begin(self, settings: dict[str, Any]) -> None:
-        self._write({"format": FORMAT, "date": self.date, "settings": settings})
-
-    def replay(self, head: dict[str, Any], lines: Iterable[dict[str, Any]]) -> None:
-        self.date = head["date"]
-        for line in lines:
-            [(kind, pipeline), (_, content)] = line.items()
-            self._take(kind, pipeline, content)
-
-    def _take(self, kind: str, pipeline: str, content: Any) -> None:
-        if kind == "row":
-            self.rows[pipeline] = content
-        elif kind == "round":
-            self.rounds.setdefault(pipeline, []).append(content)
-        elif kind == "random_access":
-            self.access[pipeline] = content
-        else:
-            raise ValueError(f"a line of kind {kind}")
-
-    def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line | {"crc32": _crc32(line)}).encode() + b"\n")
-        self._file.flush()
-
-
-def _crc32(line: dict[str, Any]) -> str:
-    return f"{zlib.crc32(json.dumps(line).encode()):08x}"
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    """Return a line of the journal; if it is damaged, that is any of `_DAMAGE`."""
-    content = json.loads(line)
-    if content.pop("crc32") != _crc32(content):
-        raise ValueError("it has been changed")
-    return content
-
-
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-
-
-@contextmanager
-def open_journal(folder: Path, settings: dict[str, Any], overwrite: bool) -> Iterator[Journal]:
-    """Open the folder's journal, as far as it is written, and keep others away from it.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if it is not there.
-    settings : dict
-        What is measured, and how. Only a journal of the same is gone on with.
-    overwrite : bool
-        Whether to begin anew.
-
-    Raises
-    ------
-    N1StoreError
-        If the folder holds anything else or cannot be made, another process has it, or its
-        journal is damaged or of other settings.
-    """
-    path = folder / _JOURNAL
-    if not path.exists() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise N1StoreError(f"{folder}: exists already and is no folder of results; name another")
-    try:
-        folder.mkdir(exist_ok=True)
-    except FileNotFoundError:
-        raise N1StoreError(f"{folder.parent}: no such folder to write to") from None
-    with naming(path), path.open("ab+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise N1StoreError(f"{folder}: is being written by another process") from None
-        journal = Journal(file)
-        file.seek(0)
-        content = b"" if overwrite else file.read()
-        complete = content[: content.rfind(b"\n") + 1]  # a line cut off was never measured
-        file.truncate(len(complete))
-        if complete:
-            try:
-                head, *lines = map(_parse, complete.splitlines())
-                written = head["settings"] if head["format"] == FORMAT else None
-                journal.replay(head, lines)
-            except _DAMAGE:
-                written = None
-            if written is None:
-                raise N1StoreError(f"{path}: is damaged; --overwrite begins anew")
-            others = [name for name in settings if written.get(name) != settings[name]]
-            if others:
-                raise N1StoreError(
-                    f"{folder}: holds results of other {', '.join(others).replace('_', ' ')}; "
-                    "--overwrite begins anew, or name another folder"
-                )
-        else:
-            for name in (_JSON, _CSV):
-                (folder / name).unlink(missing_ok=True)
-            journal.begin(settings)
-        yield journal
+_CSV_HEADER = [
+    column
+    for name in (each.name for each in fields(Result))
+    if name not in _NOT_IN_CSV
+    for column in ([f"{name}_{part}" for part in _CSV_PARTS.get(name, ())] or [name])
+] + [
+    *("recordings", "duration_s", "chunk_seconds", "whole_recordings"),
+    *("date", "cpu", "n1store", "python", "libraries"),
+]
 
 
 def write_results(folder: Path, comparison: Comparison) -> None:
     """Write results.json and results.csv."""
-    with replacing(folder / _JSON, overwrite=True) as temporary:
+    with replacing(folder / JSON, overwrite=True) as temporary:
         text = json.dumps(comparison.to_dict(), indent=1)
         # Numbers of a list stay on one line; a text has no line breaks.
         text = re.sub(r"\[\n([-+e\d.,\s]+?)\n\s*\]", lambda m: f"[{' '.join(m[1].split())}]", text)
         temporary.write_text(text + "\n", encoding="utf-8")
     with (
-        replacing(folder / _CSV, overwrite=True) as temporary,
+        replacing(folder / CSV, overwrite=True) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.DictWriter(file, _CSV_HEADER, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(each.to_line() for each in comparison.results)
+        writer.writerows(comparison.to_lines())
+
+
+# ---- Read again -----------------------------------------------------------------------------
+
+
+def load_results(path: Path) -> Comparison:
+    """Read the results of a comparison.
+
+    Parameters
+    ----------
+    path : Path
+        A results.json, or the folder that one is in.
+
+    Returns
+    -------
+    Comparison
+        All numbers are finite and as their types want them, texts are printable. What the file
+        says beside is left out.
+
+    Raises
+    ------
+    N1StoreError
+        If the file is not there, is no complete JSON or not of format 1, or something in it is
+        missing or of the wrong type.
+    """
+    if path.is_dir():
+        path = path / JSON
+    if not path.is_file():
+        raise N1StoreError(f"{path}: no such file; n1store compare writes one")
+    try:
+        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise N1StoreError(f"{path}: not complete JSON, make it again ({error})") from error
+    if not isinstance(document, dict) or "format" not in document:
+        raise N1StoreError(f"{path}: not results of n1store compare, which say their format")
+    if document["format"] != FORMAT:
+        found = printable(str(document["format"]))[:40]
+        raise N1StoreError(
+            f"{path}: of format {found}, and this n1store reads {FORMAT}; make it again with its "
+            "n1store compare"
+        )
+    try:
+        comparison: Comparison = _from_json(Comparison, document, "")
+    except _WrongError as error:
+        raise N1StoreError(f"{path}: {error}; make it again with n1store compare") from error
+    if not comparison.results:
+        raise N1StoreError(f"{path}: holds no results; compare at least one codec that works")
+    return comparison
+
+
+class _WrongError(Exception):
+    """Says which value of a file is not what it has to be."""
+
+
+def _from_json(kind: Any, value: Any, place: str) -> Any:
+    """Return what JSON has of a type: one of the classes above, or of what they are made.
+
+    Parameters
+    ----------
+    kind : type
+    value : object
+        As JSON has it.
+    place : str
+        What messages call the value, such as ``results[3].decode``.
+    """
+    if is_dataclass(kind):
+        _require(isinstance(value, dict), f"{place or 'the whole'} is no object")
+        types = get_type_hints(kind, include_extras=True)
+        places = {name: f"{place}.{name}" if place else name for name in types}
+        for name in types:
+            _require(name in value, f"{places[name]} is missing")
+        made: Any = kind
+        return made(**{name: _from_json(types[name], value[name], places[name]) for name in types})
+    arguments = get_args(kind)
+    if get_origin(kind) is list:
+        _require(isinstance(value, list), f"{place} is no list")
+        return [_from_json(arguments[0], each, f"{place}[{i}]") for i, each in enumerate(value)]
+    if get_origin(kind) is dict:
+        _require(isinstance(value, dict), f"{place} is no object")
+        return {
+            printable(key): _from_json(arguments[1], each, f"{place}.{printable(key)}"[:80])
+            for key, each in value.items()
+        }
+    if get_origin(kind) is UnionType or type(None) in arguments:
+        return None if value is None else _from_json(arguments[0], value, place)
+    wrong = f"{place} is {printable(repr(value))[:40]}, not "
+    if kind is str:
+        _require(isinstance(value, str), wrong + "a text")
+        return printable(value)
+    if kind is bool:
+        _require(isinstance(value, bool), wrong + "true or false")
+        return value
+    number, (limits,) = kind.__origin__, kind.__metadata__
+    right = type(value) is int or (type(value) is float and number is float)
+    _require(right and limits.low <= value <= _LARGEST, wrong + limits.words)
+    return value
+
+
+def _require(right: bool, message: str) -> None:
+    if not right:
+        raise _WrongError(message)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
