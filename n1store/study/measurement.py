@@ -249,9 +249,7 @@ def _passes(seconds: float, round_seconds: float) -> int:
     return max(1, round(round_seconds / max(seconds, 1e-4)))
 
 
-def peak_memory(
-    pipeline: Pipeline, chunk: Chunk, payload: bytes, workers: Workers
-) -> PeakMemory:
+def peak_memory(pipeline: Pipeline, chunk: Chunk, payload: bytes, workers: Workers) -> PeakMemory:
     """Return by how many bytes a process grows at most while it encodes, or decodes, a chunk.
 
     Each is done once in a process of its own, which has encoded and decoded a small chunk before,

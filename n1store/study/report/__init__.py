@@ -8,7 +8,6 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from n1store.errors import N1StoreError
 from n1store.system.atomic import replacing
@@ -23,7 +22,8 @@ except ImportError as error:
     ) from error
 
 from n1store.study.report import plots, words
-from n1store.study.report.results import load_results, short
+from n1store.study.report.shown import Shown, front_of, short
+from n1store.study.results import Comparison, load_results
 
 _HERE = Path(__file__).parent
 
@@ -52,7 +52,10 @@ class Report:
 
 
 def write_report(
-    source: str | os.PathLike, destination: str | os.PathLike, *, overwrite: bool = False
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
 ) -> Report:
     """Write a report of a comparison as a page for a browser, with its plots beside it.
 
@@ -81,10 +84,10 @@ def write_report(
     source, destination = Path(source), Path(destination)
     if destination.suffix != ".html":
         raise N1StoreError(f"{destination}: a report's name ends in .html")
-    document = load_results(source)
-    results = document["results"]
-    for result in results:
-        result["tip"] = words.tip(result)
+    comparison = load_results(source)
+    results = [
+        Shown(**vars(result), index=index) for index, result in enumerate(comparison.results)
+    ]
     folder = destination.with_name(f"{destination.stem}_files")
     _check_replaceable(folder)
     with (
@@ -92,14 +95,14 @@ def write_report(
         replacing(folder, overwrite=overwrite, folder=True) as plot_folder,
         plots.drawing(),
     ):
-        styles = plots.group_styles(results)
-        figures = plots.draw_all(results, styles, document["data"]["entropy"])
+        styles = plots.group_styles(result.group for result in results)
+        figures = plots.draw_all(results, styles, comparison.data.entropy)
         drawn: dict[str, tuple[str, str | None]] = {}
         for name, (wide, narrow) in figures.items():
             drawn[name] = plots.svg_of(wide), plots.svg_of(narrow) if narrow else None
             (plot_folder / f"{name}.svg").write_text(drawn[name][0], encoding="utf-8")
             (plot_folder / f"{name}.png").write_bytes(plots.png_of(wide))
-        page.write_text(_page(document, styles, drawn), encoding="utf-8")
+        page.write_text(_page(comparison, results, styles, drawn), encoding="utf-8")
     files = [folder / f"{name}{suffix}" for name in figures for suffix in _SUFFIXES]
     return Report(destination, files, len(results))
 
@@ -123,19 +126,23 @@ def _breakable(pipeline: str) -> Markup:
 
 
 def _page(
-    document: dict[str, Any],
+    comparison: Comparison,
+    results: list[Shown],
     styles: dict[str, plots.Style],
     svgs: dict[str, tuple[str, str | None]],
 ) -> str:
     """Return the page, as HTML, with the plots that were drawn for wide screens and for phones."""
-    results = document["results"]
+    data, noise = comparison.data, comparison.noise
+    tips = [words.tip(result) for result in results]
 
     def inline(svg: str | None, name: str, alt: str) -> Markup | None:
-        return None if svg is None else Markup(plots.for_page(svg, name, alt, results, styles))
+        if svg is None:
+            return None
+        return Markup(plots.for_page(svg, name, alt, results, tips, styles))
 
     figures = []
     for name, (wide, narrow) in svgs.items():
-        title, caption, alt = words.describe(name, results, document["noise"])
+        title, caption, alt = words.describe(name, results, noise)
         figures.append(
             {
                 "name": name,
@@ -155,7 +162,7 @@ def _page(
     environment.filters |= {"breakable": _breakable, "speed": words.speed}
     return environment.get_template("template.html").render(
         results=results,
-        summary=words.summary(document),
+        summary=words.summary(data, results),
         tiles=words.headlines(results),
         styles=styles,
         colours=[
@@ -164,18 +171,15 @@ def _page(
         ],
         markers={group: Markup(plots.marker_svg(style)) for group, style in styles.items()},
         figures=figures,
-        front=plots.front_of(results),
-        groups={
-            group: words.group_words(group, results, document["data"], document["noise"])
-            for group in styles
-        },
+        front=front_of(results),
+        groups={group: words.group_words(group, results, data, noise) for group in styles},
         columns=columns,
-        lossy=any(not result["lossless"] for result in results),
+        lossy=any(not result.lossless for result in results),
         rows=rows,
         measured_once=words.measured_once(results),
-        failed=document["failed"],
-        missing=document["missing"],
-        method=words.method(document),
+        failed=comparison.failed,
+        missing=comparison.missing,
+        method=words.method(comparison.measured_with, data, results, noise),
         script=Markup(script),
         script_hash=digest,
     )

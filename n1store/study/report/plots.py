@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
@@ -26,9 +26,17 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Affine2D, Bbox
 
-from n1store.study.report.results import short, stages
-
-Result = dict[str, Any]
+from n1store.study.report.shown import (
+    Shown,
+    best_of,
+    best_of_groups,
+    front_of,
+    label_of,
+    names_of,
+    plain,
+    short,
+    split_chain,
+)
 
 # Each role's colour on white and on the page's dark ground; a plot has the first, and the page
 # puts a variable in its place.
@@ -63,9 +71,9 @@ class Style:
     dark: str
 
 
-def group_styles(results: Iterable[Result]) -> dict[str, Style]:
+def group_styles(groups: Iterable[str]) -> dict[str, Style]:
     """Return the look of each group, in the order in which the groups are shown."""
-    present = {result["group"] for result in results}
+    present = set(groups)
     ordered = [name for name in _GROUPS if name in present]
     ordered += sorted(present - set(ordered))
     styles, others = {}, 0
@@ -74,19 +82,6 @@ def group_styles(results: Iterable[Result]) -> dict[str, Style]:
         others += name not in _GROUPS
         styles[name] = Style(look[0], f"g{index}", look[1], look[2])
     return styles
-
-
-def label_of(result: Result, length: int = 34) -> str:
-    """Return what a result is called where a pipeline's string would be too long."""
-    text = short(plain(result["pipeline"]), length)
-    return text if result["lossless"] else f"{text} (lossy)"
-
-
-def plain(pipeline: str) -> str:
-    """Return a pipeline's string without what only a parser needs."""
-    text = re.sub(r"[:,]\w+=auto\b", "", short(pipeline, 200))
-    text = re.sub(r"\w+=(?=[a-z])", "", text)
-    return re.sub("[:=,]", " ", text)
 
 
 @contextmanager
@@ -129,34 +124,14 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def front_of(results: list[Result]) -> list[Result]:
-    """Return the lossless results on the Pareto front, the smallest first."""
-    front = [result for result in results if result["pareto"] and result["lossless"]]
-    return sorted(front, key=lambda result: (-result["ratio"], -result["decode"]["mb_per_s"]))
-
-
-def best_of(results: list[Result]) -> Result:
-    """Return the result of the highest ratio, and of those the one that decodes fastest."""
-    return max(results, key=lambda result: (result["ratio"], result["decode"]["mb_per_s"]))
-
-
-def best_of_groups(results: list[Result], styles: dict[str, Style]) -> list[Result]:
-    """Return the best lossless result of each group, the smallest first."""
-    members = [
-        [result for result in results if result["group"] == group and result["lossless"]]
-        for group in styles
-    ]
-    return sorted(map(best_of, filter(None, members)), key=lambda result: -result["ratio"])
-
-
 def draw_all(
-    results: list[Result], styles: dict[str, Style], entropy: float
+    results: list[Shown], styles: dict[str, Style], entropy: float
 ) -> dict[str, tuple[Figure, Figure | None]]:
     """Draw every plot that there are numbers for: for wide pages, and for phones if that differs.
 
     Parameters
     ----------
-    results : list of dict
+    results : list of Shown
     styles : dict of str to Style
         The look of each group.
     entropy : float
@@ -183,26 +158,23 @@ def draw_all(
 
 
 def _ratio_and_speed(
-    results: list[Result], styles: dict[str, Style], entropy: float, wide: bool
+    results: list[Shown], styles: dict[str, Style], entropy: float, wide: bool
 ) -> Figure:
     figure, axes = _figure(9.6, 5.6) if wide else _figure(4.0, 5.2)
     _log_axis(axes.xaxis, (1, 2, 5) if wide else (1, 3))
     axes.set(xlabel="decode speed, MB of samples per second", ylabel="compression ratio")
-    lossless = [result["ratio"] for result in results if result["lossless"]]
+    lossless = [result.ratio for result in results if result.lossless]
     # What lossy results reach beyond is not to press the others together.
-    top = 1.08 * max(lossless or [result["ratio"] for result in results])
-    where = {
-        result["index"]: (result["decode"]["mb_per_s"], min(result["ratio"], top))
-        for result in results
-    }
+    top = 1.08 * max(lossless or [result.ratio for result in results])
+    where = {result.index: (result.decode.mb_per_s, min(result.ratio, top)) for result in results}
     front = front_of(results)
     for result in sorted(results, key=lambda result: result in front):
-        speed, style = result["decode"], styles[result["group"]]
+        speed, style = result.decode, styles[result.group]
         if result in front:
-            spread = [speed["low"], speed["high"]]
+            spread = [speed.low, speed.high]
             gid = _gid(axes, result)
-            axes.plot(spread, [result["ratio"]] * 2, color=style.light, lw=1.2, gid=gid)
-        _point(axes, *where[result["index"]], result, styles, 7 if wide else 6)
+            axes.plot(spread, [result.ratio] * 2, color=style.light, lw=1.2, gid=gid)
+        _point(axes, *where[result.index], result, styles, 7 if wide else 6)
     left, right = axes.get_xlim()
     bottom = min(0.9, axes.get_ylim()[0])
     axes.set(xlim=(left, right * (right / left) ** 0.1), ylim=(bottom, top + 0.1 * (top - bottom)))
@@ -220,27 +192,27 @@ def _ratio_and_speed(
             color=muted,
         )
     lines = [_draw_front(axes, front)]
-    lines += [[(each["decode"][end], each["ratio"]) for end in ("low", "high")] for each in front]
-    beyond = [result for result in results if not result["lossless"]]
+    lines += [[(end, each.ratio) for end in (each.decode.low, each.decode.high)] for each in front]
+    beyond = [result for result in results if not result.lossless]
     texts = {
-        result["index"]: label_of(result)
-        + (f", ratio {result['ratio']:.2f} ↑" if result["ratio"] > top else "")
+        result.index: label_of(result)
+        + (f", ratio {result.ratio:.2f} ↑" if result.ratio > top else "")
         for result in [*front, *beyond]
     }
-    bold = {result["index"] for result in front if result["codec"] == "n1"}
+    bold = {result.index for result in front if result.codec == "n1"}
     _label(figure, axes, where, texts, bold, lines, 8.5 if wide else 8)
     return figure
 
 
-def _draw_front(axes: Axes, front: list[Result]) -> list[tuple[float, float]]:
+def _draw_front(axes: Axes, front: list[Shown]) -> list[tuple[float, float]]:
     """Draw the steps below which something is both smaller and faster; return their corners."""
     if not front:
         return []
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    corners = [(left, front[0]["ratio"])]
+    corners = [(left, front[0].ratio)]
     for result, following in zip(front, [*front[1:], None], strict=True):
-        speed = result["decode"]["mb_per_s"]
-        corners += [(speed, result["ratio"]), (speed, following["ratio"] if following else bottom)]
+        speed = result.decode.mb_per_s
+        corners += [(speed, result.ratio), (speed, following.ratio if following else bottom)]
     x, y = zip(*corners, strict=True)
     axes.fill_between(x, y, bottom, color=COLOURS["tint"][0], zorder=0.5, lw=0)
     axes.plot(x, y, color=COLOURS["front"][0], lw=1.1, ls=(0, (4, 2)), zorder=1.5)
@@ -248,13 +220,13 @@ def _draw_front(axes: Axes, front: list[Result]) -> list[tuple[float, float]]:
     return corners
 
 
-def _encode_and_decode(results: list[Result], styles: dict[str, Style]) -> Figure:
+def _encode_and_decode(results: list[Shown], styles: dict[str, Style]) -> Figure:
     figure, axes = _figure(4.3, 4.2)
     _log_axis(axes.xaxis, (1, 3))
     _log_axis(axes.yaxis, (1, 3))
     axes.set(xlabel="encode, MB/s", ylabel="decode, MB/s")
     for result in results:
-        _point(axes, result["encode"]["mb_per_s"], result["decode"]["mb_per_s"], result, styles)
+        _point(axes, result.encode.mb_per_s, result.decode.mb_per_s, result, styles)
     low = max(axes.get_xlim()[0], axes.get_ylim()[0])
     high = min(axes.get_xlim()[1], axes.get_ylim()[1])
     if low < high:
@@ -267,39 +239,35 @@ def _encode_and_decode(results: list[Result], styles: dict[str, Style]) -> Figur
             size=8,
             color=COLOURS["muted"][0],
         )
-    where = {
-        each["index"]: (each["encode"]["mb_per_s"], each["decode"]["mb_per_s"]) for each in results
-    }
-    texts = {each["index"]: label_of(each, 30) for each in best_of_groups(results, styles)}
+    where = {each.index: (each.encode.mb_per_s, each.decode.mb_per_s) for each in results}
+    texts = {each.index: label_of(each, 30) for each in best_of_groups(results)}
     _label(figure, axes, where, texts, set(), [], 8)
     return figure
 
 
-def _groups(results: list[Result], styles: dict[str, Style]) -> Figure:
-    members = {
-        group: [result for result in results if result["group"] == group] for group in styles
-    }
+def _groups(results: list[Shown], styles: dict[str, Style]) -> Figure:
+    members = {group: [result for result in results if result.group == group] for group in styles}
 
     def best(group: str) -> float:
-        lossless = [result["ratio"] for result in members[group] if result["lossless"]]
+        lossless = [result.ratio for result in members[group] if result.lossless]
         return max(lossless, default=0)
 
     ordered = sorted(styles, key=best, reverse=True)
     figure, axes = _row_figure(len(ordered), "compression ratio", 0.52)
-    if _is_wide((result["ratio"] for result in results), 10):
+    if _is_wide((result.ratio for result in results), 10):
         _log_axis(axes.xaxis)
     for row, group in enumerate(ordered):
-        lossless = [result for result in members[group] if result["lossless"]]
+        lossless = [result for result in members[group] if result.lossless]
         text = short(group, 24)
         if lossless:
-            ratios = [result["ratio"] for result in lossless]
+            ratios = [result.ratio for result in lossless]
             axes.plot([min(ratios), max(ratios)], [row] * 2, color=COLOURS["line"][0], lw=4)
             axes.plot(
                 [np.median(ratios)] * 2, [row - 0.2, row + 0.2], color=COLOURS["front"][0], lw=1.6
             )
             text += f": best {label_of(best_of(lossless))} {max(ratios):.2f}"
         for result in members[group]:
-            _point(axes, result["ratio"], row, result, styles)
+            _point(axes, result.ratio, row, result, styles)
         _row_label(axes, row, text)
     return figure
 
@@ -307,24 +275,24 @@ def _groups(results: list[Result], styles: dict[str, Style]) -> Figure:
 _MOST_ROWS = 24
 
 
-def _transforms(results: list[Result], styles: dict[str, Style]) -> Figure | None:
+def _transforms(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
     """Draw, for each codec, its ratio behind each chain of transforms that it was tried behind."""
-    families: dict[tuple[str, str], dict[str, Result]] = {}
+    families: dict[tuple[str, str], dict[str, Shown]] = {}
     for result in results:
-        if result["lossless"]:
+        if result.lossless:
             chain, rest = split_chain(result)
-            family = families.setdefault((result["codec"], rest), {})
+            family = families.setdefault((result.codec, rest), {})
             # Of a transform's parameters the best.
             names = names_of(chain)
             family[names] = best_of([result, *filter(None, [family.get(names)])])
-    fullest: dict[str, dict[str, Result]] = {}
+    fullest: dict[str, dict[str, Shown]] = {}
     for (codec, _), family in families.items():
         before = fullest.get(codec, {})
         if _merit(family) > _merit(before):
             fullest[codec] = family
     rows = sorted(
         (family for family in fullest.values() if len(family) > 1),
-        key=lambda family: -max(result["ratio"] for result in family.values()),
+        key=lambda family: -max(result.ratio for result in family.values()),
     )[:_MOST_ROWS]
     if not rows:
         return None
@@ -336,14 +304,14 @@ def _transforms(results: list[Result], styles: dict[str, Style]) -> Figure | Non
     markers = dict(zip(chains, _CHAIN_MARKERS, strict=False))
     figure, axes = _row_figure(len(rows), "compression ratio", 0.4)
     for row, family in enumerate(rows):
-        ratios = [result["ratio"] for result in family.values()]
+        ratios = [result.ratio for result in family.values()]
         axes.plot([min(ratios), max(ratios)], [row] * 2, color=COLOURS["line"][0], lw=3)
         for chain, result in family.items():
             marker = markers.get(chain, _OTHER_CHAINS)
-            _point(axes, result["ratio"], row, result, styles, 6, *marker)
+            _point(axes, result.ratio, row, result, styles, 6, *marker)
         some = next(iter(family.values()))
         _row_label(
-            axes, row, short(plain(split_chain(some)[1]), 44), color=styles[some["group"]].light
+            axes, row, short(plain(split_chain(some)[1]), 44), color=styles[some.group].light
         )
     ink = COLOURS["ink"][0]
     if len(chains) > len(markers):
@@ -363,8 +331,8 @@ def _transforms(results: list[Result], styles: dict[str, Style]) -> Figure | Non
     return figure
 
 
-def _merit(family: dict[str, Result]) -> tuple[int, float]:
-    return len(family), max((result["ratio"] for result in family.values()), default=0)
+def _merit(family: dict[str, Shown]) -> tuple[int, float]:
+    return len(family), max((result.ratio for result in family.values()), default=0)
 
 
 # Of nothing, of adc, of the others that are tried most, and whether they are filled.
@@ -372,47 +340,27 @@ _CHAIN_MARKERS = (("o", False), ("o", True), ("D", True), ("^", True), ("s", Tru
 _OTHER_CHAINS = ("x", True)
 
 
-def split_chain(result: Result) -> tuple[str, str]:
-    """Return the transforms that a pipeline begins with, and the rest of it."""
-    names = {"adc", *(stage_name(each) for each in result["transforms"])}
-    parts = stages(result["pipeline"])
-    count = 0
-    while count < len(parts) - 1 and stage_name(parts[count]) in names:
-        count += 1
-    return "+".join(parts[:count]), "+".join(parts[count:])
-
-
-def names_of(chain: str) -> str:
-    """Return stages without their parameters."""
-    return "+".join(map(stage_name, stages(chain)))
-
-
-def stage_name(stage: str) -> str:
-    """Return the name of a stage without its parameters."""
-    return stage.partition(":")[0]
-
-
-def _entropy(results: list[Result], styles: dict[str, Style]) -> Figure | None:
+def _entropy(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
     """Draw what each chain of transforms makes of the entropy, and the best codec behind it."""
-    chains: dict[str, list[Result]] = {}
+    chains: dict[str, list[Shown]] = {}
     for result in results:
-        if result["lossless"]:
+        if result.lossless:
             chains.setdefault(names_of(split_chain(result)[0]), []).append(result)
     rows = sorted(
         map(best_of, chains.values()),
-        key=lambda result: result["bits_per_sample"],
+        key=lambda result: result.bits_per_sample,
     )[:_MOST_ROWS]
     if not rows:
         return None
     figure, axes = _row_figure(len(rows), "bits per sample", 0.56)
     ink, muted, paper = (COLOURS[role][0] for role in ("ink", "muted", "paper"))
     for row, best in enumerate(rows):
-        before, after = best["entropy_before"], best["entropy_after"]
+        before, after = best.entropy_before, best.entropy_after
         axes.plot([before, after], [row] * 2, color=COLOURS["line"][0], lw=3)
-        axes.plot([after, best["bits_per_sample"]], [row] * 2, color=muted, lw=0.8, ls=":")
+        axes.plot([after, best.bits_per_sample], [row] * 2, color=muted, lw=0.8, ls=":")
         axes.plot([before], [row], "|", color=muted, ms=9, mew=1.6)
         axes.plot([after], [row], "|", color=ink, ms=11, mew=2.4)
-        _point(axes, best["bits_per_sample"], row, best, styles)
+        _point(axes, best.bits_per_sample, row, best, styles)
         chain, rest = split_chain(best)
         _row_label(
             axes,
@@ -426,20 +374,20 @@ def _entropy(results: list[Result], styles: dict[str, Style]) -> Figure | None:
     return figure
 
 
-def _chunks(results: list[Result], styles: dict[str, Style]) -> Figure | None:
+def _chunks(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
     """Draw how the ratio spreads over the chunks: of the front, and of the best of each group."""
-    chosen = {result["index"]: result for result in front_of(results)[:6]}
-    chosen |= {result["index"]: result for result in best_of_groups(results, styles)}
-    rows = [result for result in chosen.values() if result["chunk_ratios"]]
-    rows.sort(key=lambda result: -float(np.median(result["chunk_ratios"])))
+    chosen = {result.index: result for result in front_of(results)[:6]}
+    chosen |= {result.index: result for result in best_of_groups(results)}
+    rows = [result for result in chosen.values() if result.chunk_ratios]
+    rows.sort(key=lambda result: -float(np.median(result.chunk_ratios)))
     if not rows:
         return None
     figure, axes = _row_figure(len(rows), "ratio of a chunk", 0.6)
-    logarithmic = _is_wide((ratio for result in rows for ratio in result["chunk_ratios"]), 12)
+    logarithmic = _is_wide((ratio for result in rows for ratio in result.chunk_ratios), 12)
     if logarithmic:
         _log_axis(axes.xaxis)
     for row, result in enumerate(rows):
-        ratios, colour = np.array(result["chunk_ratios"]), styles[result["group"]].light
+        ratios, colour = np.array(result.chunk_ratios), styles[result.group].light
         grid, density = _density(ratios, logarithmic)
         curve = axes.fill_between(grid, row, row - 0.34 * density, color=colour, alpha=0.3, lw=0)
         curve.set_gid(_gid(axes, result))
@@ -460,27 +408,27 @@ def _density(values: np.ndarray, logarithmic: bool) -> tuple[np.ndarray, np.ndar
     return np.exp(grid) if logarithmic else grid, density / density.max()
 
 
-def _random_access(results: list[Result], styles: dict[str, Style]) -> Figure | None:
+def _random_access(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
     """Draw the speed of reading at random against the chunk length."""
-    measured = [result for result in results if result["random_access"] and result["lossless"]]
+    measured = [result for result in results if result.random_access and result.lossless]
     if not measured:
         return None
-    chosen = [*best_of_groups(measured, styles), *front_of(measured)[:3]]
-    chosen = list({result["index"]: result for result in chosen}.values())
+    chosen = [*best_of_groups(measured), *front_of(measured)[:3]]
+    chosen = list({result.index: result for result in chosen}.values())
     figure, axes = _figure(4.3, 4.2)
     _log_axis(axes.xaxis)
     _log_axis(axes.yaxis)
     axes.set(xlabel="chunk length, s", ylabel="random reading, xRT")
     ends = []
     for result in chosen:
-        steps = sorted((each["chunk_seconds"], each["xrt"]) for each in result["random_access"])
-        colour, gid = styles[result["group"]].light, _gid(axes, result)
+        steps = sorted((each.chunk_seconds, each.xrt) for each in result.random_access)
+        colour, gid = styles[result.group].light, _gid(axes, result)
         axes.plot(*zip(*steps, strict=True), color=colour, lw=1.3, gid=gid)
         for seconds, xrt in steps:
             _point(axes, seconds, xrt, result, styles, 5)
         ends.append((steps[-1], result))
     _label_ends(figure, axes, ends)
-    lengths = {each["chunk_seconds"] for result in chosen for each in result["random_access"]}
+    lengths = {each.chunk_seconds for result in chosen for each in result.random_access}
     axes.set_xticks(sorted(lengths))
     return figure
 
@@ -519,7 +467,7 @@ def _is_wide(values: Iterable[float], most: float) -> bool:
     return max(values) > most * min(values)
 
 
-def _log_axis(axis: Any, steps: tuple[float, ...] = (1, 2, 5)) -> None:
+def _log_axis(axis: XAxis | YAxis, steps: tuple[float, ...] = (1, 2, 5)) -> None:
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_major_locator(LogLocator(10, steps))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
@@ -534,15 +482,15 @@ def _point(
     axes: Axes,
     x: float,
     y: float,
-    result: Result,
+    result: Shown,
     styles: dict[str, Style],
     size: float = 6,
     marker: str | None = None,
     filled: bool = True,
 ) -> None:
     """Draw a result; hollow if it is lossy."""
-    style = styles[result["group"]]
-    filled = filled and result["lossless"]
+    style = styles[result.group]
+    filled = filled and result.lossless
     axes.plot(
         [x],
         [y],
@@ -557,9 +505,9 @@ def _point(
     )
 
 
-def _gid(axes: Axes, result: Result, kind: str = "trace") -> str:
+def _gid(axes: Axes, result: Shown, kind: str = "trace") -> str:
     """Return the id of what is drawn of a result, which is new in this plot."""
-    return f"{kind}-{result['index']}-{len(axes.get_children())}"
+    return f"{kind}-{result.index}-{len(axes.get_children())}"
 
 
 def _label(
@@ -636,7 +584,7 @@ _PLACES = [
 
 
 def _label_ends(
-    figure: Figure, axes: Axes, ends: list[tuple[tuple[float, float], Result]], size: float = 8
+    figure: Figure, axes: Axes, ends: list[tuple[tuple[float, float], Shown]], size: float = 8
 ) -> None:
     """Write pipelines to the right of their lines' ends, none over another."""
     _lay_out(figure)
@@ -684,7 +632,12 @@ _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
 def for_page(
-    file: str, name: str, alt: str, results: list[Result], styles: dict[str, Style]
+    file: str,
+    name: str,
+    alt: str,
+    results: list[Shown],
+    tips: list[str],
+    styles: dict[str, Style],
 ) -> str:
     """Return an SVG file as an <svg> for a page, in the page's colours and letters.
 
@@ -696,8 +649,11 @@ def for_page(
         What no other svg of the page is called.
     alt : str
         What it shows, in words.
-    results : list of dict
-        With what to tell of each when it is pointed at, as its ``tip``.
+    results : list of Shown
+    tips : list of str
+        What to tell of each result when it is pointed at.
+    styles : dict of str to Style
+        The look of each group.
     """
     svg = ElementTree.fromstring(file)
     variables = {light: role for role, (light, _) in COLOURS.items()}
@@ -711,7 +667,7 @@ def for_page(
             style = style.replace(light, f"var(--{variable})")
         if style:
             parent.set("style", style)
-        _name_for_page(parent, name, results)
+        _name_for_page(parent, name, results, tips)
     for key in ("width", "height", "version"):
         del svg.attrib[key]
     svg.attrib |= {"role": "img", "aria-label": alt, "class": name}
@@ -720,16 +676,18 @@ def for_page(
     return ElementTree.tostring(svg, encoding="unicode")
 
 
-def _name_for_page(element: ElementTree.Element, name: str, results: list[Result]) -> None:
+def _name_for_page(
+    element: ElementTree.Element, name: str, results: list[Shown], tips: list[str]
+) -> None:
     """Make ids the page's only ones of that name; say of what is a result's which it is."""
     own = element.attrib.pop("id", "")
     if match := re.fullmatch(r"(mark|trace)-(\d+)-\d+", own):
         result = results[int(match[2])]
-        element.set("data-group", result["group"])
+        element.set("data-group", result.group)
         if match[1] == "mark":
             element.set("data-result", match[2])
             title = ElementTree.Element(f"{{{_SVG}}}title")
-            title.text = result["tip"]
+            title.text = tips[result.index]
             element.insert(0, title)
     elif element.tag in (f"{{{_SVG}}}path", f"{{{_SVG}}}clipPath") and own:
         element.set("id", f"{name}-{own}")

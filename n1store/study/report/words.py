@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
-from n1store.study.report.plots import best_of, front_of, label_of, plain, split_chain, stage_name
-from n1store.study.report.results import short, stages
-
-Result = dict[str, Any]
+from n1store.study.report.shown import (
+    Shown,
+    best_of,
+    front_of,
+    label_of,
+    plain,
+    short,
+    split_chain,
+    stage_name,
+    stages,
+)
+from n1store.study.results import DataFacts, Environment, Speed
 
 
 @dataclass(frozen=True)
@@ -37,86 +44,93 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def tip(result: Result) -> str:
+def tip(result: Shown) -> str:
     """Return what to tell of a result when it is pointed at."""
     lines = [
-        short(result["pipeline"]),
-        f"{result['group']}, {'lossless' if result['lossless'] else 'lossy'}",
-        f"ratio {result['ratio']:.3f}, {result['bits_per_sample']:.2f} bits per sample",
+        short(result.pipeline),
+        f"{result.group}, {'lossless' if result.lossless else 'lossy'}",
+        f"ratio {result.ratio:.3f}, {result.bits_per_sample:.2f} bits per sample",
     ]
-    for what in ("encode", "decode"):
-        spread = _spread(result, what)
-        lines.append(
-            f"{what} {speed(result[what]['mb_per_s'])} MB/s" + (f" ({spread})" if spread else "")
-        )
-    return "\n".join([*lines, *([loss(result)] if not result["lossless"] else [])])
+    for what, measured in (("encode", result.encode), ("decode", result.decode)):
+        spread = _spread(measured, result.repeats)
+        lines.append(f"{what} {speed(measured.mb_per_s)} MB/s" + (f" ({spread})" if spread else ""))
+    return "\n".join([*lines, *([loss(result)] if not result.lossless else [])])
 
 
-def loss(result: Result) -> str:
+def loss(result: Shown) -> str:
     """Return what a lossy result has lost."""
-    error = result["error"]
+    error = result.error
     if error is None:
         return "lossy; its error was not measured"
-    return f"lossy: error {error['rmse']:,.4g} (RMS), at most {error['max']:,.4g}, " + (
-        "no SNR" if error["snr_db"] is None else f"SNR {error['snr_db']:.1f} dB"
+    return f"lossy: error {error.rmse:,.4g} (RMS), at most {error.max:,.4g}, " + (
+        "no SNR" if error.snr_db is None else f"SNR {error.snr_db:.1f} dB"
     )
 
 
-def headlines(results: list[Result]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Headline:
+    """A result that is best in some respect: in which, by which value, and what to know beside."""
+
+    what: str
+    value: str
+    result: Shown
+    beside: str
+
+
+def headlines(results: list[Shown]) -> list[Headline]:
     """Return the best lossless result in each of a few respects."""
-    lossless = [result for result in results if result["lossless"]]
+    lossless = [result for result in results if result.lossless]
     if not lossless:
         return []
     best = best_of(lossless)
     # What is fast because it makes nothing smaller is of no use to anyone.
-    enough = best["ratio"] / 2
-    small = [result for result in lossless if result["ratio"] >= enough]
-    reads = max(small, key=lambda result: result["decode"]["mb_per_s"])
-    writes = max(small, key=lambda result: result["encode"]["mb_per_s"])
+    enough = best.ratio / 2
+    small = [result for result in lossless if result.ratio >= enough]
+    reads = max(small, key=lambda result: result.decode.mb_per_s)
+    writes = max(small, key=lambda result: result.encode.mb_per_s)
     found = [
-        ("smallest", best, "ratio"),
-        (f"fastest to read, ratio ≥ {enough:.2f}", reads, "decode"),
-        (f"fastest to write, ratio ≥ {enough:.2f}", writes, "encode"),
+        Headline(
+            "smallest",
+            f"{best.ratio:.2f}",
+            best,
+            f"decodes at {speed(best.decode.mb_per_s)} MB/s",
+        )
     ]
-    with_chunks = [result for result in lossless if result["chunk_ratios"]]
+    for what, fastest, measured in (
+        ("read", reads, reads.decode),
+        ("write", writes, writes.encode),
+    ):
+        found.append(
+            Headline(
+                f"fastest to {what}, ratio ≥ {enough:.2f}",
+                f"{speed(measured.mb_per_s)} MB/s",
+                fastest,
+                f"ratio {fastest.ratio:.2f}",
+            )
+        )
+    with_chunks = [result for result in lossless if result.chunk_ratios]
     if with_chunks:
-        even = max(with_chunks, key=lambda result: min(result["chunk_ratios"]))
-        found.append(("best worst chunk", even, "worst"))
-    values = {
-        "ratio": lambda result: f"{result['ratio']:.2f}",
-        "decode": lambda result: f"{speed(result['decode']['mb_per_s'])} MB/s",
-        "encode": lambda result: f"{speed(result['encode']['mb_per_s'])} MB/s",
-        "worst": lambda result: f"{min(result['chunk_ratios']):.2f}",
-    }
-    return [
-        {
-            "what": what,
-            "value": values[key](result),
-            "result": result,
-            "beside": f"decodes at {speed(result['decode']['mb_per_s'])} MB/s"
-            if key == "ratio"
-            else f"ratio {result['ratio']:.2f}",
-        }
-        for what, result, key in found
-    ]
+        even = max(with_chunks, key=lambda result: min(result.chunk_ratios))
+        worst = f"{min(even.chunk_ratios):.2f}"
+        found.append(Headline("best worst chunk", worst, even, f"ratio {even.ratio:.2f}"))
+    return found
 
 
-def group_words(group: str, results: list[Result], data: dict[str, Any], noise: float) -> list[str]:
+def group_words(group: str, results: list[Shown], data: DataFacts, noise: float) -> list[str]:
     """Return what a group's results mean for neural data, a paragraph each.
 
     Parameters
     ----------
     group : str
-    results : list of dict
+    results : list of Shown
         Of all groups.
-    data : dict
-        What was compressed.
+    data : DataFacts
     noise : float
         How far speeds spread, relative: what differs by less is said to be alike.
     """
-    members = [result for result in results if result["group"] == group]
-    lossless = [result for result in members if result["lossless"]]
-    everywhere = [result for result in results if result["lossless"]]
+    members = [result for result in results if result.group == group]
+    lossless = [result for result in members if result.lossless]
+    everywhere = [result for result in results if result.lossless]
     paragraphs = []
     if lossless:
         best = best_of(lossless)
@@ -126,32 +140,32 @@ def group_words(group: str, results: list[Result], data: dict[str, Any], noise: 
             _speeds(best, lossless, everywhere, data, noise),
         ]
     paragraphs += [
-        f"{label_of(result)} reaches ratio {result['ratio']:.2f}; {loss(result)}."
+        f"{label_of(result)} reaches ratio {result.ratio:.2f}; {loss(result)}."
         for result in members
-        if not result["lossless"]
+        if not result.lossless
     ]
     return [paragraph for paragraph in paragraphs if paragraph]
 
 
-def _standing(best: Result, count: int, everywhere: list[Result]) -> str:
+def _standing(best: Shown, count: int, everywhere: list[Shown]) -> str:
     """Say how small the group's best is, and how far it is from n1 or from the smallest."""
     text = (
         f"{'Smallest is' if count > 1 else 'The only one is'} {label_of(best)}: ratio "
-        f"{best['ratio']:.2f}, {best['bits_per_sample']:.2f} bits per sample"
+        f"{best.ratio:.2f}, {best.bits_per_sample:.2f} bits per sample"
     )
-    n1 = [result for result in everywhere if result["codec"] == "n1"]
+    n1 = [result for result in everywhere if result.codec == "n1"]
     target = best_of(n1 or everywhere)
     if target is not best:
         return f"{text}, {_size_beside(best, target)}."
-    others = [result for result in everywhere if result["group"] != best["group"]]
+    others = [result for result in everywhere if result.group != best.group]
     if not others:
         return f"{text}."
     rival = best_of(others)
     return f"{text}. Smallest in another group is {label_of(rival)}, {_size_beside(rival, best)}."
 
 
-def _size_beside(result: Result, other: Result) -> str:
-    change = other["ratio"] / result["ratio"] - 1
+def _size_beside(result: Shown, other: Shown) -> str:
+    change = other.ratio / result.ratio - 1
     if abs(change) < 0.0005:
         return f"as small as {label_of(other)}"
     if change > 1:
@@ -159,9 +173,9 @@ def _size_beside(result: Result, other: Result) -> str:
     return f"{abs(change):.1%} {'larger' if change > 0 else 'smaller'} than {label_of(other)}"
 
 
-def _memory(best: Result) -> str:
+def _memory(best: Shown) -> str:
     """Say whether the best knows more of a sample than how often there are such."""
-    bits, entropy = best["bits_per_sample"], best["entropy_after"]
+    bits, entropy = best.bits_per_sample, best.entropy_after
     if not entropy:
         return ""
     given = f"{entropy:.2f} bits of entropy that each sample has by itself where it is given to it"
@@ -179,11 +193,11 @@ def _memory(best: Result) -> str:
     return f"{label_of(best)} is {beside}."
 
 
-def _effects(members: list[Result], everywhere: list[Result]) -> str:
+def _effects(members: list[Shown], everywhere: list[Shown]) -> str:
     """Say what each transform changes, over the pipelines that were tried with it and without."""
-    by_spec = {result["pipeline"]: result for result in everywhere}
+    by_spec = {result.pipeline: result for result in everywhere}
     names = dict.fromkeys(
-        ["adc", *(stage_name(each) for result in members for each in result["transforms"])]
+        ["adc", *(stage_name(each) for result in members for each in result.transforms)]
     )
     effects = []
     for name in names:
@@ -193,7 +207,7 @@ def _effects(members: list[Result], everywhere: list[Result]) -> str:
             left = [each for each in stages(chain) if stage_name(each) != name]
             other = by_spec.get("+".join([*left, rest]))
             if other is not None and other is not result:
-                changes.append((result["ratio"] / other["ratio"] - 1, result))
+                changes.append((result.ratio / other.ratio - 1, result))
         if changes:
             effects.append(_effect(name, changes))
     if not effects:
@@ -201,8 +215,8 @@ def _effects(members: list[Result], everywhere: list[Result]) -> str:
     return f"Ratios with and without transforms: {'; '.join(effects)}."
 
 
-def _effect(name: str, changes: list[tuple[float, Result]]) -> str:
-    changes.sort(key=lambda change: (change[0], change[1]["index"]))
+def _effect(name: str, changes: list[tuple[float, Shown]]) -> str:
+    changes.sort(key=lambda change: (change[0], change[1].index))
     (least, worst), (most, best) = changes[0], changes[-1]
     text = f"{name} {_percent(median(change for change, _ in changes))}"
     if len(changes) == 1:
@@ -211,7 +225,7 @@ def _effect(name: str, changes: list[tuple[float, Result]]) -> str:
     return f"{text} ({called(worst)} {_percent(least)}, {called(best)} {_percent(most)})"
 
 
-def _rest(result: Result) -> str:
+def _rest(result: Shown) -> str:
     return short(plain(split_chain(result)[1]), 34)
 
 
@@ -221,37 +235,37 @@ def _percent(change: float) -> str:
 
 
 def _speeds(
-    best: Result,
-    members: list[Result],
-    everywhere: list[Result],
-    data: dict[str, Any],
+    best: Shown,
+    members: list[Shown],
+    everywhere: list[Shown],
+    data: DataFacts,
     noise: float,
 ) -> str:
     """Say how fast the group is, and how many channels it keeps up with."""
-    channels = best["encode"]["mb_per_s"] * 1e6 / (2 * data["sampling_frequency"])
+    channels = best.encode.mb_per_s * 1e6 / (2 * data.sampling_frequency)
     count = f"{channels:,.0f} channels" if channels >= 1.5 else f"{channels:.2g} of a channel"
     text = (
         f"On one core {label_of(best)} keeps up with {count} as they are recorded, and decodes "
-        f"{speed(best['decode']['mb_per_s'])} MB/s"
+        f"{speed(best.decode.mb_per_s)} MB/s"
     )
-    n1 = [result for result in everywhere if result["codec"] == "n1"]
-    if n1 and best["codec"] != "n1":
+    n1 = [result for result in everywhere if result.codec == "n1"]
+    if n1 and best.codec != "n1":
         text += f", {_times(best, best_of(n1), noise)}"
-    fastest = max(members, key=lambda result: result["decode"]["mb_per_s"])
+    fastest = max(members, key=lambda result: result.decode.mb_per_s)
     if fastest is not best:
         text += (
             f"; the fastest to read, {label_of(fastest)}, does "
-            f"{speed(fastest['decode']['mb_per_s'])} MB/s at ratio {fastest['ratio']:.2f}"
+            f"{speed(fastest.decode.mb_per_s)} MB/s at ratio {fastest.ratio:.2f}"
         )
-    front = {result["index"] for result in front_of(everywhere)}
-    on_front = sum(result["index"] in front for result in members)
+    front = {result.index for result in front_of(everywhere)}
+    on_front = sum(result.index in front for result in members)
     if len(members) == 1:
         return f"{text}. It is {'' if on_front else 'not '}on the front."
     return f"{text}. {on_front or 'None'} of {len(members)} on the front."
 
 
-def _times(result: Result, other: Result, noise: float) -> str:
-    factor = result["decode"]["mb_per_s"] / other["decode"]["mb_per_s"]
+def _times(result: Shown, other: Shown, noise: float) -> str:
+    factor = result.decode.mb_per_s / other.decode.mb_per_s
     if abs(factor - 1) <= noise:
         return f"as fast as {label_of(other)} within the spread"
     if 0.95 < factor < 1.05:
@@ -261,48 +275,45 @@ def _times(result: Result, other: Result, noise: float) -> str:
     return f"{factor:.2g} times as fast as {label_of(other)}"
 
 
-def summary(document: dict[str, Any]) -> str:
+def summary(data: DataFacts, results: list[Shown]) -> str:
     """Return what was compared on what, in a few sentences."""
-    data, results = document["data"], document["results"]
-    lossy = sum(not result["lossless"] for result in results)
+    lossy = sum(not result.lossless for result in results)
     # Of recordings that differ, these are the most channels and the highest rate.
-    rate = data["sampling_frequency"]
-    alike = math.isclose(
-        data["samples"] / data["duration_s"], rate * data["channels"], rel_tol=0.01
-    )
+    rate = data.sampling_frequency
+    alike = math.isclose(data.samples / data.duration_s, rate * data.channels, rel_tol=0.01)
     to = "" if alike else "up to "
-    channels = f"{to}{data['channels']:,} channel{'s' * (data['channels'] != 1)}"
+    channels = f"{to}{data.channels:,} channel{'s' * (data.channels != 1)}"
     text = (
         f"{len(results) - lossy} lossless pipeline{'s' * (len(results) - lossy != 1)}"
         + (f" and {lossy} lossy" if lossy else "")
-        + f" on {data['files']:,} recording{'s' * (data['files'] != 1)} of {channels} at "
-        f"{to}{rate:,.10g} Hz: {_duration(data['duration_s'])}, {size(data['raw_bytes'])}, in "
-        + (
-            f"{_chunks(data)}, chosen at random,"
-            if data["chunks"] < data["chunks_of"]
-            else "chunks"
-        )
-        + f" of {data['chunk_seconds']:.3g} s."
+        + f" on {data.files:,} recording{'s' * (data.files != 1)} of {channels} at "
+        f"{to}{rate:,.10g} Hz: {_duration(data.duration_s)}, {size(data.raw_bytes)}, "
     )
-    lossless = [result for result in results if result["lossless"]]
+    if data.chunks < data.chunks_of:
+        text += f"in {_chunks(data)}, chosen at random, of {data.chunk_seconds:.3g} s."
+    elif data.whole_recordings:
+        text += "each recording as one chunk."
+    else:
+        text += f"in chunks of {data.chunk_seconds:.3g} s."
+    lossless = [result for result in results if result.lossless]
     if lossless:
         best = best_of(lossless)
         samples = rate * 1000 * 3600
         text += (
             f" An hour of 1,000 channels at {'this' if alike else 'the highest'} rate, "
             f"{size(2 * samples)}, would take "
-            f"{size(samples * best['bits_per_sample'] / 8)} with {label_of(best)}."
+            f"{size(samples * best.bits_per_sample / 8)} with {label_of(best)}."
         )
-    if data["lossy"]:
+    if data.lossy:
         text += (
             " There are samples not as recorded, but as lossy codecs had left them: "
-            f"{', '.join(map(short, data['lossy']))}."
+            f"{', '.join(map(short, data.lossy))}."
         )
     return text
 
 
-def _chunks(data: dict[str, Any]) -> str:
-    return f"{data['chunks']:,} of {data['chunks_of']:,} chunk{'s' * (data['chunks_of'] != 1)}"
+def _chunks(data: DataFacts) -> str:
+    return f"{data.chunks:,} of {data.chunks_of:,} chunk{'s' * (data.chunks_of != 1)}"
 
 
 def _duration(seconds: float) -> str:
@@ -311,14 +322,14 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.3g} min" if seconds < 5400 else f"{seconds / 3600:.3g} h"
 
 
-def measured_once(results: list[Result]) -> bool:
+def measured_once(results: list[Shown]) -> bool:
     """Return whether there is nothing to tell from how far speeds spread."""
-    return all(result["repeats"] == 1 for result in results)
+    return all(result.repeats == 1 for result in results)
 
 
-def describe(name: str, results: list[Result], noise: float) -> tuple[str, str, str]:
+def describe(name: str, results: list[Shown], noise: float) -> tuple[str, str, str]:
     """Return the title of a plot, how to read it, and what it shows to who cannot see it."""
-    lossless = [result for result in results if result["lossless"]]
+    lossless = [result for result in results if result.lossless]
     front = front_of(results)
     title, caption = _TITLES[name]
     alt = f"{title}. {caption}"
@@ -328,18 +339,17 @@ def describe(name: str, results: list[Result], noise: float) -> tuple[str, str, 
         if len(lossless) < len(results):
             caption += " Hollow points are lossy, and no part of the front."
         alt += " On the front: " + "; ".join(
-            f"{label_of(result)}, ratio {result['ratio']:.2f} at "
-            f"{speed(result['decode']['mb_per_s'])} MB/s"
+            f"{label_of(result)}, ratio {result.ratio:.2f} at {speed(result.decode.mb_per_s)} MB/s"
             for result in front
         )
     elif name == "groups":
-        by_group: dict[str, list[Result]] = {}
+        by_group: dict[str, list[Shown]] = {}
         for result in lossless:
-            by_group.setdefault(result["group"], []).append(result)
+            by_group.setdefault(result.group, []).append(result)
         alt += " " + "; ".join(
-            f"{group}: best {max(each['ratio'] for each in members):.2f}, "
-            f"median {median(each['ratio'] for each in members):.2f}, "
-            f"least {min(each['ratio'] for each in members):.2f}"
+            f"{group}: best {max(each.ratio for each in members):.2f}, "
+            f"median {median(each.ratio for each in members):.2f}, "
+            f"least {min(each.ratio for each in members):.2f}"
             for group, members in by_group.items()
         )
     return title, caption, f"{alt} The table of all results has the numbers."
@@ -384,31 +394,32 @@ _TITLES = {
 }
 
 
-def method(document: dict[str, Any]) -> list[tuple[str, str]]:
+def method(
+    machine: Environment, data: DataFacts, results: list[Shown], noise: float
+) -> list[tuple[str, str]]:
     """Return what was measured with and what the numbers mean, as terms and texts."""
-    machine, data = document["measured_with"], document["data"]
-    repeats = [result["repeats"] for result in document["results"]]
+    repeats = [result.repeats for result in results]
     return [
-        ("machine", f"{machine['cpu']}, {machine['cores']} cores, {machine['machine']}"),
-        ("date", machine["date"]),
-        ("n1store", f"{machine['n1store']}, Python {machine['python']}"),
-        ("libraries", ", ".join(f"{name} {each}" for name, each in machine["libraries"].items())),
+        ("machine", f"{machine.cpu}, {machine.cores} cores, {machine.machine}"),
+        ("date", machine.date),
+        ("n1store", f"{machine.n1store}, Python {machine.python}"),
+        ("libraries", ", ".join(f"{name} {each}" for name, each in machine.libraries.items())),
         (
             "recordings",
-            f"{data['files']:,} file{'s' * (data['files'] != 1)}; {_chunks(data)}, of up to "
-            f"{data['chunk_samples']:,} samples: {data['samples']:,} samples, "
-            f"{data['raw_bytes']:,} bytes",
+            f"{data.files:,} file{'s' * (data.files != 1)}; {_chunks(data)}, of up to "
+            f"{data.chunk_samples:,} samples: {data.samples:,} samples, "
+            f"{data.raw_bytes:,} bytes",
         ),
         (
             "their entropy",
-            f"{data['entropy']:.2f} bits a sample taken alone, {data['entropy_adc']:.2f} after adc",
+            f"{data.entropy:.2f} bits a sample taken alone, {data.entropy_adc:.2f} after adc",
         ),
         (
             "repeats",
             "1: how far speeds spread is not known"
-            if measured_once(document["results"])
+            if measured_once(results)
             else f"{' to '.join(map(str, sorted({min(repeats), max(repeats)})))}; speeds are "
-            f"medians, and spread by {document['noise']:.1%} (median over all)",
+            f"medians, and spread by {noise:.1%} (median over all)",
         ),
         ("ratio", "bytes of the samples, 16 bits each, divided by bytes stored"),
         ("MB/s", "10⁶ bytes of samples per CPU second, on one core"),
@@ -422,31 +433,31 @@ def method(document: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def table(results: list[Result]) -> tuple[list[tuple[str, bool]], list[tuple[Result, list[Cell]]]]:
+def table(results: list[Shown]) -> tuple[list[tuple[str, bool]], list[tuple[Shown, list[Cell]]]]:
     """Return the headings of the table of all results, whether they are of numbers, and its rows.
 
     Rows are of a result and the cells after its name: lossless ones first, and the smallest first.
     """
     columns = [("pipeline", False)]
     rows = []
-    for result in sorted(results, key=lambda result: (not result["lossless"], -result["ratio"])):
-        memory = result["peak_memory_bytes"]
-        worst = min(result["chunk_ratios"], default=None)
+    for result in sorted(results, key=lambda result: (not result.lossless, -result.ratio)):
+        memory = result.peak_memory_bytes
+        worst = min(result.chunk_ratios, default=None)
         cells = {
-            "ratio": Cell(result["ratio"], f"{result['ratio']:.3f}"),
-            "bits per sample": Cell(result["bits_per_sample"], f"{result['bits_per_sample']:.3f}"),
-            "decode MB/s": _speed_cell(result, "decode"),
-            "encode MB/s": _speed_cell(result, "encode"),
-            "decode xRT": Cell(result["decode"]["xrt"], speed(result["decode"]["xrt"])),
-            "encode xRT": Cell(result["encode"]["xrt"], speed(result["encode"]["xrt"])),
+            "ratio": Cell(result.ratio, f"{result.ratio:.3f}"),
+            "bits per sample": Cell(result.bits_per_sample, f"{result.bits_per_sample:.3f}"),
+            "decode MB/s": _speed_cell(result.decode, result.repeats),
+            "encode MB/s": _speed_cell(result.encode, result.repeats),
+            "decode xRT": Cell(result.decode.xrt, speed(result.decode.xrt)),
+            "encode xRT": Cell(result.encode.xrt, speed(result.encode.xrt)),
             "worst chunk": Cell("" if worst is None else worst, f"{worst:.3f}" if worst else ""),
-            "decode memory": Cell(memory["decode"], size(memory["decode"])),
-            "encode memory": Cell(memory["encode"], size(memory["encode"])),
-            "entropy after": Cell(result["entropy_after"], f"{result['entropy_after']:.3f}"),
-            "bytes": Cell(result["payload_bytes"], f"{result['payload_bytes']:,}"),
-            "group": Cell(result["group"], result["group"], numeric=False),
+            "decode memory": Cell(memory.decode, size(memory.decode)),
+            "encode memory": Cell(memory.encode, size(memory.encode)),
+            "entropy after": Cell(result.entropy_after, f"{result.entropy_after:.3f}"),
+            "bytes": Cell(result.payload_bytes, f"{result.payload_bytes:,}"),
+            "group": Cell(result.group, result.group, numeric=False),
             "loss": Cell("none", "lossless", numeric=False)
-            if result["lossless"]
+            if result.lossless
             else Cell("lossy", loss(result), numeric=False),
         }
         rows.append((result, list(cells.values())))
@@ -454,13 +465,10 @@ def table(results: list[Result]) -> tuple[list[tuple[str, bool]], list[tuple[Res
     return columns, rows
 
 
-def _speed_cell(result: Result, what: str) -> Cell:
-    value = result[what]["mb_per_s"]
-    return Cell(value, speed(value), _spread(result, what))
+def _speed_cell(measured: Speed, repeats: int) -> Cell:
+    return Cell(measured.mb_per_s, speed(measured.mb_per_s), _spread(measured, repeats))
 
 
-def _spread(result: Result, what: str) -> str:
+def _spread(measured: Speed, repeats: int) -> str:
     """Say how far the rounds lie apart, if there were any to compare."""
-    if result["repeats"] == 1:
-        return ""
-    return f"{speed(result[what]['low'])} to {speed(result[what]['high'])}"
+    return f"{speed(measured.low)} to {speed(measured.high)}" if repeats > 1 else ""
