@@ -2,16 +2,16 @@
 # make demo    convert, verify and time recordings: ../shared/n1-data or synthetic ones
 # make test    all tests;  make test-compat  what touches zarr with zarr 2.18, and with SpikeInterface
 # make lint    formatting, linting, types, C warnings
-# make bench   the figures that the README claims;  make bench-codec  n1 beside its rivals
+# make bench   conversion, memory, NWB and the code widths of n1, beside what is to be expected
 # make study   every codec on ../shared/n1-data or synthetic recordings, and a report: build/study/;
-#              goes on where it was stopped, and STUDY=--overwrite begins anew
+#              goes on where it was stopped, and STUDY=--overwrite begins anew; the tables of codecs
+#              in README.md and docs/codecs.md are of the real recordings
 # make train   the built-in code widths of n1, learned anew from ../shared/n1-data
 # make fuzz    each fuzz target for FUZZ_SECONDS;  make fuzz-decode  one of them
 #              FUZZ_SANITIZERS=memory looks for results that depend on memory never written
 
 PYTHON ?= python3
 RECORDINGS := ../shared/n1-data
-ARRAYS := ../shared/ephys
 SOURCES := $(shell find filters -name '*.[ch]' -o -name '*n1store_hdf5.p*')
 PACKAGES := wavpack libwavpack-dev python3-dev libflac-dev hdf5-tools
 
@@ -20,7 +20,7 @@ FUZZ_TARGETS := decode samples signals simple_decode simple_samples
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZERS ?= address,undefined
 
-.PHONY: setup demo test test-compat lint bench bench-codec study train fuzz $(FUZZ_TARGETS:%=fuzz-%) clean
+.PHONY: setup demo test test-compat lint bench study train fuzz $(FUZZ_TARGETS:%=fuzz-%) clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -65,25 +65,23 @@ bench: setup
 	.venv/bin/python benchmarks/conversion.py $(RECORDINGS)
 	.venv/bin/python benchmarks/memory.py
 	.venv/bin/python benchmarks/nwb.py
+	.venv/bin/python benchmarks/widths.py $(RECORDINGS)
 
-bench-codec: .venv/ready-to-bench
-	.venv/bin/python benchmarks/codecs $(RECORDINGS) --arrays $(ARRAYS) --other-half \
-		--csv benchmarks/results/codecs.csv
-
+# Chunks of 1 s, as stores have them; and whole recordings, as the compression challenge has them.
+STUDIED = $(firstword $(wildcard $(RECORDINGS)) build/recordings)
 study: setup
 	@mkdir -p build
 	@[ -d $(RECORDINGS) ] || .venv/bin/n1store synth build/recordings --recordings 84 --overwrite
-	.venv/bin/n1store compare $(firstword $(wildcard $(RECORDINGS)) build/recordings) \
-		-o build/study --repeats 9 $(STUDY)
+	.venv/bin/n1store compare $(STUDIED) -o build/study --repeats 9 $(STUDY)
+	.venv/bin/n1store compare $(STUDIED) -o build/study-whole --chunk-seconds whole \
+		--repeats 1 $(STUDY)
 	.venv/bin/n1store report build/study -o build/study/report.html --overwrite
 	@[ ! -d $(RECORDINGS) ] || { \
 		cp build/study/results.csv benchmarks/results/study.csv && \
+		tail -n +2 build/study-whole/results.csv >> benchmarks/results/study.csv && \
 		cp build/study/report_files/ratio-and-speed.svg benchmarks/results && \
-		.venv/bin/python benchmarks/study.py benchmarks/results/study.csv README.md; }
-
-.venv/ready-to-bench: .venv/ready
-	.venv/bin/pip install --quiet --editable '.[bench]'
-	@touch $@
+		.venv/bin/python benchmarks/study.py benchmarks/results/study.csv \
+			--short README.md --full docs/codecs.md; }
 
 train: setup
 	.venv/bin/n1store train $(RECORDINGS) -o filters/core/n1_widths.h --overwrite

@@ -12,14 +12,12 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import n1store
+from recordings import N1STORE, n1_recordings, working_folder
 
 REPEATS = 7
-N1STORE = str(Path(sys.executable).with_name("n1store"))
 
 BARE_LOOP = """
 import sys
@@ -34,15 +32,12 @@ for path in sorted(Path(sys.argv[1]).glob("*.wav")):
 """
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        recordings = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
-        if len(sys.argv) < 2 or not recordings.is_dir():
-            recordings = Path(folder) / "recordings"
-            n1store.synthesize(recordings, num_recordings=84)
+def main(given: str = "") -> None:
+    with working_folder() as folder:
+        recordings = n1_recordings(given, folder)
         print(f"{'codec':<10}{'bare loop':>12}{'convert':>12}{'ratio':>8}   CPU seconds, median")
         for codec in ("blosc", "zstd"):
-            store = Path(folder) / f"{codec}.zarr"
+            store = folder / f"{codec}.zarr"
             bare, whole = [], []
             for _ in range(REPEATS):
                 loop = [sys.executable, "-c", BARE_LOOP, str(recordings), f"adc+{codec}"]
@@ -68,4 +63,4 @@ def cpu_seconds(command: list[str]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

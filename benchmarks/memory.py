@@ -8,29 +8,31 @@ its children, sampled every 50 ms; the store is verified against the file.
 
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import n1store
+from recordings import (
+    N1STORE,
+    NUM_CHANNELS,
+    SAMPLING_FREQUENCY,
+    wide_recording,
+    working_folder,
+)
 
-CHANNELS, RATE = 64, 20_000
 LIMIT = 500e6
-N1STORE = str(Path(sys.executable).with_name("n1store"))
 
 
 def main(gigabytes: str = "4") -> None:
     # A little over, so that at the full size the file needs the 64-bit sizes of RF64.
-    seconds = 1.01 * float(gigabytes) * 2**30 / (2 * CHANNELS * RATE)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    seconds = 1.01 * float(gigabytes) * 2**30 / (2 * NUM_CHANNELS * SAMPLING_FREQUENCY)
+    with working_folder() as folder:
         started = time.perf_counter()
-        (wav,) = n1store.synthesize(
-            folder, 1, seconds, num_channels=CHANNELS, sampling_frequency=RATE
-        )
+        wav = wide_recording(folder, seconds)
         size = wav.stat().st_size
         print(f"{size / 1e9:.2f} GB made in {time.perf_counter() - started:.0f} s", flush=True)
         for codec in ("blosc", "wavpack"):
-            store = str(Path(folder) / "out.zarr")
+            store = str(folder / "out.zarr")
             command = [N1STORE, "convert", str(wav), store, "--codec", codec, "--overwrite"]
             started = time.perf_counter()
             with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:

@@ -14,7 +14,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,12 +24,17 @@ import numpy as np
 
 import n1store
 from n1store.system.parallel import available_cores
+from recordings import (
+    N1STORE,
+    NUM_CHANNELS,
+    SAMPLING_FREQUENCY,
+    wide_recording,
+    working_folder,
+)
 
-CHANNELS, RATE = 64, 20_000
 CODECS = ("n1", "wavpack", "flac", "blosc", "zstd", "gzip:level=4")  # 4 is h5py's default
 ROUNDS = 5
 WINDOWS = 10
-N1STORE = str(Path(sys.executable).with_name("n1store"))
 
 # What both import first is left out of the time that they print.
 CONVERT = """
@@ -70,23 +74,21 @@ print(time.perf_counter() - started)
 
 def main(seconds: str = "60", *codecs: str) -> None:
     codecs = codecs or CODECS
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        (wav,) = n1store.synthesize(
-            folder, 1, float(seconds), num_channels=CHANNELS, sampling_frequency=RATE
-        )
-        samples = np.fromfile(wav, "<i2", offset=44).reshape(-1, CHANNELS)
+    with working_folder() as folder:
+        wav = wide_recording(folder, float(seconds))
+        samples = np.fromfile(wav, "<i2", offset=44).reshape(-1, NUM_CHANNELS)
         print(
-            f"{CHANNELS} channels, {float(seconds):g} s, {samples.nbytes / 1e6:.0f} MB; medians of "
-            f"{ROUNDS} rounds on {available_cores()} cores, load {os.getloadavg()[0]:.1f}"
+            f"{NUM_CHANNELS} channels, {float(seconds):g} s, {samples.nbytes / 1e6:.0f} MB; "
+            f"medians of {ROUNDS} rounds on {available_cores()} cores, load {os.getloadavg()[0]:.1f}"
         )
         head("read", "h5py")
         for codec in codecs:
-            nwb = Path(folder) / "read.nwb"
+            nwb = folder / "read.nwb"
             n1store.convert(wav, nwb, codec=codec, overwrite=True)
             compare_reading(codec, nwb, samples)
         head("written", "pynwb")
         for codec in codecs:
-            compare_writing(codec, wav, Path(folder), samples)
+            compare_writing(codec, wav, folder, samples)
         print(f"\nload at the end {os.getloadavg()[0]:.1f}")
 
 
@@ -94,7 +96,7 @@ def compare_reading(codec: str, nwb: Path, samples: np.ndarray) -> None:
     """Time reading of everything, and of windows of 1 s at random."""
     with n1store.open(nwb) as store:
         ((name, path),) = store.attributes["recordings"].items()
-    length = min(RATE, len(samples))
+    length = min(SAMPLING_FREQUENCY, len(samples))
     starts = np.random.default_rng(0).integers(len(samples) - length + 1, size=WINDOWS)
     everything = [slice(None)]
     windows = [slice(start, start + length) for start in starts]
@@ -138,7 +140,7 @@ def compare_writing(codec: str, wav: Path, folder: Path, samples: np.ndarray) ->
         "fletcher32": checksum == [(3, ())],
     }
     pynwb = [sys.executable, "-W", "ignore", "-c", PYNWB, str(wav), str(theirs)]
-    pynwb += [str(CHANNELS), str(RATE), json.dumps(settings)]
+    pynwb += [str(NUM_CHANNELS), str(SAMPLING_FREQUENCY), json.dumps(settings)]
     command = [N1STORE, "convert", str(wav), str(own), "--codec", codec, "--no-adc", "--overwrite"]
     writing, whole = [], []
     for _ in range(ROUNDS):

@@ -1,73 +1,156 @@
-"""The README's table of all codecs, from the results of `n1store compare`.
+"""The tables of codecs in the documents, from the results of `n1store compare`.
 
-python benchmarks/study.py RESULTS.csv README.md
+python benchmarks/study.py RESULTS.csv [--short DOCUMENT] [--full DOCUMENT]
 
-A row for each codec with its default parameters, which are those that it was measured with also
-without `adc`; n1 has one for each level. The table goes between the markers in the document.
+A document has the short or the full table, and a line above it on how it was measured, between two
+markers. RESULTS.csv is what `make study` puts together: the lines of a comparison in chunks of 1 s,
+and those of one with whole recordings as chunks.
 """
 
+import argparse
 import csv
 import sys
-from collections.abc import Iterable
+import textwrap
 from pathlib import Path
+
+from n1store.codecs.catalogue import CATALOGUE
+from n1store.study.candidates import variants
 
 BEGIN, END = "<!-- benchmarks/study.py -->\n", "<!-- -->"
 
-HEAD = """\
-| codec | group | ratio | best behind a transform | without `adc` | encode MB/s | decode MB/s |
-|---|---|---|---|---|---|---|
-"""
+SHORT = ("n1", "pcodec", "flac", "wavpack", "blosc", "zstd", "gzip")
+"""The default codec, the best of each family, and what people use."""
+
+Line = dict[str, str]
 
 
-def main(results: Path, document: Path) -> None:
-    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
+class Results:
+    """The lines of the CSV file, by pipeline.
+
+    Attributes
+    ----------
+    chunks, whole : dict of str to dict
+        Measured in chunks, and with whole recordings as chunks.
+    """
+
+    def __init__(self, path: Path):
+        self.chunks: dict[str, Line] = {}
+        self.whole: dict[str, Line] = {}
+        with path.open(encoding="utf-8", newline="") as file:
+            for line in csv.DictReader(file):
+                lines = self.whole if line["whole_recordings"] == "True" else self.chunks
+                lines[line["pipeline"]] = line
+
+    def best_behind_transform(self, codec: str) -> Line | None:
+        """Return the lossless line of a codec with the best ratio behind a transform."""
+        lines = [
+            line
+            for line in self.chunks.values()
+            if line["codec"] == codec and line["transforms"] and line["lossless"] == "True"
+        ]
+        return max(lines, key=lambda line: float(line["ratio"]), default=None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("results", type=Path, metavar="RESULTS.csv")
+    parser.add_argument("--short", type=Path, metavar="DOCUMENT", help="gets seven codecs")
+    parser.add_argument("--full", type=Path, metavar="DOCUMENT", help="gets all codecs")
+    arguments = parser.parse_args()
+    results = Results(arguments.results)
+    if arguments.short:
+        put(arguments.short, short_table(results))
+    if arguments.full:
+        put(arguments.full, full_table(results))
+
+
+def put(document: Path, table: str) -> None:
+    """Put a table between the markers of a document."""
+    text = document.read_text(encoding="utf-8") if document.exists() else ""
+    before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         sys.exit(f"{document}: put the lines {BEGIN.strip()} and {END} where the table is to be")
-    with results.open(encoding="utf-8", newline="") as file:
-        table = markdown(csv.DictReader(file))
     document.write_text(f"{before}{begin}{table}{end}{after}", encoding="utf-8")
 
 
-def markdown(results: Iterable[dict[str, str]]) -> str:
-    codecs: dict[str, list[dict[str, str]]] = {}
-    for result in results:
-        if result["lossless"] == "True":
-            name = result["pipeline"] if result["codec"] == "n1" else result["codec"]
-            codecs.setdefault(name, []).append(result)
-    rows = [row for results in codecs.values() if (row := row_of(results))]
-    rows.sort(key=lambda row: -float(row[2]))
-    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def row_of(results: list[dict[str, str]]) -> list[str] | None:
-    """Return the cells of a codec, or None if it was only measured behind a transform."""
-    alone = [each for each in results if not each["transforms"]]
-    raw = {each["pipeline"]: each for each in alone if each["adc"] == "False"}
-    default = best(
-        each
-        for each in alone
-        if each["codec"] == "n1"
-        or each["pipeline"].removeprefix("adc+") in raw.keys() - {each["pipeline"]}
+def short_table(results: Results) -> str:
+    stages = [variants(CATALOGUE[codec])[0] for codec in SHORT]
+    missing = [stage for stage in stages if pipeline_of(stage) not in results.chunks]
+    if missing:
+        sys.exit(f"the results have no {', '.join(missing)}; is it installed?")
+    return markdown(
+        results,
+        ["codec", "ratio", "encode MB/s", "decode MB/s"],
+        [
+            [f"`{stage}`", ratio(line), *speeds(line)]
+            for stage, line in sorted_lines(results, stages)
+        ],
     )
-    if default is None:
-        return None
-    name = default["pipeline"].removeprefix("adc+")
-    behind = best(each for each in results if each["transforms"])
-    return [
-        f"`{name}`" + " ★" * (default["pareto"] == "True"),
-        default["group"],
-        f"{float(default['ratio']):.3f}",
-        f"{float(behind['ratio']):.2f} `{behind['transforms']}`" if behind else "",
-        "" if default["codec"] == "n1" else f"{float(raw[name]['ratio']):.2f}",
-        f"{float(default['encode_mb_per_s']):.0f}",
-        f"{float(default['decode_mb_per_s']):.0f}",
-    ]
 
 
-def best(results: Iterable[dict[str, str]]) -> dict[str, str] | None:
-    return max(results, key=lambda each: float(each["ratio"]), default=None)
+def full_table(results: Results) -> str:
+    """Return a row for each codec with its default parameters, and for each level of n1."""
+    stages = []
+    for entry in CATALOGUE.values():
+        if entry.group != "checksum" and not entry.stands_in_front:
+            stages += variants(entry) if entry.name == "n1" else variants(entry)[:1]
+    rows = []
+    for stage, line in sorted_lines(results, stages):
+        behind = results.best_behind_transform(line["codec"])
+        whole = results.whole.get(pipeline_of(stage))
+        rows.append(
+            [
+                f"`{stage}`" + " ★" * (line["pareto"] == "True"),
+                line["group"],
+                ratio(line),
+                ratio(whole) if whole else "",
+                f"{ratio(behind)} `{behind['transforms']}`" if behind else "",
+                ratio(results.chunks[stage]) if line["adc"] == "True" else "",
+                *speeds(line),
+            ]
+        )
+    columns = ["codec", "group", "ratio", "whole recordings", "best behind a transform"]
+    table = markdown(results, [*columns, "without `adc`", "encode MB/s", "decode MB/s"], rows)
+    note = "★ nothing lossless is both smaller and faster to decode, in the whole study."
+    return f"{table}\n{note}\n"
+
+
+def pipeline_of(stage: str) -> str:
+    """Return the pipeline of a codec's row: behind `adc`, unless the codec maps samples itself."""
+    return stage if CATALOGUE[stage.partition(":")[0]].maps else f"adc+{stage}"
+
+
+def sorted_lines(results: Results, stages: list[str]) -> list[tuple[str, Line]]:
+    """Return the stages that were measured with their lines, the highest ratio first."""
+    lines = [(stage, results.chunks.get(pipeline_of(stage))) for stage in stages]
+    return sorted(
+        [(stage, line) for stage, line in lines if line], key=lambda row: -float(row[1]["ratio"])
+    )
+
+
+def ratio(line: Line) -> str:
+    return f"{float(line['ratio']):.3f}"
+
+
+def speeds(line: Line) -> list[str]:
+    return [f"{float(line[f'{what}_mb_per_s']):.0f}" for what in ("encode", "decode")]
+
+
+def markdown(results: Results, columns: list[str], rows: list[list[str]]) -> str:
+    line = next(iter(results.chunks.values()))
+    measured = textwrap.fill(
+        f"{line['recordings']} recordings, {float(line['duration_s']):.0f} s, in chunks of "
+        f"{float(line['chunk_seconds']):.3g} s; on one core of {line['cpu']}, {line['date']}; "
+        f"n1store {line['n1store']}, Python {line['python']}, {line['libraries']}. Ratio of bytes "
+        "of samples to bytes of payloads; MB of samples per CPU second, medians of "
+        f"{line['repeats']} rounds. Codecs have their default parameters and, but for `n1`, `adc` "
+        "in front.",
+        width=100,
+    )
+    table = [columns, ["---"] * len(columns), *rows]
+    return f"{measured}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in table)
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main()

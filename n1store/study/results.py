@@ -1,8 +1,8 @@
 """The results of a comparison of codecs, and the files that they are written to and read from.
 
 `results.json` is a `Comparison` as JSON, with `format` (1) and `noise` beside its attributes.
-`results.csv` has a line for each result: all of it but lists of numbers, and what it was measured on
-and with, so that lines of several comparisons can stand in one file.
+`results.csv` has a line for each result: all of it but lists of numbers, and what it was measured
+on and with, so that lines of several comparisons can stand in one file.
 """
 
 from __future__ import annotations
