@@ -79,7 +79,8 @@ def main(seconds: str = "60", *codecs: str) -> None:
         samples = np.fromfile(wav, "<i2", offset=44).reshape(-1, NUM_CHANNELS)
         print(
             f"{NUM_CHANNELS} channels, {float(seconds):g} s, {samples.nbytes / 1e6:.0f} MB; "
-            f"medians of {ROUNDS} rounds on {available_cores()} cores, load {os.getloadavg()[0]:.1f}"
+            f"medians of {ROUNDS} rounds on {available_cores()} cores, "
+            f"load {os.getloadavg()[0]:.1f}"
         )
         head("read", "h5py")
         for codec in codecs:

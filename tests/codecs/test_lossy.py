@@ -13,7 +13,7 @@ from make_wav import noise
 from n1store import N1StoreError
 from n1store.cli.commands import cli
 from n1store.codecs.pipeline import Pipeline
-from n1store.study.report.results import load_results
+from n1store.study.results import load_results
 
 pytestmark = needs_wavpack
 
@@ -73,7 +73,7 @@ def test_it_is_said_everywhere(wavs, store):
     results = store.with_name("results")
     compared = ("compare", store, "-o", results, "--codecs", "lz4", "--repeats", "1")
     assert f"LOSSY: there are samples not as recorded, but as {LOSSY}" in invoke(*compared).output
-    assert load_results(results)["data"]["lossy"] == [LOSSY]
+    assert load_results(results).data.lossy == [LOSSY]
 
 
 def test_what_is_stored_is_checked(store):

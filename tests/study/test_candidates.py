@@ -1,36 +1,42 @@
 """Which pipelines are compared: of lists, of codecs, of groups, and of all."""
 
+import numpy as np
 import pytest
+from numcodecs import Zstd
 
 from n1store.codecs.catalogue import CATALOGUE, Entry
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
-from n1store.study.candidates import choose_pipelines, pipelines_of, split_codecs, variants
+from n1store.study.candidates import (
+    choose_pipelines,
+    parse_pipeline,
+    pipelines_of,
+    split_codecs,
+    variants,
+)
 
 
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
+def test_list_of_codecs_is_split_between_codecs():
+    for text, names in (
         ("a", ["a"]),
         ("a,b,c+d", ["a", "b", "c+d"]),
         (" a , b ,", ["a", "b"]),
         ("blosc:cname=zstd,shuffle=shuffle", ["blosc:cname=zstd,shuffle=shuffle"]),
         ("a:x=1,y=2+b:z=3,w=4,c", ["a:x=1,y=2+b:z=3,w=4", "c"]),
         ("a:x=1, y = 2, b:x=1", ["a:x=1, y = 2", "b:x=1"]),
+        ('a+{"id": "b", "x": [1, 2]}', ['a+{"id": "b", "x": [1, 2]}']),
         ("", []),
         (",", []),
-    ],
-)
-def test_list_of_codecs_is_split_between_codecs(text, names):
-    assert [" ".join(each.split()) for each in split_codecs(text)] == names
+    ):
+        assert [" ".join(each.split()) for each in split_codecs(text)] == names
 
 
 def test_all_has_every_codec_of_the_catalogue():
     pipelines, missing = choose_pipelines()
     there = {name for pipeline in pipelines for name in pipeline.names}
     wanted = {entry.name for entry in CATALOGUE.values() if entry.group != "checksum"}
-    assert there | {each["codec"] for each in missing} == wanted
-    assert all(each["install"] in CATALOGUE[each["codec"]].install for each in missing)
+    assert there | {each.codec for each in missing} == wanted
+    assert all(each.install == CATALOGUE[each.codec].install for each in missing)
     specs = [pipeline.spec for pipeline in pipelines]
     assert len(set(specs)) == len(specs) < 200
 
@@ -53,9 +59,8 @@ def test_variants_are_all_of_blosc_and_the_ends_of_levels():
         assert defaults | default == defaults
 
 
-@pytest.mark.parametrize(
-    ("name", "adc", "specs"),
-    [
+def test_pipelines_of_a_codec():
+    for name, adc, specs in (
         ("gzip", True, ["adc+gzip:level=6", "adc+delta+gzip:level=6"]),
         ("gzip", False, ["gzip:level=6", "delta+gzip:level=6"]),
         ("n1", None, ["n1:level=2", "n1:level=1", "n1:level=3"]),
@@ -70,10 +75,8 @@ def test_variants_are_all_of_blosc_and_the_ends_of_levels():
                 *("wavpack:bps=2.25", "wavpack:bps=3.375", "wavpack:bps=4.5"),
             ],
         ),
-    ],
-)
-def test_pipelines_of_a_codec(name, adc, specs):
-    assert pipelines_of(CATALOGUE[name], adc) == specs
+    ):
+        assert pipelines_of(CATALOGUE[name], adc) == specs
 
 
 def test_pipelines_named_one_by_one_get_adc_where_it_helps():
@@ -100,8 +103,38 @@ def test_codec_that_is_not_installed_is_listed(monkeypatch):
     monkeypatch.setitem(CATALOGUE, "absent", absent)
     pipelines, missing = choose_pipelines(["audio", "zlib"])
     assert "absent" not in {name for each in pipelines for name in each.names}
-    [line] = [each for each in missing if each["codec"] == "absent"]
-    assert "not_there" in line["why"]
-    assert line["install"] == "pip install x"
+    [line] = [each for each in missing if each.codec == "absent"]
+    assert "not_there" in line.why
+    assert line.install == "pip install x"
     with pytest.raises(N1StoreError, match="pip install x"):
         choose_pipelines(["absent"])
+
+
+def test_any_codec_of_numcodecs_by_its_configuration():
+    blosc = '{"id": "blosc", "cname": "zstd", "clevel": 5, "shuffle": 2, "blocksize": 65536}'
+    pipelines, missing = choose_pipelines(["zlib", blosc])
+    assert [each.spec for each in pipelines] == ["adc+zlib", "zlib", f"adc+{blosc}", blosc]
+    assert missing == []
+    samples = np.arange(5000, dtype="<i2").reshape(-1, 2)
+    for pipeline in pipelines:
+        assert parse_pipeline(pipeline.spec).stages == pipeline.stages
+        decoded = pipeline.decode(pipeline.encode(samples), samples.shape)
+        assert np.array_equal(decoded, samples)
+    # The string says it as JSON has it, whatever blanks were given.
+    spaced = ' delta + {"level":22,"id":"zstd"}'
+    assert parse_pipeline(spaced).spec == 'delta+{"level": 22, "id": "zstd"}'
+    assert parse_pipeline(spaced).stages[1][1] == Zstd(22)
+
+
+def test_wrong_configurations_are_named():
+    for text, words in (
+        ('{"id": "blosk"}', "codec not available"),
+        ('{"id": "zstd"', "not the configuration of a codec"),
+        ('{"level": 3}', "not the configuration of a codec"),
+        ('{"id": "zstd", "leve": 3}', "unexpected keyword"),
+        ('{"id": "zstd", "level": 1e+20}', "cannot be compared"),
+        ('nothing+{"id": "zstd"}', "no codec is called 'nothing'"),
+    ):
+        with pytest.raises(N1StoreError, match=words) as error:
+            choose_pipelines([text])
+        assert "\n" not in str(error.value)

@@ -1,10 +1,11 @@
 """What is measured of a pipeline is so: entropy, memory, speed with fewer chunks, random access."""
 
+import time
+
 import numcodecs.blosc
 import numpy as np
 import pytest
 
-import n1store.study.measurement
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
 from n1store.study.measurement import (
@@ -12,6 +13,7 @@ from n1store.study.measurement import (
     cut,
     peak_memory,
     random_access,
+    read_window,
     single_threads,
     time_round,
     transformed_entropy,
@@ -43,26 +45,53 @@ def test_memory_is_at_least_the_result_and_no_more_than_a_few():
         of_lzma = peak_memory(lzma, few, lzma.encode(few.samples), workers)
         with pytest.raises(N1StoreError, match="decode in a process of its own"):
             peak_memory(Pipeline.parse("zlib"), chunks_of(noise[:9])[0], b"damaged", workers)
-    for peak in memory.values():
+    for peak in (memory.encode, memory.decode):
         assert 0.9 * noise.nbytes < peak < 3.5 * noise.nbytes
     # Its encoder has tables of tens of MB, whatever there is to encode.
-    assert of_lzma["encode"] > 10e6 > 2e6 > of_lzma["decode"] > few.samples.nbytes / 2
+    assert of_lzma.encode > 10e6 > 2e6 > of_lzma.decode > few.samples.nbytes / 2
 
 
-@pytest.mark.parametrize("window_seconds", [0.001, 0.1, 0.25, 0.5, 9.0])
-def test_random_access_reads_what_is_there(window_seconds, monkeypatch):
-    rng = np.random.default_rng(1)
-    arrays = [rng.integers(-99, 99, (length, 2)).astype("<i2") for length in (500, 731)]
-    windows = []
-    read = n1store.study.measurement._read
-    monkeypatch.setattr(
-        n1store.study.measurement,
-        "_read",
-        lambda *given: windows.append(read(*given)) or windows[-1],
-    )
-    assert random_access(Pipeline.parse("zlib"), chunks_of(*arrays), 0.1, window_seconds) > 0
-    wanted = {min(round(1000 * window_seconds), length) for length in (500, 731)}
-    assert {len(window) for window in windows} == wanted
+def test_window_is_the_part_of_the_recording_that_was_asked_for():
+    samples = np.random.default_rng(1).integers(-99, 99, (731, 2)).astype("<i2")
+    pieces = cut(samples, 100)
+    pipeline = Pipeline.parse("zlib")
+    payloads, shapes = [pipeline.encode(each) for each in pieces], [each.shape for each in pieces]
+    for start, length in ((0, 1), (0, 100), (99, 2), (100, 100), (250, 400), (730, 1), (0, 731)):
+        window = read_window(pipeline, payloads, shapes, start, length)
+        assert np.array_equal(window, samples[start : start + length])
+
+
+def test_random_access_counts_what_was_read():
+    class Slow:
+        """Takes a hundredth of a second of CPU time to decode a chunk."""
+
+        loss = ""
+        decoded = 0
+
+        def encode(self, samples):
+            return samples.tobytes()
+
+        def decode(self, payload, shape):
+            self.decoded += 1
+            until = time.process_time() + 0.01
+            while time.process_time() < until:
+                pass
+            return np.frombuffer(payload, "<i2").reshape(shape)
+
+    ramps = [np.arange(length, dtype="<i2").reshape(-1, 1) for length in (500, 731)]
+    # A window of what is shorter than it is all of it: 0.5 s in 5 chunks, or 0.731 s in 8.
+    for chunk_seconds, window_seconds, chunks, seconds in (
+        (9.0, 9.0, (1, 1), (0.5, 0.731)),
+        (0.1, 9.0, (5, 8), (0.5, 0.731)),
+        (0.1, 0.1, (1, 2), (0.1, 0.1)),
+        (9.0, 0.1, (1, 1), (0.1, 0.1)),
+    ):
+        codec = Slow()
+        speed = random_access(codec, chunks_of(*ramps), chunk_seconds, window_seconds, 5)
+        assert 5 * chunks[0] <= codec.decoded <= 5 * chunks[1]
+        fastest = max(seconds) / (0.01 * chunks[0])
+        slowest = min(seconds) / (0.01 * chunks[1])
+        assert 0.5 * slowest < speed <= fastest
 
 
 def test_random_access_notices_what_is_wrong():
@@ -82,8 +111,7 @@ def test_random_access_notices_what_is_wrong():
         random_access(Broken(), chunks_of(ramp), 0.5, 0.7)
 
 
-def test_slow_codecs_are_timed_with_fewer_chunks(monkeypatch):
-    monkeypatch.setattr(n1store.study.measurement, "_ROUND_SECONDS", 0.1)
+def test_slow_codecs_are_timed_with_fewer_chunks():
     counted = []
 
     class Counting:
@@ -95,19 +123,19 @@ def test_slow_codecs_are_timed_with_fewer_chunks(monkeypatch):
             counted.append("decode")
 
     chunks = chunks_of(*[np.zeros((10, 1), "<i2")] * 100)
-    # Of encoding 100 chunks in 1 s a tenth of a second has 10; these are decoded 5 times in it.
-    time_round(Counting(), chunks, 1.0, 0.2)
-    # One more of each is not timed.
-    assert (counted.count("encode"), counted.count("decode")) == (11, 51)
-    counted.clear()
-    time_round(Counting(), chunks, 1000.0, 1000.0)
-    assert (counted.count("encode"), counted.count("decode")) == (9, 9)
-    counted.clear()
-    time_round(Counting(), chunks, 0.05, 0.05)
-    assert (counted.count("encode"), counted.count("decode")) == (201, 201)
+    for seconds, calls in (
+        # Of encoding 100 chunks in 1 s a tenth of a second has 10; these are decoded 5 times in it.
+        ((1.0, 0.2), (10, 50)),
+        ((1000.0, 1000.0), (8, 8)),
+        ((0.05, 0.05), (200, 200)),
+    ):
+        counted.clear()
+        time_round(Counting(), chunks, *seconds, round_seconds=0.1)
+        # One more of each is not timed.
+        assert (counted.count("encode"), counted.count("decode")) == (calls[0] + 1, calls[1] + 1)
 
 
-def test_chunks_have_no_rest_that_tells_nothing():
+def test_remainder_of_less_than_a_hundredth_of_a_chunk_is_left_out():
     lengths = [[len(each) for each in cut(np.zeros((n, 1)), 200)] for n in (1, 200, 201, 202, 401)]
     assert lengths == [[1], [200], [200], [200, 2], [200, 200]]
 
