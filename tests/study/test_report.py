@@ -1,9 +1,13 @@
+"""`n1store report`: what its page and plots show follows from the results, and nothing else."""
+
 import copy
 import json
 import re
 import sys
 import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import product
 from xml.etree import ElementTree
 
 import pytest
@@ -11,8 +15,11 @@ import pytest
 from browser import CHROMIUM, browser
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.errors import N1StoreError
+from n1store.study.comparison import compare
+from n1store.study.measurement import Instruments
 from n1store.study.report import plots, words, write_report
-from n1store.study.report.results import load_results
+from n1store.study.report.shown import Shown, label_of, split_chain
+from n1store.study.results import PeakMemory, load_results
 
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"
@@ -74,6 +81,7 @@ def make_document():
             "libraries": {"numcodecs": "0.16.6"},
         },
         "data": {
+            "sources": ["recordings"],
             "files": 84,
             "channels": 1,
             "sampling_frequency": 19531.0,
@@ -87,8 +95,9 @@ def make_document():
             "entropy": 7.3,
             "entropy_adc": 7.3,
             "lossy": [],
+            "left_out": [],
         },
-        "noise": 0.031,
+        "noise": 0.2,
         "results": [
             make_result("n1:level=2", "predictive", 3.5, 216, 434, pareto=True),
             make_result("adc+bz2:level=9", "dictionary", 3.125, 16, 37),
@@ -112,6 +121,13 @@ def write_results(folder, document):
     folder.mkdir(exist_ok=True)
     (folder / "results.json").write_text(json.dumps(document))
     return folder
+
+
+def load(folder, document):
+    """Return what a document is when it is read again, and its results as a report has them."""
+    comparison = load_results(write_results(folder, document))
+    results = [Shown(**vars(each), index=index) for index, each in enumerate(comparison.results)]
+    return comparison, results
 
 
 def page_of(folder, document):
@@ -227,13 +243,16 @@ def points_of(svg):
     return places
 
 
-@pytest.mark.parametrize("name", ["ratio-and-speed", "ratio-and-speed-narrow"])
-def test_points_are_where_the_numbers_are(page, document, name):
+def test_points_are_where_the_numbers_are(page, document):
+    for name in ("ratio-and-speed", "ratio-and-speed-narrow"):
+        check_points(page, document["results"], name)
+
+
+def check_points(page, results, name):
     (svg,) = re.findall(rf'<svg [^>]*class="{name}".*?</svg>', page.read_text(), re.DOTALL)
     places = points_of(svg)
-    lossless = [i for i, result in enumerate(document["results"]) if result["lossless"]]
-    assert set(places) == set(range(len(document["results"])))
-    results = document["results"]
+    lossless = [i for i, result in enumerate(results) if result["lossless"]]
+    assert set(places) == set(range(len(results)))
     x = {i: places[i][0] for i in places}
     assert sorted(places, key=x.get) == sorted(
         places, key=lambda i: results[i]["decode"]["mb_per_s"]
@@ -303,7 +322,6 @@ def test_what_was_measured_once_is_not_said_to_spread(document, page, tmp_path):
         result["repeats"] = 1
         for what in ("encode", "decode"):
             result[what] |= dict.fromkeys(("low", "high"), result[what]["mb_per_s"])
-    changed["noise"] = 0.0
     # As fast as n1, but for what has not been measured.
     changed["results"][7]["decode"]["mb_per_s"] = 433.9
     text = page_of(tmp_path, changed)
@@ -313,22 +331,30 @@ def test_what_was_measured_once_is_not_said_to_spread(document, page, tmp_path):
 
 
 def test_samples_that_a_lossy_codec_had_changed_are_said_to_be(document, tmp_path):
-    document = load_results(write_results(tmp_path, document))
-    assert "as recorded" not in words.summary(document)
-    document["data"]["lossy"] = ["wavpack:bps=3.0", "test:q=2"]
-    assert words.summary(document).endswith(
+    comparison, results = load(tmp_path, document)
+    assert "as recorded" not in words.summary(comparison.data, results)
+    changed = replace(comparison.data, lossy=["wavpack:bps=3.0", "test:q=2"])
+    assert words.summary(changed, results).endswith(
         " There are samples not as recorded, but as lossy codecs had left them: "
         "wavpack:bps=3.0, test:q=2."
     )
 
 
-def test_chunks_that_were_chosen_are_told_from_all(document, tmp_path):
-    document = load_results(write_results(tmp_path, document))
-    assert ": 51.2 s, 2 MB, in chunks of 1 s." in words.summary(document)
-    assert "84 files; 3 of 3 chunks" in dict(words.method(document))["recordings"]
-    document["data"]["chunks_of"] = 8400
-    assert ", in 3 of 8,400 chunks, chosen at random, of 1 s." in words.summary(document)
-    assert "84 files; 3 of 8,400 chunks" in dict(words.method(document))["recordings"]
+def test_chunks_are_said_to_be_all_or_chosen_or_whole_recordings(document, tmp_path):
+    comparison, results = load(tmp_path, document)
+    machine, data = comparison.measured_with, comparison.data
+    for change, summary, method in (
+        ({}, ": 51.2 s, 2 MB, in chunks of 1 s.", "84 files; 3 of 3 chunks"),
+        (
+            {"chunks_of": 8400},
+            ", in 3 of 8,400 chunks, chosen at random, of 1 s.",
+            "84 files; 3 of 8,400 chunks",
+        ),
+        ({"files": 3}, ": 51.2 s, 2 MB, each recording as one chunk.", "3 files; 3 of 3 chunks"),
+    ):
+        changed = replace(data, **change)
+        assert summary in words.summary(changed, results)
+        assert method in dict(words.method(machine, changed, results, 0.0))["recordings"]
 
 
 def test_lossy_results_are_marked_and_never_on_the_front(document, tmp_path):
@@ -354,7 +380,7 @@ def test_the_page_says_what_is_not_in_it_and_how_it_was_measured(page):
     text = page.read_text()
     for said in (
         *("gave other samples back", "apt-get install libalac", "no library"),
-        *("A CPU, 2 cores", "numcodecs 0.16.6", "2026-11-22", "spread by 3.1%"),
+        *("A CPU, 2 cores", "numcodecs 0.16.6", "2026-11-22", "spread by 20.0%"),
     ):
         assert said in text
 
@@ -442,9 +468,13 @@ WRONG = {
         lambda d: wrong(d, lambda d: d["results"][0].update(ratio=float("nan"))),
         "NaN is no number",
     ),
+    "number with decimals": (
+        lambda d: wrong(d, lambda d: d["data"].update(chunks=1.5)),
+        "data.chunks is 1.5, not a positive integer",
+    ),
     "infinite": (
-        lambda d: wrong(d, lambda d: d.update(noise=1)).replace('"noise": 1', '"noise": 1e999'),
-        "noise is inf, not a number of 0 or more",
+        lambda d: wrong(d, lambda d: d["data"].update(entropy=12.75)).replace("12.75", "1e999"),
+        "data.entropy is inf, not a number of 0 or more",
     ),
     "huge": (
         lambda d: wrong(d, lambda d: d["data"].update(chunks=10**400)),
@@ -477,16 +507,15 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("case", WRONG)
-def test_wrong_results_are_refused_in_one_line(run, document, tmp_path, case):
-    content, message = WRONG[case]
+def test_wrong_results_are_refused_in_one_line(run, document, tmp_path):
     source = tmp_path / "results.json"
-    source.write_bytes(content(document).encode(errors="surrogateescape"))
-    result = run("report", source, "-o", tmp_path / "x.html", exit_code=1)
-    assert message in result.stderr
-    assert str(source) in result.stderr and result.stderr.count("\n") == 1
-    assert len(result.stderr) < 500
-    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+    for case, (content, message) in WRONG.items():
+        source.write_bytes(content(document).encode(errors="surrogateescape"))
+        result = run("report", source, "-o", tmp_path / "x.html", exit_code=1)
+        assert message in result.stderr, case
+        assert str(source) in result.stderr and result.stderr.count("\n") == 1, case
+        assert len(result.stderr) < 500, case
+        assert [path.name for path in tmp_path.iterdir()] == ["results.json"], case
 
 
 def test_results_that_are_not_there(run, tmp_path):
@@ -512,10 +541,10 @@ def test_the_command(run, run_json, document, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"results", "x.html", "x_files"}
 
 
-def test_what_compare_writes(run, run_json, recordings, tmp_path):
-    codecs = "n1:level=1,lz4,delta+zlib,blosc:cname=lz4,shuffle=shuffle"
-    options = "--codecs", codecs, "--sample", 3, "--repeats", 1
-    run("compare", recordings, "-o", tmp_path / "results", *options)
+def test_what_compare_writes(run, recordings, tmp_path):
+    codecs = ["n1:level=1,lz4,delta+zlib", '{"id": "zstd", "level": 9}']
+    quick = Instruments(round_seconds=0, peak_memory=lambda *_: PeakMemory(7, 8))
+    compare(recordings, tmp_path / "results", codecs=codecs, sample=3, repeats=1, instruments=quick)
     results = json.loads((tmp_path / "results/results.json").read_text())["results"]
     run("report", tmp_path / "results", "-o", tmp_path / "x.html")
     rows = cells_of((tmp_path / "x.html").read_text())
@@ -620,11 +649,10 @@ def contrast(one, other):
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_colours_can_be_seen_on_both_grounds(document):
-    unknown = [{"group": f"unknown {index}"} for index in range(3)]
+def test_colours_can_be_seen_on_both_grounds():
+    unknown = {f"unknown {index}" for index in range(3)}
     groups = {entry.group for entry in CATALOGUE.values()} - {"checksum"}
-    known = [{"group": group} for group in groups]
-    styles = plots.group_styles([*document["results"], *known, *unknown])
+    styles = plots.group_styles(groups | unknown)
     assert len({style.marker for style in styles.values()}) == len(styles) == len(groups) + 3
     for theme, ground in enumerate(plots.COLOURS["paper"]):
         for role in ("ink", "muted", "front"):
@@ -636,28 +664,42 @@ def test_colours_can_be_seen_on_both_grounds(document):
 def test_load_results_takes_later_additions(document, tmp_path):
     changed = copy.deepcopy(document)
     changed["new"] = changed["results"][0]["new"] = {"anything": [None]}
-    assert "new" not in load_results(write_results(tmp_path, changed))
+    expected = load_results(write_results(tmp_path / "old", document))
+    assert load_results(write_results(tmp_path / "new", changed)) == expected
 
 
 def test_recordings_that_differ_are_not_said_to_be_alike(document, tmp_path):
-    document = load_results(write_results(tmp_path, document))
-    alike = words.summary(document)
+    comparison, results = load(tmp_path, document)
+    alike = words.summary(comparison.data, results)
     assert "on 84 recordings of 1 channel at 19,531 Hz: " in alike
     assert "An hour of 1,000 channels at this rate, 141 GB," in alike
-    changed = copy.deepcopy(document)
-    changed["data"] |= {"files": 2, "channels": 2, "sampling_frequency": 30_000.0}
-    differ = words.summary(changed)
+    changed = replace(comparison.data, files=2, channels=2, sampling_frequency=30_000.0)
+    differ = words.summary(changed, results)
     assert "on 2 recordings of up to 2 channels at up to 30,000 Hz: " in differ
     assert "An hour of 1,000 channels at the highest rate, 216 GB," in differ
     # 216 MB/s is as many samples of 2 bytes as these channels have at that rate.
-    said = words.group_words("predictive", changed["results"], changed["data"], 0.0)
+    said = words.group_words("predictive", results, changed, 0.0)
     assert "keeps up with 3,600 channels as they are recorded" in " ".join(said)
 
 
-def test_what_stands_in_front_of_a_codec():
-    result = make_result("adc+delta:order=2+zstd:level=3", "dictionary", 2, 1, 1)
-    assert plots.split_chain(result) == ("adc+delta:order=2", "zstd:level=3")
-    assert plots.split_chain(make_result("delta", "filter", 2, 1, 1)) == ("", "delta")
+def test_what_stands_in_front_of_a_codec(document, tmp_path):
+    changed = copy.deepcopy(document)
+    changed["results"] = [
+        make_result("adc+delta:order=2+zstd:level=3", "dictionary", 2, 1, 1),
+        make_result("delta", "filter", 2, 1, 1),
+        make_result('adc+{"id": "zstd", "level": 22}', "other", 2, 1, 1),
+    ]
+    _, results = load(tmp_path, changed)
+    assert [split_chain(each) for each in results] == [
+        ("adc+delta:order=2", "zstd:level=3"),
+        ("", "delta"),
+        ("adc", '{"id": "zstd", "level": 22}'),
+    ]
+    assert [label_of(each) for each in results] == [
+        "adc+delta order 2+zstd level 3",
+        "delta",
+        "adc+zstd level 22",
+    ]
 
 
 def test_errors_of_the_library(tmp_path):
@@ -677,27 +719,26 @@ def open_page(tmp_path_factory):
 
 
 @needs_chromium
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 768, 390, 320])
 @pytest.mark.parametrize("kind", ["page", "hostile_page"])
-def test_the_page_in_a_browser(request, open_page, kind, width, scheme):
+def test_the_page_in_a_browser(request, open_page, kind):
     path = request.getfixturevalue(kind)
-    tab = open_page(path, width=width, height=800, scheme=scheme)
-    assert tab.complaints == []
-    assert tab.requests == [path.as_uri()]
-    assert tab.run("window.hacked === undefined")
-    assert tab.run("document.documentElement.scrollWidth <= innerWidth")
-    ground = tab.run("getComputedStyle(document.body).backgroundColor")
-    assert (max(map(int, re.findall(r"\d+", ground))) > 128) == (scheme == "light")
-    # Of each figure one drawing is shown, in full.
-    sizes = tab.run(
-        "[...document.querySelectorAll('figure')].map(f => [...f.querySelectorAll('svg')]"
-        ".map(s => s.getBoundingClientRect()).filter(b => b.width).map(b => [b.left, b.right]))"
-    )
-    assert len(sizes) >= 6
-    for shown in sizes:
-        ((left, right),) = shown
-        assert 0 <= left < right <= width and right - left > 0.5 * min(width, 700)
+    for width, scheme in product((1280, 768, 390, 320), ("light", "dark")):
+        tab = open_page(path, width=width, height=800, scheme=scheme)
+        assert tab.complaints == []
+        assert tab.requests == [path.as_uri()]
+        assert tab.run("window.hacked === undefined")
+        assert tab.run("document.documentElement.scrollWidth <= innerWidth")
+        ground = tab.run("getComputedStyle(document.body).backgroundColor")
+        assert (max(map(int, re.findall(r"\d+", ground))) > 128) == (scheme == "light")
+        # Of each figure one drawing is shown, in full.
+        sizes = tab.run(
+            "[...document.querySelectorAll('figure')].map(f => [...f.querySelectorAll('svg')]"
+            ".map(s => s.getBoundingClientRect()).filter(b => b.width).map(b => [b.left, b.right]))"
+        )
+        assert len(sizes) >= 6
+        for shown in sizes:
+            ((left, right),) = shown
+            assert 0 <= left < right <= width and right - left > 0.5 * min(width, 700)
 
 
 @needs_chromium
@@ -736,9 +777,12 @@ def test_the_table_sorts_when_a_heading_is_clicked(page, document, open_page):
 
 
 @needs_chromium
-@pytest.mark.parametrize("width", [1280, 390])
-def test_a_point_tells_of_itself(page, open_page, width):
-    tab = open_page(page, width=width)
+def test_a_point_tells_of_itself(page, open_page):
+    for width in (1280, 390):
+        check_point(open_page(page, width=width), width)
+
+
+def check_point(tab, width):
     shown = "narrow" if width < 600 else "wide"
     assert tab.run("document.querySelector('.card').hidden")
     tab.click(f".{shown} svg [data-result='1']")

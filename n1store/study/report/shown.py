@@ -41,7 +41,7 @@ def label_of(result: Shown, length: int = 34) -> str:
 
 def plain(pipeline: str) -> str:
     """Return a pipeline's string in words, as ``blosc zstd bitshuffle``, to be read only."""
-    text = short(pipeline, 200).replace('{"id": ', "")
+    text = short(pipeline, 200).replace('{"id": "', "")
     text = re.sub(r"[:,]\w+=auto\b", "", text)
     text = re.sub(r"\w+=(?=[a-z])", "", text)
     return " ".join(re.sub('[:=,{}"]', " ", text).split())
