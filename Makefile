@@ -74,7 +74,8 @@ study: setup
 	@[ -d $(RECORDINGS) ] || .venv/bin/n1store synth build/recordings --recordings 84 --overwrite
 	.venv/bin/n1store compare $(STUDIED) -o build/study --repeats 9 $(STUDY)
 	.venv/bin/n1store compare $(STUDIED) -o build/study-whole --chunk-seconds whole \
-		--repeats 1 $(STUDY)
+		--repeats 1 $(STUDY) --codecs \
+		"$$(.venv/bin/python benchmarks/study.py build/study/results.csv --pipelines)"
 	.venv/bin/n1store report build/study -o build/study/report.html --overwrite
 	@[ ! -d $(RECORDINGS) ] || { \
 		cp build/study/results.csv benchmarks/results/study.csv && \

@@ -1,10 +1,11 @@
 """The tables of codecs in the documents, from the results of `n1store compare`.
 
-python benchmarks/study.py RESULTS.csv [--short DOCUMENT] [--full DOCUMENT]
+python benchmarks/study.py RESULTS.csv [--short DOCUMENT] [--full DOCUMENT] [--pipelines]
 
 A document has the short or the full table, and a line above it on how it was measured, between two
-markers. RESULTS.csv is what `make study` puts together: the lines of a comparison in chunks of 1 s,
-and those of one with whole recordings as chunks.
+markers. RESULTS.csv is what `make study` puts together: the lines of a comparison of all codecs in
+chunks of 1 s, and those of one with whole recordings as chunks, for which `--pipelines` lists what
+the full table has.
 """
 
 import argparse
@@ -56,12 +57,15 @@ def main() -> None:
     parser.add_argument("results", type=Path, metavar="RESULTS.csv")
     parser.add_argument("--short", type=Path, metavar="DOCUMENT", help="gets seven codecs")
     parser.add_argument("--full", type=Path, metavar="DOCUMENT", help="gets all codecs")
+    parser.add_argument("--pipelines", action="store_true", help="print those of the full table")
     arguments = parser.parse_args()
     results = Results(arguments.results)
     if arguments.short:
         put(arguments.short, short_table(results))
     if arguments.full:
         put(arguments.full, full_table(results))
+    if arguments.pipelines:
+        print(",".join(pipeline_of(stage) for stage, _ in sorted_lines(results, all_stages())))
 
 
 def put(document: Path, table: str) -> None:
@@ -90,13 +94,8 @@ def short_table(results: Results) -> str:
 
 
 def full_table(results: Results) -> str:
-    """Return a row for each codec with its default parameters, and for each level of n1."""
-    stages = []
-    for entry in CATALOGUE.values():
-        if entry.group != "checksum" and not entry.stands_in_front:
-            stages += variants(entry) if entry.name == "n1" else variants(entry)[:1]
     rows = []
-    for stage, line in sorted_lines(results, stages):
+    for stage, line in sorted_lines(results, all_stages()):
         behind = results.best_behind_transform(line["codec"])
         whole = results.whole.get(pipeline_of(stage))
         rows.append(
@@ -112,8 +111,17 @@ def full_table(results: Results) -> str:
         )
     columns = ["codec", "group", "ratio", "whole recordings", "best behind a transform"]
     table = markdown(results, [*columns, "without `adc`", "encode MB/s", "decode MB/s"], rows)
-    note = "★ nothing lossless is both smaller and faster to decode, in the whole study."
+    note = "★ Of all lossless pipelines of the study none is both smaller and faster to decode."
     return f"{table}\n{note}\n"
+
+
+def all_stages() -> list[str]:
+    """Return each codec of the full table with its default parameters, and n1 at each level."""
+    stages = []
+    for entry in CATALOGUE.values():
+        if entry.group != "checksum" and not entry.stands_in_front:
+            stages += variants(entry) if entry.name == "n1" else variants(entry)[:1]
+    return stages
 
 
 def pipeline_of(stage: str) -> str:

@@ -1,1 +1,1 @@
-"""Codecs compared on the same chunks: which, how measured, the results, and their report."""
+"""Comparing codecs on the same chunks: which ones, how they are measured, results, and report."""

@@ -148,10 +148,10 @@ def transformed_entropy(pipeline: Pipeline, chunks: Iterable[Chunk]) -> float:
         num_samples += values.size
         for codec in transforms:
             values = codec.encode(values)
-        words = np.ascontiguousarray(values).reshape(-1)
+        flat = np.ascontiguousarray(values).reshape(-1)
         # Values of more than 16 bits are counted in halves, so that one table of counts is enough.
-        words = words.view(np.uint8 if words.dtype.itemsize == 1 else np.uint16)
-        counts += np.bincount(words, minlength=counts.size)
+        flat = flat.view(np.uint8 if flat.dtype.itemsize == 1 else np.uint16)
+        counts += np.bincount(flat, minlength=counts.size)
     present = counts[counts > 0]
     total = int(present.sum())
     bits = float(present @ np.log2(total / present))

@@ -111,7 +111,7 @@ _SUFFIXES = (".png", ".svg")
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Refuse to replace a folder with anything that is no plot."""
+    """Raise an N1StoreError if a folder of plots holds anything else."""
     if folder.is_dir():
         for path in folder.iterdir():
             if path.suffix not in _SUFFIXES:
@@ -121,7 +121,7 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _breakable(pipeline: str) -> Markup:
-    """Return a pipeline's string, which may go on in the next line behind a stage or parameter."""
+    """Return a pipeline's string, in which a line may break after a stage or parameter."""
     return Markup("<wbr>").join(re.split("(?<=[+:,])", short(pipeline)))
 
 

@@ -1,6 +1,6 @@
-"""The plots of a report, drawn once for the page, for PNG and for SVG.
+"""The plots of a report, each drawn once for the page, for PNG and for SVG.
 
-What is drawn of a result has its index in the gid, from which the page knows what to tell of it.
+What is drawn for a result has the result's index in its gid, by which the page finds the tooltip.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from n1store.study.report.shown import (
     split_chain,
 )
 
-# Each role's colour on white and on the page's dark ground; a plot has the first, and the page
-# puts a variable in its place.
+# The colour of each role on a white and on a dark page. Plots are drawn in the first one, which the
+# page replaces by a CSS variable that is either.
 COLOURS = {
     "ink": ("#1b2026", "#e8ebef"),
     "muted": ("#5a646f", "#a3adb8"),
@@ -63,7 +63,7 @@ _OTHERS = [("h", "#59636e", "#a9b3bd"), ("*", "#3f4bb8", "#98a2ff"), ("d", "#6b5
 
 @dataclass(frozen=True)
 class Style:
-    """How a group looks: its marker, its CSS variable, and its colour on white and on dark."""
+    """A group's marker, its CSS variable, and its colour on a white and on a dark page."""
 
     marker: str
     variable: str
@@ -86,7 +86,7 @@ def group_styles(groups: Iterable[str]) -> dict[str, Style]:
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw alike everywhere, whatever matplotlib is set to on this machine."""
+    """Have matplotlib draw the same on every machine, whatever its settings are there."""
     with matplotlib.rc_context(), warnings.catch_warnings():
         # What a font has no letter for becomes a box in PNG.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
@@ -127,7 +127,7 @@ def drawing() -> Iterator[None]:
 def draw_all(
     results: list[Shown], styles: dict[str, Style], entropy: float
 ) -> dict[str, tuple[Figure, Figure | None]]:
-    """Draw every plot that there are numbers for: for wide pages, and for phones if that differs.
+    """Draw every plot that there are numbers for, and again for phones where that differs.
 
     Parameters
     ----------
@@ -135,12 +135,12 @@ def draw_all(
     styles : dict of str to Style
         The look of each group.
     entropy : float
-        Of the samples, each by itself, in bits.
+        Order 0, of the samples, in bits.
 
     Returns
     -------
     dict
-        From the plot's name to its figures.
+        From the plot's name to its figure, and the one for phones.
     """
     drawn: dict[str, tuple[Figure | None, Figure | None]] = {
         "ratio-and-speed": (
@@ -164,7 +164,7 @@ def _ratio_and_speed(
     _log_axis(axes.xaxis, (1, 2, 5) if wide else (1, 3))
     axes.set(xlabel="decode speed, MB of samples per second", ylabel="compression ratio")
     lossless = [result.ratio for result in results if result.lossless]
-    # What lossy results reach beyond is not to press the others together.
+    # Lossy results far above the others are drawn at the upper edge.
     top = 1.08 * max(lossless or [result.ratio for result in results])
     where = {result.index: (result.decode.mb_per_s, min(result.ratio, top)) for result in results}
     front = front_of(results)
@@ -205,7 +205,10 @@ def _ratio_and_speed(
 
 
 def _draw_front(axes: Axes, front: list[Shown]) -> list[tuple[float, float]]:
-    """Draw the steps below which something is both smaller and faster; return their corners."""
+    """Draw the Pareto front as steps above a tinted region; return the corners of the steps.
+
+    For whatever lies in that region there is a result that is both smaller and faster.
+    """
     if not front:
         return []
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
@@ -282,7 +285,7 @@ def _transforms(results: list[Shown], styles: dict[str, Style]) -> Figure | None
         if result.lossless:
             chain, rest = split_chain(result)
             family = families.setdefault((result.codec, rest), {})
-            # Of a transform's parameters the best.
+            # Of several parameters of a transform the best are drawn.
             names = names_of(chain)
             family[names] = best_of([result, *filter(None, [family.get(names)])])
     fullest: dict[str, dict[str, Shown]] = {}
@@ -335,13 +338,14 @@ def _merit(family: dict[str, Shown]) -> tuple[int, float]:
     return len(family), max((result.ratio for result in family.values()), default=0)
 
 
-# Of nothing, of adc, of the others that are tried most, and whether they are filled.
+# Markers, and whether they are filled: of no transform, of adc, of the chains that are tried most,
+# and of all others.
 _CHAIN_MARKERS = (("o", False), ("o", True), ("D", True), ("^", True), ("s", True))
 _OTHER_CHAINS = ("x", True)
 
 
 def _entropy(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
-    """Draw what each chain of transforms makes of the entropy, and the best codec behind it."""
+    """Draw the entropy before and after each chain of transforms, and the best codec's bits."""
     chains: dict[str, list[Shown]] = {}
     for result in results:
         if result.lossless:
@@ -375,7 +379,7 @@ def _entropy(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
 
 
 def _chunks(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
-    """Draw how the ratio spreads over the chunks: of the front, and of the best of each group."""
+    """Draw how the ratio differs from chunk to chunk, for the front and the best of each group."""
     chosen = {result.index: result for result in front_of(results)[:6]}
     chosen |= {result.index: result for result in best_of_groups(results)}
     rows = [result for result in chosen.values() if result.chunk_ratios]
@@ -400,7 +404,7 @@ def _chunks(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
 
 
 def _density(values: np.ndarray, logarithmic: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return where values lie, as a curve of height 1: Gaussians of Silverman's bandwidth."""
+    """Return a kernel density estimate of height 1: Gaussians of Silverman's bandwidth."""
     values = np.log(values) if logarithmic else values
     bandwidth = max(0.9 * values.std() * len(values) ** -0.2, 1e-3 * abs(values).max(), 1e-9)
     grid = np.linspace(values.min() - 2 * bandwidth, values.max() + 2 * bandwidth, 160)
@@ -409,7 +413,7 @@ def _density(values: np.ndarray, logarithmic: bool) -> tuple[np.ndarray, np.ndar
 
 
 def _random_access(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
-    """Draw the speed of reading at random against the chunk length."""
+    """Draw the speed of random access against the length of chunks."""
     measured = [result for result in results if result.random_access and result.lossless]
     if not measured:
         return None
@@ -433,7 +437,7 @@ def _random_access(results: list[Shown], styles: dict[str, Style]) -> Figure | N
     return figure
 
 
-# What the plots are put together from.
+# ---- Parts of plots -------------------------------------------------------------------------
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -443,14 +447,14 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Settle where the axes are, for labels that are placed by what is drawn, and for good."""
+    """Fix the place of the axes, as labels are placed where they cover nothing that is drawn."""
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
 
 
 def _row_figure(rows: int, xlabel: str, inches: float) -> tuple[Figure, Axes]:
-    """Make a figure of rows under each other, each with its label above it."""
+    """Make a figure with this many rows, each of which has a label above it."""
     figure, axes = _figure(4.3, inches * rows + 0.9)
     axes.set(ylim=(rows - 0.6, -0.75), yticks=[], xlabel=xlabel)
     axes.margins(x=0.04)
@@ -462,7 +466,7 @@ def _row_label(axes: Axes, row: int, text: str, color: str = COLOURS["ink"][0]) 
 
 
 def _is_wide(values: Iterable[float], most: float) -> bool:
-    """Tell whether values are too far apart for an axis that is not logarithmic."""
+    """Return whether values lie so far apart that they want a logarithmic axis."""
     values = list(values)
     return max(values) > most * min(values)
 
@@ -474,7 +478,7 @@ def _log_axis(axis: XAxis | YAxis, steps: tuple[float, ...] = (1, 2, 5)) -> None
     axis.set_minor_locator(NullLocator())
 
 
-# So that markers look alike in size.
+# Factors with which all markers look equally large.
 _SIZES = {"P": 1.2, "X": 1.15, "*": 1.5, "p": 1.15, "^": 1.1, "v": 1.1, "D": 0.9, "h": 1.1}
 
 
@@ -506,7 +510,7 @@ def _point(
 
 
 def _gid(axes: Axes, result: Shown, kind: str = "trace") -> str:
-    """Return the id of what is drawn of a result, which is new in this plot."""
+    """Return an id, unique in its plot, for something that is drawn for a result."""
     return f"{kind}-{result.index}-{len(axes.get_children())}"
 
 
@@ -519,7 +523,7 @@ def _label(
     lines: list[list[tuple[float, float]]],
     size: float,
 ) -> None:
-    """Write texts beside points, each where it covers nothing; not where there is no room.
+    """Write texts beside points, where they cover nothing; those without room are left out.
 
     Parameters
     ----------
@@ -530,7 +534,7 @@ def _label(
     bold : set of int
         Which of them to write in bold.
     lines : list of list of tuple
-        Corners of lines not to write over.
+        Corners of lines that texts must not cover.
     """
     _lay_out(figure)
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
@@ -586,7 +590,7 @@ _PLACES = [
 def _label_ends(
     figure: Figure, axes: Axes, ends: list[tuple[tuple[float, float], Shown]], size: float = 8
 ) -> None:
-    """Write pipelines to the right of their lines' ends, none over another."""
+    """Write the names of pipelines to the right of where their lines end, none over another."""
     _lay_out(figure)
     left, right = axes.get_xlim()
     axes.set_xlim(left, right * (right / left) ** 0.75)
@@ -608,7 +612,7 @@ def _label_ends(
         )
 
 
-# What a figure becomes.
+# ---- Figures as files, and in the page ------------------------------------------------------
 
 
 def png_of(figure: Figure) -> bytes:
@@ -639,14 +643,14 @@ def for_page(
     tips: list[str],
     styles: dict[str, Style],
 ) -> str:
-    """Return an SVG file as an <svg> for a page, in the page's colours and letters.
+    """Return an SVG file as an <svg> of the page, in the page's colours and font.
 
     Parameters
     ----------
     file : str
         What `svg_of` made.
     name : str
-        What no other svg of the page is called.
+        Unique in the page.
     alt : str
         What it shows, in words.
     results : list of Shown
@@ -679,7 +683,7 @@ def for_page(
 def _name_for_page(
     element: ElementTree.Element, name: str, results: list[Shown], tips: list[str]
 ) -> None:
-    """Make ids the page's only ones of that name; say of what is a result's which it is."""
+    """Make ids unique in the page; mark what is drawn for a result, and give it its tooltip."""
     own = element.attrib.pop("id", "")
     if match := re.fullmatch(r"(mark|trace)-(\d+)-\d+", own):
         result = results[int(match[2])]

@@ -1,4 +1,4 @@
-"""What a report says in words: all of it follows from the numbers."""
+"""The sentences and tables of a report, all of which follow from the results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def size(count: float) -> str:
 
 
 def tip(result: Shown) -> str:
-    """Return what to tell of a result when it is pointed at."""
+    """Return the tooltip of a result, a line for each thing to know."""
     lines = [
         short(result.pipeline),
         f"{result.group}, {'lossless' if result.lossless else 'lossy'}",
@@ -58,7 +58,7 @@ def tip(result: Shown) -> str:
 
 
 def loss(result: Shown) -> str:
-    """Return what a lossy result has lost."""
+    """Return how far the samples of a lossy result are from the original ones."""
     error = result.error
     if error is None:
         return "lossy; its error was not measured"
@@ -83,7 +83,7 @@ def headlines(results: list[Shown]) -> list[Headline]:
     if not lossless:
         return []
     best = best_of(lossless)
-    # What is fast because it makes nothing smaller is of no use to anyone.
+    # Codecs that hardly compress are the fastest, and of no use.
     enough = best.ratio / 2
     small = [result for result in lossless if result.ratio >= enough]
     reads = max(small, key=lambda result: result.decode.mb_per_s)
@@ -126,7 +126,8 @@ def group_words(group: str, results: list[Shown], data: DataFacts, noise: float)
         Of all groups.
     data : DataFacts
     noise : float
-        How far speeds spread, relative: what differs by less is said to be alike.
+        How far repeated measurements of a speed lie apart, relative to it. Speeds that differ by
+        less are said to be the same.
     """
     members = [result for result in results if result.group == group]
     lossless = [result for result in members if result.lossless]
@@ -135,7 +136,7 @@ def group_words(group: str, results: list[Shown], data: DataFacts, noise: float)
     if lossless:
         best = best_of(lossless)
         paragraphs = [
-            f"{_standing(best, len(lossless), everywhere)} {_memory(best)}",
+            f"{_standing(best, len(lossless), everywhere)} {_beside_entropy(best)}",
             _effects(lossless, everywhere),
             _speeds(best, lossless, everywhere, data, noise),
         ]
@@ -148,7 +149,10 @@ def group_words(group: str, results: list[Shown], data: DataFacts, noise: float)
 
 
 def _standing(best: Shown, count: int, everywhere: list[Shown]) -> str:
-    """Say how small the group's best is, and how far it is from n1 or from the smallest."""
+    """Say which pipeline of a group is smallest, and compare it with n1.
+
+    The group of n1 is compared with the smallest pipeline of another group.
+    """
     text = (
         f"{'Smallest is' if count > 1 else 'The only one is'} {label_of(best)}: ratio "
         f"{best.ratio:.2f}, {best.bits_per_sample:.2f} bits per sample"
@@ -173,8 +177,8 @@ def _size_beside(result: Shown, other: Shown) -> str:
     return f"{abs(change):.1%} {'larger' if change > 0 else 'smaller'} than {label_of(other)}"
 
 
-def _memory(best: Shown) -> str:
-    """Say whether the best knows more of a sample than how often there are such."""
+def _beside_entropy(best: Shown) -> str:
+    """Compare the bits per sample of a pipeline with the order-0 entropy of what its codec gets."""
     bits, entropy = best.bits_per_sample, best.entropy_after
     if not entropy:
         return ""
@@ -194,7 +198,7 @@ def _memory(best: Shown) -> str:
 
 
 def _effects(members: list[Shown], everywhere: list[Shown]) -> str:
-    """Say what each transform changes, over the pipelines that were tried with it and without."""
+    """Say by how much each transform changes the ratio of pipelines that were tried without it."""
     by_spec = {result.pipeline: result for result in everywhere}
     names = dict.fromkeys(
         ["adc", *(stage_name(each) for result in members for each in result.transforms)]
@@ -220,12 +224,13 @@ def _effect(name: str, changes: list[tuple[float, Shown]]) -> str:
     (least, worst), (most, best) = changes[0], changes[-1]
     text = f"{name} {_percent(median(change for change, _ in changes))}"
     if len(changes) == 1:
-        return f"{text} ({_rest(best)})"
-    called = label_of if _rest(worst) == _rest(best) else _rest
+        return f"{text} ({_codec_label(best)})"
+    called = label_of if _codec_label(worst) == _codec_label(best) else _codec_label
     return f"{text} ({called(worst)} {_percent(least)}, {called(best)} {_percent(most)})"
 
 
-def _rest(result: Shown) -> str:
+def _codec_label(result: Shown) -> str:
+    """Return what a pipeline's codec is called, without the transforms in front of it."""
     return short(plain(split_chain(result)[1]), 34)
 
 
@@ -241,7 +246,7 @@ def _speeds(
     data: DataFacts,
     noise: float,
 ) -> str:
-    """Say how fast the group is, and how many channels it keeps up with."""
+    """Say how fast a group is, and how many channels its smallest pipeline encodes in real time."""
     channels = best.encode.mb_per_s * 1e6 / (2 * data.sampling_frequency)
     count = f"{channels:,.0f} channels" if channels >= 1.5 else f"{channels:.2g} of a channel"
     text = (
@@ -250,7 +255,7 @@ def _speeds(
     )
     n1 = [result for result in everywhere if result.codec == "n1"]
     if n1 and best.codec != "n1":
-        text += f", {_times(best, best_of(n1), noise)}"
+        text += f", {_speed_beside(best, best_of(n1), noise)}"
     fastest = max(members, key=lambda result: result.decode.mb_per_s)
     if fastest is not best:
         text += (
@@ -264,7 +269,7 @@ def _speeds(
     return f"{text}. {on_front or 'None'} of {len(members)} on the front."
 
 
-def _times(result: Shown, other: Shown, noise: float) -> str:
+def _speed_beside(result: Shown, other: Shown, noise: float) -> str:
     factor = result.decode.mb_per_s / other.decode.mb_per_s
     if abs(factor - 1) <= noise:
         return f"as fast as {label_of(other)} within the spread"
@@ -278,7 +283,7 @@ def _times(result: Shown, other: Shown, noise: float) -> str:
 def summary(data: DataFacts, results: list[Shown]) -> str:
     """Return what was compared on what, in a few sentences."""
     lossy = sum(not result.lossless for result in results)
-    # Of recordings that differ, these are the most channels and the highest rate.
+    # If recordings differ, the data has the most channels and the highest rate of all.
     rate = data.sampling_frequency
     alike = math.isclose(data.samples / data.duration_s, rate * data.channels, rel_tol=0.01)
     to = "" if alike else "up to "
@@ -323,12 +328,12 @@ def _duration(seconds: float) -> str:
 
 
 def measured_once(results: list[Shown]) -> bool:
-    """Return whether there is nothing to tell from how far speeds spread."""
+    """Return whether all speeds were measured once, so that it is not known how far they spread."""
     return all(result.repeats == 1 for result in results)
 
 
 def describe(name: str, results: list[Shown], noise: float) -> tuple[str, str, str]:
-    """Return the title of a plot, how to read it, and what it shows to who cannot see it."""
+    """Return a plot's title, its caption, and the text for those who cannot see it."""
     lossless = [result for result in results if result.lossless]
     front = front_of(results)
     title, caption = _TITLES[name]
@@ -397,7 +402,7 @@ _TITLES = {
 def method(
     machine: Environment, data: DataFacts, results: list[Shown], noise: float
 ) -> list[tuple[str, str]]:
-    """Return what was measured with and what the numbers mean, as terms and texts."""
+    """Return how the numbers were measured and what they mean, as pairs of a term and a text."""
     repeats = [result.repeats for result in results]
     return [
         ("machine", f"{machine.cpu}, {machine.cores} cores, {machine.machine}"),
@@ -434,9 +439,15 @@ def method(
 
 
 def table(results: list[Shown]) -> tuple[list[tuple[str, bool]], list[tuple[Shown, list[Cell]]]]:
-    """Return the headings of the table of all results, whether they are of numbers, and its rows.
+    """Return the table of all results.
 
-    Rows are of a result and the cells after its name: lossless ones first, and the smallest first.
+    Returns
+    -------
+    columns : list of (str, bool)
+        Each heading, and whether numbers are below it.
+    rows : list of (Shown, list of Cell)
+        A result and its cells but the first, which is its name: the lossless ones first, and of
+        these the ones with the highest ratio.
     """
     columns = [("pipeline", False)]
     rows = []
@@ -470,5 +481,5 @@ def _speed_cell(measured: Speed, repeats: int) -> Cell:
 
 
 def _spread(measured: Speed, repeats: int) -> str:
-    """Say how far the rounds lie apart, if there were any to compare."""
+    """Return the lowest and the highest speed of all rounds; nothing if there was one round."""
     return f"{speed(measured.low)} to {speed(measured.high)}" if repeats > 1 else ""
