@@ -638,7 +638,7 @@ def report(source: Path, destination: Path, as_json: bool, **options: Any) -> No
 
     The page needs nothing but itself: it can be sent, put on the web, or printed.
     """
-    from n1store.study.report import write_report
+    from n1store.study.report.page import write_report
 
     result = write_report(source, destination, **options)
     if as_json:

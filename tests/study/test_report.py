@@ -17,7 +17,8 @@ from n1store.codecs.catalogue import CATALOGUE
 from n1store.errors import N1StoreError
 from n1store.study.comparison import compare
 from n1store.study.measurement import Instruments
-from n1store.study.report import plots, words, write_report
+from n1store.study.report import plots, words
+from n1store.study.report.page import write_report
 from n1store.study.report.shown import Shown, label_of, split_chain
 from n1store.study.results import PeakMemory, load_results
 
