@@ -75,7 +75,7 @@ study: setup
 	.venv/bin/n1store compare $(STUDIED) -o build/study --repeats 9 $(STUDY)
 	.venv/bin/n1store compare $(STUDIED) -o build/study-whole --chunk-seconds whole \
 		--repeats 1 $(STUDY) --codecs \
-		"$$(.venv/bin/python benchmarks/study.py build/study/results.csv --pipelines)"
+		"$$(.venv/bin/python benchmarks/study.py build/study/results.csv --codecs)"
 	.venv/bin/n1store report build/study -o build/study/report.html --overwrite
 	@[ ! -d $(RECORDINGS) ] || { \
 		cp build/study/results.csv benchmarks/results/study.csv && \

@@ -1,11 +1,11 @@
 """The tables of codecs in the documents, from the results of `n1store compare`.
 
-python benchmarks/study.py RESULTS.csv [--short DOCUMENT] [--full DOCUMENT] [--pipelines]
+python benchmarks/study.py RESULTS.csv [--short DOCUMENT] [--full DOCUMENT] [--codecs]
 
 A document has the short or the full table, and a line above it on how it was measured, between two
 markers. RESULTS.csv is what `make study` puts together: the lines of a comparison of all codecs in
-chunks of 1 s, and those of one with whole recordings as chunks, for which `--pipelines` lists what
-the full table has.
+chunks of 1 s, and those of one with whole recordings as chunks, for which `--codecs` lists the
+codecs of the full table.
 """
 
 import argparse
@@ -57,15 +57,15 @@ def main() -> None:
     parser.add_argument("results", type=Path, metavar="RESULTS.csv")
     parser.add_argument("--short", type=Path, metavar="DOCUMENT", help="gets seven codecs")
     parser.add_argument("--full", type=Path, metavar="DOCUMENT", help="gets all codecs")
-    parser.add_argument("--pipelines", action="store_true", help="print those of the full table")
+    parser.add_argument("--codecs", action="store_true", help="print those of the full table")
     arguments = parser.parse_args()
     results = Results(arguments.results)
     if arguments.short:
         put(arguments.short, short_table(results))
     if arguments.full:
         put(arguments.full, full_table(results))
-    if arguments.pipelines:
-        print(",".join(pipeline_of(stage) for stage, _ in sorted_lines(results, all_stages())))
+    if arguments.codecs:
+        print(",".join(stage for stage, _ in sorted_lines(results, all_stages())))
 
 
 def put(document: Path, table: str) -> None:
