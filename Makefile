@@ -2,7 +2,7 @@
 # make demo    convert, verify and time recordings: ../shared/n1-data or synthetic ones
 # make test    all tests;  make test-compat  what touches zarr with zarr 2.18, and with SpikeInterface
 # make lint    formatting, linting, types, C warnings
-# make bench   conversion, memory, NWB and the code widths of n1, beside what is to be expected
+# make bench   the scripts of benchmarks/: conversion, memory, NWB, code widths of n1
 # make study   every codec on ../shared/n1-data or synthetic recordings, and a report: build/study/;
 #              goes on where it was stopped, and STUDY=--overwrite begins anew; the tables of codecs
 #              in README.md and docs/codecs.md are of the real recordings
