@@ -98,6 +98,7 @@ def full_table(results: Results) -> str:
     for stage, line in sorted_lines(results, all_stages()):
         behind = results.best_behind_transform(line["codec"])
         whole = results.whole.get(pipeline_of(stage))
+        raw = results.chunks.get(stage) if line["adc"] == "True" else None
         rows.append(
             [
                 f"`{stage}`" + " ★" * (line["pareto"] == "True"),
@@ -105,7 +106,7 @@ def full_table(results: Results) -> str:
                 ratio(line),
                 ratio(whole) if whole else "",
                 f"{ratio(behind)} `{behind['transforms']}`" if behind else "",
-                ratio(results.chunks[stage]) if line["adc"] == "True" else "",
+                ratio(raw) if raw else "",
                 *speeds(line),
             ]
         )

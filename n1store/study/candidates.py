@@ -15,7 +15,7 @@ from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
 from n1store.study.results import Missing
 
-_IN_FRONT_OF = {"dictionary", "entropy", "run-length", "blosc"}
+_BEHIND_DELTA = {"dictionary", "entropy", "run-length", "blosc"}
 """Groups whose codecs do not predict, and are tried behind `delta` too."""
 
 _BEHIND_FILTERS = ("rans", "arithmetic", "huffman", "zstd")
@@ -110,7 +110,7 @@ def pipelines_of(entry: Entry, adc: bool | None) -> list[str]:
         others = [f"{front}+{stage}" for front in others for stage in behind[:1]]
     else:
         defaults = [default]
-        if entry.group in _IN_FRONT_OF:
+        if entry.group in _BEHIND_DELTA:
             defaults.append(f"delta+{default}")
     lossy = lossy_variants(entry)
     if entry.maps:
