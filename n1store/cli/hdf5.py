@@ -1,0 +1,71 @@
+"""What HDF5 files need to be read by other programs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from n1store.cli.options import PATH, json_option, overwrite_option
+from n1store.cli.output import print_json
+
+
+@click.command("plugin-path")
+@json_option
+def plugin_path(as_json: bool) -> None:
+    """Print the folders for HDF5_PLUGIN_PATH, for programs that are not Python.
+
+    export HDF5_PLUGIN_PATH="$(n1store plugin-path)" adds n1store's to those that are set.
+    """
+    from n1store.system.plugin_path import plugin_path
+
+    path = plugin_path()
+    if as_json:
+        print_json({"HDF5_PLUGIN_PATH": path.split(os.pathsep)})
+    else:
+        click.echo(path)
+
+
+@click.command()
+def env() -> None:
+    """Print what h5dump, h5repack, MATLAB and Julia need; for a shell: eval "$(n1store env)"."""
+    from n1store.system.plugin_path import shell_lines
+
+    click.echo(shell_lines())
+
+
+@click.command()
+@click.argument("source", metavar="IN.nwb", type=PATH)
+@click.argument("destination", metavar="REFS.json", type=PATH)
+@click.option(
+    "--url",
+    help="Where readers find IN.nwb: a path, https://…, s3://…  [default: its absolute path]",
+)
+@overwrite_option
+@json_option
+def reference(source: Path, destination: Path, as_json: bool, **options: Any) -> None:
+    """Write a reference file, with which zarr reads the datasets of an NWB or HDF5 file in place.
+
+    The chunks stay where they are. zarr.open_group("reference::REFS.json", mode="r") opens it,
+    with fsspec installed, and for addresses on the web aiohttp.
+    """
+    from n1store.reference import write_reference
+
+    result = write_reference(source, destination, **options)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    click.echo(
+        f"{destination}: {result.arrays} arrays, {result.chunks} chunks in {result.url}, "
+        f"{result.inlined} small ones here"
+    )
+    for line in result.left_out:
+        click.echo(f"left out: {line}", err=True)
+    for count, what in (
+        (result.attributes_left_out, "attributes that JSON cannot hold"),
+        (result.links_left_out, "links to other objects"),
+    ):
+        if count:
+            click.echo(f"left out: {count} {what}", err=True)
