@@ -17,6 +17,7 @@ import click
 
 from n1store.cli import hdf5, implant, n1_files, stores, study
 from n1store.cli.options import INTERRUPTED, Interrupted
+from n1store.errors import N1StoreError, one_line
 from n1store.version import __version__
 
 
@@ -24,8 +25,6 @@ class _Commands(click.Group):
     """Turns every foreseeable failure of a command into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from n1store.errors import N1StoreError, one_line
-
         try:
             return super().invoke(ctx)
         except N1StoreError as error:
