@@ -1,36 +1,48 @@
-# make setup   .venv with the package and .venv/bin/n1store
-# make demo    convert, verify and time recordings: ../shared/n1-data or synthetic ones
-# make test    all tests;  make test-compat  what touches zarr with zarr 2.18, and with SpikeInterface
-# make lint    formatting, linting, types, C warnings
-# make bench   the scripts of benchmarks/: conversion, memory, NWB, code widths of n1
-# make study   every codec on ../shared/n1-data or synthetic recordings, and a report: build/study/;
-#              goes on where it was stopped, and STUDY=--overwrite begins anew; the tables of codecs
-#              in README.md and docs/codecs.md are of the real recordings
-# make train   the built-in code widths of n1, learned anew from ../shared/n1-data
-# make fuzz    each fuzz target for FUZZ_SECONDS;  make fuzz-decode  one of them
-#              FUZZ_SANITIZERS=memory looks for results that depend on memory never written
+# Commands for those who use n1store and those who change it. `make` alone shows this list.
+#
+#   make setup         .venv, with n1store in it: .venv/bin/n1store
+#   make demo          convert, verify and time recordings: ../shared/n1-data, or synthetic ones
+#
+#   make test          all tests
+#   make test-quick    each test with one of its cases, and without the slow ones: within a minute
+#   make test-compat   what touches zarr once more with zarr 2.18, and SpikeInterface
+#   make coverage      all tests, and which lines of n1store/ they run
+#   make lint          formatting, linting, types, C warnings
+#   make fuzz          each fuzz target for FUZZ_SECONDS;  make fuzz-decode  one of them;
+#                      FUZZ_SANITIZERS=memory looks for results that depend on memory never written
+#
+#   make bench         the scripts of benchmarks/: conversion, memory, NWB, code widths of n1
+#   make study         every codec on ../shared/n1-data or synthetic recordings, and a report:
+#                      build/study/; goes on where it was stopped, STUDY=--overwrite begins anew;
+#                      the tables in README.md and docs/codecs.md are of the real recordings
+#   make train         the built-in code widths of n1, learned anew from ../shared/n1-data
+#
+#   make clean         remove all that these made
+#
+# PYTHON=python3.12 chooses the Python; make clean comes first where there is another already.
 
 PYTHON ?= python3
 RECORDINGS := ../shared/n1-data
 SOURCES := $(shell find filters -name '*.[ch]' -o -name '*n1store_hdf5.p*')
-PACKAGES := wavpack libwavpack-dev python3-dev libflac-dev hdf5-tools
 
 CLANG ?= clang
 FUZZ_TARGETS := decode samples signals simple_decode simple_samples
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZERS ?= address,undefined
 
-.PHONY: setup demo test test-compat lint bench study train fuzz $(FUZZ_TARGETS:%=fuzz-%) clean
+.PHONY: help setup demo test test-quick test-compat coverage lint bench study train fuzz \
+	$(FUZZ_TARGETS:%=fuzz-%) clean
 .DELETE_ON_ERROR:
+
+help:
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/ready
 
 .venv/ready: pyproject.toml CMakeLists.txt $(SOURCES)
 	@$(call new_environment,.venv)
-	@$(install_packages)
-	@$(install_browser)
-	.venv/bin/pip install --quiet --editable '.[test]'
-	@$(call install_wavpack,.venv,--editable)
+	@$(install_libraries)
+	@$(call install_n1store,.venv,--editable)
 	@touch $@
 
 demo: setup
@@ -39,22 +51,33 @@ demo: setup
 # A file of tests stays in one process, which makes what the file shares once.
 PYTEST = bin/pytest --numprocesses auto --dist loadfile
 
-test: setup
+test: .venv/ready-to-test
 	.venv/$(PYTEST)
+
+test-quick: .venv/ready-to-test
+	.venv/$(PYTEST) --quick
+
+coverage: .venv/ready-to-test
+	.venv/$(PYTEST) --cov --cov-report=term
+
+.venv/ready-to-test: .venv/ready
+	@$(install_programs_of_the_tests)
+	@echo "setup: pytest and the other tools of the tests into .venv"
+	@.venv/bin/pip install --quiet --group test --group lint
+	@touch $@
 
 # An ordinary installation, so that what a wheel holds is tried too.
 TOUCHING_ZARR = $(shell grep -lE "import zarr|ZARR_|needs_zarr3" tests/*/test_*.py tests/helpers/with_*.py)
-test-compat: setup .venv-compat/ready
+test-compat: .venv/ready-to-test .venv-compat/ready
 	.venv-compat/$(PYTEST) $(TOUCHING_ZARR) tests/system/test_transparency.py
 
 .venv-compat/ready: pyproject.toml CMakeLists.txt $(SOURCES) $(shell find n1store -name '*.py')
 	@$(call new_environment,.venv-compat)
-	@$(install_packages)
-	.venv-compat/bin/pip install --quiet '.[test]' 'zarr<3' 'spikeinterface>=0.105' 'neuroconv>=0.10'
-	@$(call install_wavpack,.venv-compat,)
+	@$(install_libraries)
+	@$(call install_n1store,.venv-compat,--group test 'zarr<3' 'spikeinterface>=0.105' 'neuroconv>=0.10')
 	@touch $@
 
-lint: setup
+lint: .venv/ready-to-test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -114,42 +137,53 @@ define new_environment
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "setup: Python 3.11 to 3.13 is needed; name one with: make PYTHON=python3.12"; exit 1; }; \
 	command -v $(CC) >/dev/null || { echo "setup: a C compiler is needed"; exit 1; }; \
-	[ -x $(1)/bin/pip ] || $(PYTHON) -m venv $(1)
+	[ -x $(1)/bin/pip ] || { \
+		echo "setup: $$($(PYTHON) --version) for n1store, in $(1)"; \
+		$(PYTHON) -m venv $(1); } && \
+	$(1)/bin/pip install --quiet 'pip>=25.1'
 endef
 
-# What the HDF5 plugins wavpack and flac are built with, what wavpack-numcodecs wants, which builds
-# from source on most machines, and what the tests read HDF5 files with.
-define install_packages
-	has_all() { command -v wavpack && command -v h5dump && \
-		$(call has_header,wavpack/wavpack.h) && $(call has_header,FLAC/stream_encoder.h); }; \
-	if ! has_all >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+# wavpack-numcodecs, which is the codec, is built from source on most machines.
+define install_libraries
+	$(call system_package,libflac-dev,$(call has_header,FLAC/stream_encoder.h),the codec flac); \
+	$(call system_package,libwavpack-dev,$(call has_header,wavpack/wavpack.h),the codec wavpack); \
+	$(call system_package,wavpack,command -v wavpack,the codec wavpack); \
+	$(call system_package,python3-dev,$(has_python_headers),the codec wavpack)
+endef
+
+define install_programs_of_the_tests
+	$(call system_package,hdf5-tools,command -v h5dump,tests that read HDF5 files with h5dump); \
+	$(call system_package,chromium,command -v chromium,tests that look at reports in a browser)
+endef
+
+# $(call system_package,NAME,COMMAND THAT SUCCEEDS WHERE IT IS,WHAT IT IS FOR)
+define system_package
+	is_there() { $(2); } >/dev/null 2>&1; \
+	install() { apt-get install -qq -y --no-install-recommends $(1); } >/dev/null 2>&1; \
+	if ! is_there && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "setup: system package $(1), for $(3)"; \
 		export DEBIAN_FRONTEND=noninteractive; \
-		{ apt-get update -qq && apt-get install -qq -y $(PACKAGES); } >/dev/null 2>&1; \
+		install || { apt-get update -qq >/dev/null 2>&1; install; }; \
 	fi; \
-	has_all >/dev/null || \
-		echo "setup: for WavPack and FLAC: apt-get install $(PACKAGES), then make clean setup"
+	is_there || echo "setup: left out: $(3); to have that: apt-get install $(1), then make clean setup"
 endef
 
-# What the tests look at reports with. Apart from the others, as not every system has it.
-define install_browser
-	if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-		export DEBIAN_FRONTEND=noninteractive; \
-		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } >/dev/null 2>&1; \
-	fi; \
-	command -v chromium >/dev/null || \
-		echo "setup: the tests leave out reports in a browser without: apt-get install chromium"
+# $(call install_n1store,ENVIRONMENT,OPTIONS): n1store with all that it can use. What else there is
+# to install goes with it, so that n1store is built once.
+define install_n1store
+	echo "setup: n1store and the packages it uses into $(1), which takes a minute or two"; \
+	install() { $(1)/bin/pip install --quiet $(2) ".[codecs,remote,report$$1]"; }; \
+	install ,wavpack 2>$(1)/wavpack.log || { \
+		echo "setup: left out: the codec wavpack, as wavpack-numcodecs does not install: $(1)/wavpack.log"; \
+		install; }
 endef
 
+has_python_headers = [ -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]
 has_header = $(CC) -E -include $(1) -x c /dev/null >/dev/null 2>&1
 
 # HDF5 plugins that the build leaves out.
 LEFT_OUT = $(shell $(call has_header,wavpack/wavpack.h) || echo filters/hdf5/wavpack.c) \
 	$(shell $(call has_header,FLAC/stream_encoder.h) || echo filters/hdf5/flac.c)
-
-define install_wavpack
-	$(1)/bin/pip install --quiet $(2) '.[wavpack]' 2>/dev/null || \
-		echo "setup: all but WavPack is ready"
-endef
 
 define install_clang
 	if ! command -v $(CLANG) >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \

@@ -26,3 +26,25 @@ done
 
 echo
 n1store bench $stores
+
+# What was seen, in one sentence.
+verified=$(n1store verify demo/n1.zarr "$recordings" --json)
+measured=$(n1store bench demo/n1.zarr --json)
+echo
+python - "$verified" "$measured" <<'END'
+import json
+import sys
+
+verified, (n1,) = map(json.loads, sys.argv[1:])
+(speed,) = (
+    window["xrt"]["median"]
+    for window in n1["random_access"]
+    if (window["reader"], window["window_s"]) == ("n1store", 1)
+)
+print(
+    f"{n1['recordings']} recordings: {n1['raw_bytes'] / 1e6:.1f} MB of samples became "
+    f"{n1['store_bytes'] / 1e6:.1f} MB on disk with n1 ({n1['store_ratio']:.2f}x), "
+    f"{verified['samples']:,} samples of {verified['compared']} files compared and found the "
+    f"same, and windows of 1 s are read at {speed:,.0f} times real time."
+)
+END

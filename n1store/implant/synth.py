@@ -20,6 +20,7 @@ Voltages are in nominal steps of the converter, 0 being the middle of its range.
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +40,32 @@ _OVERLAP = 4096
 _FADE_IN = np.sin(np.linspace(0, np.pi / 2, _OVERLAP))
 _FADE_OUT = _FADE_IN[::-1]
 
-# What setting each bit of the converter adds to the voltage it compares with; ideal would be
-# powers of two. The two highest are the least certain: few recordings reach that far.
-_BIT_WEIGHTS = (0.976, 1.648, 4.154, 8.472, 16.458, 32.312, 64.619, 128.416, 256.0, 512.07)
-# What a comparison adds while the bit above, just set, is still settling.
-_SETTLING_ERROR = 0.247
 _NUM_CODES = 1024
 _POSITIONS_PER_STEP = 32
+
+
+@dataclass(frozen=True)
+class Converter:
+    """A successive-approximation converter of 10 bits with two flaws; by default the implant's.
+
+    Attributes
+    ----------
+    bit_weights : tuple of float
+        What setting each bit, from the lowest, adds to the voltage it compares with, in steps;
+        ideal would be powers of two. The implant's two highest are the least certain: few
+        recordings reach that far.
+    settling_error : float
+        What a comparison adds while the bit above, just set, is still settling, in steps.
+    """
+
+    bit_weights: tuple[float, ...] = (
+        *(0.976, 1.648, 4.154, 8.472, 16.458),
+        *(32.312, 64.619, 128.416, 256.0, 512.07),
+    )
+    settling_error: float = 0.247
+
+
+N1_CONVERTER = Converter()
 
 
 def synthesize(
@@ -56,6 +76,7 @@ def synthesize(
     sampling_frequency: int = 19531,
     seed: int = 0,
     overwrite: bool = False,
+    converter: Converter = N1_CONVERTER,
 ) -> list[Path]:
     """Write synthetic recordings as 16-bit PCM WAV files ``synth-000.wav``, ``synth-001.wav``, ...
 
@@ -77,6 +98,8 @@ def synthesize(
         Same seed, same files.
     overwrite : bool
         Whether to replace files that exist.
+    converter : Converter
+        What makes codes of voltages.
 
     Returns
     -------
@@ -101,7 +124,7 @@ def synthesize(
     for index, path in enumerate(paths):
         artefacts = index % _ARTEFACT_PERIOD == _ARTEFACT_PERIOD - 1
         blocks = synthesize_blocks(
-            seconds, num_channels, sampling_frequency, (seed, index), artefacts
+            seconds, num_channels, sampling_frequency, (seed, index), artefacts, converter
         )
         write_wav(
             path,
@@ -120,6 +143,7 @@ def synthesize_blocks(
     sampling_frequency: float = 19531,
     seed: int | Sequence[int] = 0,
     artefacts: bool = False,
+    converter: Converter = N1_CONVERTER,
 ) -> Iterator[np.ndarray]:
     """Generate one synthetic recording block by block, in bounded memory.
 
@@ -135,6 +159,8 @@ def synthesize_blocks(
         Same seed, same recording.
     artefacts : bool
         Whether a jolt saturates the electrodes in every block.
+    converter : Converter
+        What makes codes of voltages.
 
     Returns
     -------
@@ -152,7 +178,8 @@ def synthesize_blocks(
     shared, *own = (np.random.default_rng(child) for child in seeds)
     electrodes = [_Electrode(rng, sampling_frequency) for rng in own]
     num_samples = round(seconds * sampling_frequency)
-    return _blocks(num_samples, sampling_frequency, electrodes, shared, artefacts)
+    table = conversion_table(converter)
+    return _blocks(num_samples, sampling_frequency, electrodes, shared, artefacts, table)
 
 
 def _check(seconds: float, num_channels: int, sampling_frequency: float) -> None:
@@ -174,8 +201,8 @@ def _blocks(
     electrodes: list["_Electrode"],
     shared: np.random.Generator,
     artefacts: bool,
+    table: np.ndarray,
 ) -> Iterator[np.ndarray]:
-    table = conversion_table()
     densities = _spectral_densities(sampling_frequency)
     for start in range(0, num_samples, _STEP):
         common = _white_spectrum(shared) * np.sqrt(densities[0])
@@ -269,23 +296,25 @@ def _jolt(rng: np.random.Generator, sampling_frequency: float) -> np.ndarray:
     return jolt
 
 
-def conversion_table() -> np.ndarray:
+def conversion_table(converter: Converter = N1_CONVERTER) -> np.ndarray:
     """Return the int16 value of every voltage, `_POSITIONS_PER_STEP` entries to a step.
 
     The converter finds a code from the highest bit down: it sets the bit, compares the voltage
     with the weights of all bits set so far, and keeps the bit if the voltage is not below. Two
     flaws make the code widths unequal, alike for every electrode: the weights are not exact
     powers of two, and where the bit above was kept, it has not settled yet and the comparison is
-    with a little more. The widths this gives differ from those measured by 0.05 steps r.m.s.
+    with a little more. The widths this gives for the implant's converter differ from those
+    measured by 0.05 steps r.m.s.
     """
-    num_steps = math.ceil(sum(_BIT_WEIGHTS)) + 1  # Enough to reach the highest code.
+    weights, settling_error = converter.bit_weights, converter.settling_error
+    num_steps = math.ceil(sum(weights)) + 1  # Enough to reach the highest code.
     voltage = (np.arange(num_steps * _POSITIONS_PER_STEP) + 0.5) / _POSITIONS_PER_STEP
     sum_of_kept = np.zeros_like(voltage)
     code = np.zeros(voltage.shape, np.int64)
     kept = np.zeros(voltage.shape, bool)
-    for bit in reversed(range(len(_BIT_WEIGHTS))):
-        kept = voltage >= sum_of_kept + _BIT_WEIGHTS[bit] + _SETTLING_ERROR * kept
-        sum_of_kept += _BIT_WEIGHTS[bit] * kept
+    for bit in reversed(range(len(weights))):
+        kept = voltage >= sum_of_kept + weights[bit] + settling_error * kept
+        sum_of_kept += weights[bit] * kept
         code |= kept.astype(np.int64) << bit
     # The implant's 10-bit codes were spread over the 16-bit range, truncating towards zero.
     return np.trunc((code - _NUM_CODES // 2 + 0.5) * 65535 / 1023 - 0.5).astype(np.int16)

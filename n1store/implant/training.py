@@ -4,7 +4,7 @@ The cells of the converter's codes are of very unequal width, alike for every el
 model that predicts each sample as a normal distribution of voltages says how often every code
 should occur; where one occurs more often than that, its cell is wider than was assumed.
 
-A survey takes all recordings, in pieces, through `_fit_piece`: voltages from codes, linear
+A survey takes all recordings, in pieces, through `fit_piece`: voltages from codes, linear
 prediction of the voltages, and the scale of what is left. A round of learning is a survey, after
 which each width is multiplied by counted / expected. It starts from the synthesizer's converter,
 which has but 11 parameters and knows the codes that few recordings reach.
@@ -216,6 +216,7 @@ def train_to_file(
 def train(
     sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
+    initial_widths: np.ndarray | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Training:
@@ -228,6 +229,8 @@ def train(
     ----------
     sources : path-like or iterable of path-like
         WAV files of the N1, and folders to search for them.
+    initial_widths : ndarray, shape (1024,), optional
+        Code widths to begin with, in any unit; by default those of the synthesizer's converter.
     workers : int, optional
         How many cores to use; by default all.
     progress : callable, optional
@@ -267,12 +270,12 @@ def train(
 
     with Workers(workers) as fitters:
         survey = partial(_survey, recordings, fitters, report)
-        flat = survey(_edges(np.ones(NUM_CODES)))
-        edges = _initial_edges()
+        flat = survey(cell_edges(np.ones(NUM_CODES)))
+        edges = cell_edges(_synthetic_widths() if initial_widths is None else initial_widths)
         for _ in range(_ROUNDS):
             edges = survey(edges).better_edges()
         widths = np.clip(np.diff(np.rint(WIDTH_UNITS * edges)), 0, 255).astype(np.uint8)
-        final = survey(_edges(widths))
+        final = survey(cell_edges(widths))
 
     angles = REFLECTION_UNITS * np.arcsin(final.reflections)
     return Training(
@@ -349,8 +352,8 @@ def _problem(counts: np.ndarray, num_samples: int) -> str | None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Fit:
-    """What the model says of a piece.
+class Fit:
+    """What the model says of a piece of a recording.
 
     Attributes
     ----------
@@ -386,7 +389,7 @@ class _Survey:
     def better_edges(self) -> np.ndarray:
         factors = (self.counted + _PRIOR_COUNT) / (self.expected + _PRIOR_COUNT)
         factors[[0, -1]] = 1  # These cells have no outer edge.
-        return _edges(np.diff(self.edges) * factors)
+        return cell_edges(np.diff(self.edges) * factors)
 
 
 def _survey(
@@ -396,7 +399,7 @@ def _survey(
     edges: np.ndarray,
 ) -> _Survey:
     calls = (
-        (piece.size, partial(_fit_piece, piece, edges))
+        (piece.size, partial(fit_piece, piece, edges))
         for recording in recordings
         for piece in recording.pieces()
     )
@@ -413,8 +416,7 @@ def _survey(
         report(num_samples)
     if not reflections:
         raise N1StoreError("nothing can be learned from the sources: there is hardly any noise")
-    below = np.concatenate([[0], np.cumsum(np.fft.irfft(spectrum))])
-    expected = np.diff(np.interp(edges, _BIN_EDGES, below))
+    expected = expected_counts(edges, spectrum)
     return _Survey(edges, np.array(reflections), counted, expected, bits)
 
 
@@ -424,8 +426,21 @@ _BIN_EDGES = (np.arange(_NUM_BINS + 1) - _NUM_BINS / 2 - 0.5) / _BINS_PER_WIDTH
 _FREQUENCIES = np.fft.rfftfreq(_NUM_BINS, 1 / _BINS_PER_WIDTH)
 
 
-def _fit_piece(codes: np.ndarray, edges: np.ndarray) -> _Fit | None:
-    """Fit the model to a piece; return None if nothing can be learned from it."""
+def fit_piece(codes: np.ndarray, edges: np.ndarray) -> Fit | None:
+    """Fit the model to a piece of a recording.
+
+    Parameters
+    ----------
+    codes : ndarray of integers, shape (num_samples,)
+        Codes from 0 to 1023.
+    edges : ndarray of float64, shape (1025,)
+        Edges of their cells, as `cell_edges` returns them.
+
+    Returns
+    -------
+    Fit or None
+        None if nothing can be learned from the piece.
+    """
     # A sample like all those that would predict it is of a dead electrode or converter.
     num_changes = np.cumsum(np.diff(codes, prepend=-1) != 0)
     is_live = num_changes[ORDER:] > num_changes[:-ORDER]
@@ -452,7 +467,13 @@ def _fit_piece(codes: np.ndarray, edges: np.ndarray) -> _Fit | None:
     probability = _normal_cdf((open_edges[codes + 1] - predicted) / scale)
     probability -= _normal_cdf((open_edges[codes] - predicted) / scale)
     probability += _UNIFORM_SHARE * (1 / NUM_CODES - probability)
-    return _Fit(reflections, counted, spectrum, -float(np.log2(probability).sum()))
+    return Fit(reflections, counted, spectrum, -float(np.log2(probability).sum()))
+
+
+def expected_counts(edges: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
+    """Return how often each code should occur, given the spectrum of the density of voltages."""
+    below = np.concatenate([[0], np.cumsum(np.fft.irfft(spectrum))])
+    return np.diff(np.interp(edges, _BIN_EDGES, below))
 
 
 def _autocorrelation(values: np.ndarray) -> np.ndarray:
@@ -485,13 +506,13 @@ def _normal_cdf(values: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _initial_edges() -> np.ndarray:
-    """Return the edges of the synthesizer's converter, a model fitted to the implant's."""
+def _synthetic_widths() -> np.ndarray:
+    """Return the code widths of the synthesizer's converter, a model fitted to the implant's."""
     counts = np.bincount((conversion_table() >> 6) + NUM_CODES // 2, minlength=NUM_CODES)
-    return _edges(counts + 0.03)  # Codes that it does not know may be learned.
+    return counts + 0.03  # Codes that it does not know may be learned.
 
 
-def _edges(widths: np.ndarray) -> np.ndarray:
+def cell_edges(widths: np.ndarray) -> np.ndarray:
     """Return the 1025 edges of cells of these widths, whose unit does not matter."""
     edges = np.concatenate([[0], np.cumsum(widths, dtype=np.float64)])
     centred: np.ndarray = edges - edges[NUM_CODES // 2]

@@ -42,7 +42,8 @@ _MAGIC = b"\x89N1"
 _VERSION = 1
 _HEADER, _TRAILER, _WIDTHS = 1, 2, 4
 
-# What a writer puts into one payload: 5 s of one channel are one, 64 channels get 7 s at 20 kHz.
+# What a writer puts into one payload, unless it is told: 5 s of one channel are one, 64 channels
+# get 7 s at 20 kHz.
 _PAYLOAD_SAMPLES = 1 << 18
 _PAYLOAD_VALUES = 1 << 23
 _LEAST_PAYLOAD_SAMPLES = 1 << 14
@@ -125,6 +126,7 @@ def encode_file(
     *,
     level: int = DEFAULT_LEVEL,
     widths: bytes | None = None,
+    payload_samples: int | None = None,
     overwrite: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -141,6 +143,9 @@ def encode_file(
         1 is fast, 2 the default, 3 the smallest.
     widths : bytes, optional
         A table of 1,024 code widths to use instead of the built-in one; the file keeps it.
+    payload_samples : int, optional
+        The most samples of each channel in a payload, which is encoded and decoded as a whole;
+        by default 262,144, or fewer of many channels.
     overwrite : bool
         Whether to replace `destination`.
     workers : int, optional
@@ -155,7 +160,7 @@ def encode_file(
         Then, as after any other exception, `destination` is as it was.
     """
     source, destination = Path(source), Path(destination)
-    check_options(level, widths)
+    check_options(level, widths, payload_samples)
     wav = open_wav(source)
     _check_destination(source, destination)
     with (
@@ -164,7 +169,13 @@ def encode_file(
         Workers(workers) as encoders,
     ):
         return encode_wav(
-            wav, file, level=level, widths=widths, workers=encoders, progress=progress
+            wav,
+            file,
+            level=level,
+            widths=widths,
+            payload_samples=payload_samples,
+            workers=encoders,
+            progress=progress,
         )
 
 
@@ -232,12 +243,16 @@ def is_n1_file(path: Path) -> bool:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
-def check_options(level: int, widths: bytes | None) -> None:
-    """Raise N1StoreError if the level or the table of code widths is none that there is."""
+def check_options(
+    level: int, widths: bytes | None = None, payload_samples: int | None = None
+) -> None:
+    """Raise N1StoreError if an option of `encode_file` has no value that it can have."""
     if level not in LEVELS:
         raise N1StoreError(f"level is an integer from {LEVELS[0]} to {LEVELS[-1]}, not {level}")
     if widths is not None and len(widths) != NUM_CODES:
         raise N1StoreError(f"a table of code widths has {NUM_CODES} bytes, not {len(widths)}")
+    if payload_samples is not None and payload_samples < 1:
+        raise N1StoreError(f"a payload has room for 1 sample or more, not {payload_samples}")
 
 
 def encode_wav(
@@ -246,6 +261,7 @@ def encode_wav(
     *,
     level: int = DEFAULT_LEVEL,
     widths: bytes | None = None,
+    payload_samples: int | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> N1Info:
@@ -255,9 +271,12 @@ def encode_wav(
     )
     writer = _Writer(file)
     writer.write(front.to_bytes())
+    if payload_samples is None:
+        payload_samples = _default_payload_samples(wav)
+    longest = min(payload_samples, front.max_payload_samples)
     calls = (
         (stop - start, partial(_encode, wav, start, stop, level, widths))
-        for start, stop in _stretches(wav.num_samples, wav.num_channels)
+        for start, stop in _stretches(wav.num_samples, longest)
     )
     payloads: list[tuple[int, int]] = []
     done, total = 0, wav.num_samples * wav.frame_bytes
@@ -324,11 +343,15 @@ def _decode(payload: bytes, widths: bytes | None, name: str) -> np.ndarray:
         return n1_decode(payload, widths)
 
 
-def _stretches(num_samples: int, num_channels: int) -> Iterator[tuple[int, int]]:
+def _default_payload_samples(wav: WavFile) -> int:
+    """Return the most samples of each channel that a payload of a WAV file gets."""
+    return max(_LEAST_PAYLOAD_SAMPLES, min(_PAYLOAD_SAMPLES, _PAYLOAD_VALUES // wav.num_channels))
+
+
+def _stretches(num_samples: int, longest: int) -> Iterator[tuple[int, int]]:
     """Cut a file into stretches of time, as few as can be, of equal length but for the last."""
     if not num_samples:
         return
-    longest = max(_LEAST_PAYLOAD_SAMPLES, min(_PAYLOAD_SAMPLES, _PAYLOAD_VALUES // num_channels))
     length = math.ceil(num_samples / math.ceil(num_samples / longest))
     for start in range(0, num_samples, length):
         yield start, min(start + length, num_samples)

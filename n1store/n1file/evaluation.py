@@ -22,7 +22,6 @@ from n1store.version import __version__
 
 _BLOCK_BYTES = 1 << 20
 _WARM_UP_BYTES = 1 << 24
-_MEMORY_BYTES = 1 << 26  # what a file may take in memory before a temporary file takes over
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,13 @@ def evaluate(
     level: int = DEFAULT_LEVEL,
     widths: bytes | None = None,
     workers: int = 1,
+    memory_bytes: int = 1 << 26,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Encode WAV files to `.n1` files, decode these, and compare every byte with the original.
 
     The clock runs from a WAV file that the operating system has in memory to the complete
-    `.n1` file, and from that to the complete WAV file, both in memory (up to 64 MB). It does
+    `.n1` file, and from that to the complete WAV file, both in memory (up to 64 MiB). It does
     not run for starting the process, disks, or comparing; and a file of up to 16 MB has been
     encoded and decoded before.
 
@@ -132,6 +132,9 @@ def evaluate(
         As those of `encode_file`.
     workers : int
         How many files to work on at once, each on one core. With more than 1, times say less.
+    memory_bytes : int
+        What a `.n1` file and a WAV file may each take in memory; a larger one is written to a
+        temporary file.
     progress : callable, optional
         Called with the number of files done and to do.
 
@@ -151,7 +154,9 @@ def evaluate(
     wavs = find_files([Path(source) for source in sources])
     if not wavs:
         raise N1StoreError("no sources are given")
-    evaluate_one = partial(_evaluate_or_problem, level=level, widths=widths)
+    evaluate_one = partial(
+        _evaluate_or_problem, level=level, widths=widths, memory_bytes=memory_bytes
+    )
     _warm_up(evaluate_one, [path for path, _ in wavs])
     files, problems = [], []
     with Workers(workers) as pool:
@@ -175,20 +180,22 @@ def _warm_up(evaluate_one: Callable[[Path, str], FileEvaluation | str], paths: l
 
 
 def _evaluate_or_problem(
-    path: Path, label: str, level: int, widths: bytes | None
+    path: Path, label: str, level: int, widths: bytes | None, memory_bytes: int
 ) -> FileEvaluation | str:
     try:
-        return _evaluate(path, label, level, widths)
+        return _evaluate(path, label, level, widths, memory_bytes)
     except N1StoreError as error:
         return one_line(error)
 
 
-def _evaluate(path: Path, label: str, level: int, widths: bytes | None) -> FileEvaluation:
+def _evaluate(
+    path: Path, label: str, level: int, widths: bytes | None, memory_bytes: int
+) -> FileEvaluation:
     open_wav(path)  # says what is wrong with it before it is read
     _read_once(path)
     with (
-        tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as encoded,
-        tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as decoded,
+        tempfile.SpooledTemporaryFile(memory_bytes) as encoded,
+        tempfile.SpooledTemporaryFile(memory_bytes) as decoded,
     ):
         started = time.perf_counter()
         info = encode_wav(open_wav(path), encoded, level=level, widths=widths)

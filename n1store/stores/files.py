@@ -62,6 +62,7 @@ class FolderFiles(Files):
         # Strings, as making Path objects would take a good part of a conversion's time.
         self._root = os.fspath(root)
         self._folders = {self._root}
+        self._created: IO[bytes] | None = None
 
     def create(self, key: str) -> IO[bytes]:
         path = f"{self._root}/{key}"
@@ -69,7 +70,8 @@ class FolderFiles(Files):
         if folder not in self._folders:
             os.makedirs(folder, exist_ok=True)
             self._folders.add(folder)
-        return open(path, "xb")
+        self._created = open(path, "xb")  # noqa: SIM115
+        return self._created
 
     def read(self, key: str, start: int = 0, length: int = -1) -> bytes:
         with self._missing_is_key_error(), open(f"{self._root}/{key}", "rb") as file:
@@ -87,7 +89,10 @@ class FolderFiles(Files):
         shutil.rmtree(f"{self._root}/{prefix}", ignore_errors=True)
 
     def close(self) -> None:
-        pass  # each file was closed when it was written
+        # A file that is still open was not finished, and is thrown away with its folder.
+        if self._created is not None:
+            with suppress(OSError):
+                self._created.close()
 
     @staticmethod
     @contextmanager

@@ -15,7 +15,8 @@ import zarr
 
 import make_wav as make
 import n1store
-from conftest import ZARR_FORMATS, write_wav
+from installed import ZARR_FORMATS
+from make_wav import write_wav
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError

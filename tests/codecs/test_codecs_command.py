@@ -13,7 +13,7 @@ import numcodecs
 import numpy as np
 import pytest
 
-import conftest
+import installed
 import n1store
 from n1store.codecs import hdf5
 from n1store.codecs.catalogue import CATALOGUE
@@ -31,14 +31,14 @@ def has_flac():
 
 
 MISSING = {
-    "wavpack": not conftest.HAS_WAVPACK,
+    "wavpack": not installed.HAS_WAVPACK,
     "flac": not has_flac(),
     "crc32c": find_spec("google_crc32c") is None and find_spec("crc32c") is None,
     "alac": find_spec("soundfile") is None,
     "brotli": find_spec("brotli") is None,
     "bzip3": find_spec("bz3") is None,
     "lz4hc": find_spec("lz4") is None,
-    "pcodec": not conftest.HAS_PCODEC,
+    "pcodec": not installed.HAS_PCODEC,
 }
 HERE = [name for name in CATALOGUE if not MISSING.get(name)]
 
@@ -109,7 +109,7 @@ def test_every_codec_has_a_row(table):
         assert row["group"] == entry.group
         assert row["how it works"] == entry.summary
         assert row["Zarr 2"] == "yes"
-        assert row["Zarr 3"] == ("yes" if conftest.ZARR_VERSION >= 3 else "no")
+        assert row["Zarr 3"] == ("yes" if installed.ZARR_VERSION >= 3 else "no")
         assert row["HDF5"] == str(FILTERS.get(name, "none"))
         assert (row["installed"] == "no") == (name not in HERE)
         for parameter in entry.parameters:
@@ -117,7 +117,7 @@ def test_every_codec_has_a_row(table):
     for name in ("n1", "adc", "wavpack", "flac"):
         is_here = name in hdf5.plugins()
         assert (rows[name]["installed"] == "yes") == (is_here and name in HERE)
-    assert bool(below) == (conftest.ZARR_VERSION < 3 or len(HERE) < len(CATALOGUE))
+    assert bool(below) == (installed.ZARR_VERSION < 3 or len(HERE) < len(CATALOGUE))
 
 
 def test_json_is_the_same_for_all_and_for_one(run_json):
@@ -128,7 +128,7 @@ def test_json_is_the_same_for_all_and_for_one(run_json):
         assert content == run_json("codecs", name)
         assert content["installed"] == (name in HERE)
         assert content["hdf5"]["filter_id"] == FILTERS.get(name)
-        assert (content["zarr3"]["why_not"] is None) == (conftest.ZARR_VERSION >= 3)
+        assert (content["zarr3"]["why_not"] is None) == (installed.ZARR_VERSION >= 3)
         given = [each["name"] for each in content["parameters"]]
         assert given == [each.name for each in CATALOGUE[name].parameters]
 
@@ -170,7 +170,7 @@ def test_what_it_shows_is_right(name, run_json, tmp_path):
     codec = numcodecs.get_codec(dict(config))
     decoded = codec.decode(codec.encode(samples))
     np.testing.assert_array_equal(np.frombuffer(decoded, "<i2"), samples.reshape(-1))
-    if conftest.ZARR_VERSION >= 3:
+    if installed.ZARR_VERSION >= 3:
         from zarr.registry import get_codec_class
 
         for metadata in content["zarr3"]["codecs"]:
@@ -203,7 +203,8 @@ def test_examples_work(name, folder, run, run_json, monkeypatch):
         program, *arguments = shlex.split(example)
         assert program == "n1store"
         run(*arguments, "--overwrite")
-        written = n1store.open(arguments[2]).attributes["codec"]
+        with n1store.open(arguments[2]) as store:
+            written = store.attributes["codec"]
         assert arguments[-1] in written
         # What convert adds is what the notes say.
         added = set(written.split("+")) - set(arguments[-1].split("+"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import read_wav_independently
+from make_wav import read_wav_independently
 from n1store import N1StoreError
 from n1store.codecs import native
 from reference_coders import (

@@ -12,10 +12,11 @@ import zarr
 
 import make_wav as make
 from codec_checks import TRACES, assert_one_line, create_format_2, samples_of, zarr_group
-from conftest import ZARR_VERSION, needs_zarr3, read_with_zarr_alone
+from installed import ZARR_VERSION, needs_zarr3
 from n1store.codecs.library import flac
 from n1store.codecs.library.flac import Flac
 from n1store.errors import N1StoreError
+from processes import read_with_zarr_alone
 
 pytestmark = pytest.mark.skipif(find_library("FLAC") is None, reason="libFLAC is not installed")
 

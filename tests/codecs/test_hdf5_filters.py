@@ -14,8 +14,8 @@ import pytest
 
 import make_wav as make
 from codec_checks import TRACES, assert_one_line, samples_of
-from conftest import DAMAGES, HAS_WAVPACK, needs_wavpack
 from hdf5_checks import (
+    DAMAGES,
     READ_WITH_H5PY_ALONE,
     Filter,
     direct_chunks,
@@ -23,6 +23,7 @@ from hdf5_checks import (
     run_without_n1store,
     write_hdf5,
 )
+from installed import HAS_WAVPACK, needs_wavpack
 from n1store.codecs import hdf5, simple
 from n1store.codecs.adc import ADC
 from n1store.codecs.library.flac import Flac

@@ -25,14 +25,15 @@ from codec_checks import (
     read_only,
     samples_of,
 )
-from conftest import DAMAGES, write_wav
 from hdf5_checks import (
+    DAMAGES,
     READ_WITH_H5PY_ALONE,
     Filter,
     direct_chunks,
     run_without_n1store,
     write_hdf5,
 )
+from make_wav import write_wav
 from n1store.codecs import hdf5, hdf5_numcodecs
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.library.bitshuffle import CNAMES, Bitshuffle
@@ -653,6 +654,7 @@ def test_interrupt_gets_through(tmp_path):
     script = """
         import faulthandler, signal, time, h5py, numcodecs
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # also in the background
         faulthandler.dump_traceback_later(60, exit=True)  # to see who has swallowed it
 
         class Zstd(numcodecs.Zstd):

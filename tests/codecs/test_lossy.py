@@ -8,8 +8,8 @@ import soundfile
 from click.testing import CliRunner
 
 import n1store
-from conftest import ZARR_FORMATS, needs_wavpack, write_wav
-from make_wav import noise
+from installed import ZARR_FORMATS, needs_wavpack
+from make_wav import noise, write_wav
 from n1store import N1StoreError
 from n1store.cli.commands import cli
 from n1store.codecs.pipeline import Pipeline
@@ -43,17 +43,17 @@ def store(request, wavs, tmp_path_factory):
 
 
 def test_samples_differ_a_little_and_take_less(wavs, store):
-    opened = n1store.open(store)
-    for name, shape in SHAPES.items():
-        original, _ = soundfile.read(wavs / f"{name}.wav", dtype="int16", always_2d=True)
-        error = opened[name].traces[:].astype(float) - original
-        assert opened[name].traces.shape == shape
-        assert 0 < np.sqrt(np.mean(error**2)) < original.std() / 4
-        # As the library itself reads it.
-        np.testing.assert_array_equal(opened.library_array(name)[:], opened[name].traces[:])
-    lossless = store.with_name(f"lossless{store.suffix}")
-    sizes = n1store.convert(wavs, lossless, codec="wavpack", chunk_seconds=0.02).sizes
-    assert n1store.sizes.measure_sizes(opened).stored_bytes < 0.7 * sizes.stored_bytes
+    with n1store.open(store) as opened:
+        for name, shape in SHAPES.items():
+            original, _ = soundfile.read(wavs / f"{name}.wav", dtype="int16", always_2d=True)
+            error = opened[name].traces[:].astype(float) - original
+            assert opened[name].traces.shape == shape
+            assert 0 < np.sqrt(np.mean(error**2)) < original.std() / 4
+            # As the library itself reads it.
+            np.testing.assert_array_equal(opened.library_array(name)[:], opened[name].traces[:])
+        lossless = store.with_name(f"lossless{store.suffix}")
+        sizes = n1store.convert(wavs, lossless, codec="wavpack", chunk_seconds=0.02).sizes
+        assert n1store.sizes.measure_sizes(opened).stored_bytes < 0.7 * sizes.stored_bytes
     assert sizes.lossy == {}
 
 
@@ -64,8 +64,8 @@ def test_it_is_said_everywhere(wavs, store):
     assert content["lossy"] == {LOSSY: 3}
     assert content["recordings"]["one"]["lossy"] == LOSSY
     assert "3 of them LOSSY" in invoke("verify", store).output
-    for recording in n1store.open(store).values():
-        assert recording.attributes["lossy"] == LOSSY
+    with n1store.open(store) as opened:
+        assert {recording.attributes["lossy"] for recording in opened.values()} == {LOSSY}
     converted = invoke("convert", wavs, store.with_name("again.zarr"), "--codec", "wavpack:bps=3")
     assert "LOSSY" in converted.output
     assert "lossy" in invoke("codecs", "wavpack").output
@@ -95,16 +95,19 @@ def test_wav_files_are_not_made_of_it(wavs, store, tmp_path):
 
 @pytest.mark.parametrize("ending", ["zarr", "nwb"])
 def test_what_is_made_of_it_stays_marked(store, tmp_path, ending):
-    samples = {name: recording.traces[:] for name, recording in n1store.open(store).items()}
+    with n1store.open(store) as opened:
+        samples = {name: recording.traces[:] for name, recording in opened.items()}
     path = tmp_path / f"next.{ending}"
     n1store.convert(store, path, codec="n1")
     n1store.convert(store, tmp_path / f"same.{ending}", codec="wavpack:bps=3")
     n1store.convert(path, tmp_path / f"worse.{ending}", codec="wavpack:bps=2.5")
-    for name, recording in n1store.open(path).items():
-        assert recording.attributes["lossy"] == LOSSY
-        np.testing.assert_array_equal(recording.traces[:], samples[name])
-    for recording in n1store.open(tmp_path / f"worse.{ending}").values():
-        assert recording.attributes["lossy"] == f"{LOSSY}, then wavpack:bps=2.5"
+    with n1store.open(path) as opened:
+        for name, recording in opened.items():
+            assert recording.attributes["lossy"] == LOSSY
+            np.testing.assert_array_equal(recording.traces[:], samples[name])
+    with n1store.open(tmp_path / f"worse.{ending}") as opened:
+        for recording in opened.values():
+            assert recording.attributes["lossy"] == f"{LOSSY}, then wavpack:bps=2.5"
     for each in ("next", "same", "worse"):
         assert n1store.verify(tmp_path / f"{each}.{ending}").problems == []
 

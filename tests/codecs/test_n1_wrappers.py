@@ -22,17 +22,13 @@ from codec_checks import (
     samples_of,
     zarr_group,
 )
-from conftest import (
-    ZARR_FORMATS,
-    needs_zarr3,
-    read_wav_independently,
-    read_with_zarr_alone,
-    write_wav,
-)
+from installed import ZARR_FORMATS, needs_zarr3
+from make_wav import read_wav_independently, write_wav
 from n1store.codecs.n1 import N1
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
 from n1store.stores.traces import ChunkedTraces
+from processes import read_with_zarr_alone
 
 DTYPES = ["<i2", "<u2", "i1", "u1"]
 LEVELS = [1, 2, 3]

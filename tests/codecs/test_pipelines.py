@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numcodecs.compat import ensure_bytes
 
 import make_wav as make
-from conftest import needs_pcodec
+from installed import needs_pcodec
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError

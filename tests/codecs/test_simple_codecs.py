@@ -10,7 +10,7 @@ import pytest
 import zarr
 
 import make_wav as make
-from conftest import ZARR_VERSION, needs_zarr3
+from installed import ZARR_VERSION, needs_zarr3
 from n1store.codecs import simple
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.errors import N1StoreError

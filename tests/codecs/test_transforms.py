@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from conftest import read_wav_independently
+from make_wav import read_wav_independently
 from n1store import N1StoreError
 from n1store.codecs import native
 

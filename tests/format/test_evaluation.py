@@ -8,11 +8,12 @@ import pytest
 
 import make_wav as make
 import n1store
-from conftest import run_alone, time_limit, write_wav
 from make_n1 import OVERHEAD
+from make_wav import write_wav
 from n1store.errors import N1StoreError
 from n1store.n1file import evaluation
 from n1store.n1file.container import N1Info, decode_wav
+from processes import run_alone, time_limit
 
 
 @pytest.fixture
@@ -67,11 +68,15 @@ def test_eval_of_levels_and_odd_files(run_json, tmp_path):
             assert file == {**file, **info.to_dict()}
 
 
-def test_eval_of_files_that_memory_does_not_hold(run_json, recordings, monkeypatch):
-    expected = run_json("eval", recordings)["files"]
-    monkeypatch.setattr(evaluation, "_MEMORY_BYTES", 1000)
-    for one, other in zip(run_json("eval", recordings)["files"], expected, strict=True):
-        assert one["n1_bytes"] == other["n1_bytes"]
+def test_eval_of_files_that_memory_does_not_hold(recordings, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    in_memory = n1store.evaluate(recordings)
+    with pytest.raises(OSError, match="missing"):
+        n1store.evaluate(recordings, memory_bytes=1000)
+    monkeypatch.undo()
+    in_files = n1store.evaluate(recordings, memory_bytes=1000)
+    assert [each.info for each in in_files.files] == [each.info for each in in_memory.files]
+    assert in_memory.problems == in_files.problems == []
 
 
 def eval_fails(run, *arguments):

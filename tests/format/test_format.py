@@ -8,6 +8,7 @@ import random
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
 import reference_decoder as reference
 from n1store.codecs import native
@@ -426,6 +427,7 @@ def test_adc():
     np.testing.assert_array_equal(native.adc_decode(codes), reference.ADC_SAMPLES)
 
 
+@pytest.mark.slow
 def test_what_the_encoder_writes_is_specified():
     seen = set()
     for name, samples in arrays().items():
@@ -439,6 +441,7 @@ def test_what_the_encoder_writes_is_specified():
     assert not OF_ENCODER - seen
 
 
+@pytest.mark.slow
 def test_what_the_specification_allows_is_decoded():
     seen = set()
     for seed in range(150):

@@ -14,10 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from conftest import ROOT, read_wav_independently, time_limit
+from cases import case
 from frozen import FROZEN
+from installed import ROOT
+from make_wav import read_wav_independently
 from n1store import N1StoreError
 from n1store.codecs import native
+from processes import time_limit
 
 DTYPES = ["<i2", "<u2", "i1", "u1"]
 LEVELS = [1, 2, 3]
@@ -137,12 +140,12 @@ def round_trip(samples, level=2, widths=None):
     return payload
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_signals(signal, dtype, level):
-    for shape in [(33,), (700,), (5000,), (1000, 3), (90, 18)]:
-        round_trip(make(signal, shape, dtype), level)
+def test_signals(signal):
+    for dtype, level in product(DTYPES, LEVELS):
+        with case(dtype, level):
+            for shape in [(33,), (700,), (5000,), (1000, 3), (90, 18)]:
+                round_trip(make(signal, shape, dtype), level)
 
 
 LENGTHS = [0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 100, 1000, 4096, 19536, 70_000, 300_000]
@@ -166,6 +169,7 @@ def test_shapes_that_hold_nothing(shape):
     round_trip(np.zeros(shape, "<i2"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_recordings(recordings, level):
     all_samples = [read_wav_independently(path)[0] for path in sorted(recordings.glob("*.wav"))]
@@ -191,25 +195,27 @@ def test_white_noise_of_any_number_of_bits(level):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("share", [0.003, 0.02, 0.06, 0.1, 0.13, 0.16, 0.2, 0.3, 0.45])
-def test_any_share_of_outliers(share, level):
-    for amplitude, length, seed in product([20, 60, 400], [300, 2500], range(6)):
-        rng = np.random.default_rng(seed)
-        codes = walk((length,), 16, rng, amplitude) * (rng.random(length) < share)
-        round_trip(on_grid(codes).astype("<i2"), level)
+def test_any_share_of_outliers(level):
+    for share in [0.003, 0.02, 0.06, 0.1, 0.13, 0.16, 0.2, 0.3, 0.45]:
+        with case(share):
+            for amplitude, length, seed in product([20, 60, 400], [300, 2500], range(6)):
+                rng = np.random.default_rng(seed)
+                codes = walk((length,), 16, rng, amplitude) * (rng.random(length) < share)
+                round_trip(on_grid(codes).astype("<i2"), level)
 
 
 # Lanes are equal parts of a block, at most 16.
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("outlier", [-32768, 32767, 12345])
-def test_outliers_where_lanes_begin(outlier, level):
-    for length, seed in product([512, 1024, 2048, 4064, 8192, 9600], range(3)):
-        rng = np.random.default_rng(seed)
-        codes = walk((length,), 16, rng)
-        codes[length // 3 :] = codes[length // 3 :] // 4 + 60
-        samples = on_grid(codes).astype("<i2")
-        samples[np.arange(1, 16) * length // 16] = outlier
-        round_trip(samples, level)
+def test_outliers_where_lanes_begin(level):
+    for outlier in [-32768, 32767, 12345]:
+        with case(outlier):
+            for length, seed in product([512, 1024, 2048, 4064, 8192, 9600], range(3)):
+                rng = np.random.default_rng(seed)
+                codes = walk((length,), 16, rng)
+                codes[length // 3 :] = codes[length // 3 :] // 4 + 60
+                samples = on_grid(codes).astype("<i2")
+                samples[np.arange(1, 16) * length // 16] = outlier
+                round_trip(samples, level)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -249,6 +255,7 @@ def test_any_array(samples, level):
     round_trip(samples, level)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     st.sampled_from(DTYPES),
@@ -535,6 +542,7 @@ def test_a_header_that_claims_too_much_costs_nothing(claim):
     assert "damaged" in run_python(script, timeout=60, cwd=Path(__file__).parent)
 
 
+@pytest.mark.slow
 def test_payloads_do_not_depend_on_what_memory_held():
     script = """
         import hashlib
@@ -548,9 +556,9 @@ def test_payloads_do_not_depend_on_what_memory_held():
                         digest.update(native.n1_encode(make(signal, shape, dtype), level))
         print(digest.hexdigest())
     """
-    tests = Path(__file__).parent
+    imports = {"PYTHONPATH": os.pathsep.join(sys.path)}
     digests = {
-        run_python(script, cwd=tests, env=os.environ | {"MALLOC_PERTURB_": str(fill)})
+        run_python(script, env=os.environ | imports | {"MALLOC_PERTURB_": str(fill)})
         for fill in (0, 85, 255)
     }
     assert len(digests) == 1
@@ -646,11 +654,15 @@ def test_frozen_payloads_are_decoded_for_ever(path, record_property):
 # --- What `make fuzz` begins with and what it has found, without its compiler
 
 
-@pytest.fixture(scope="session")
+FUZZ = ROOT.resolve() / "filters/fuzz"
+
+
+@pytest.fixture(scope="module")
 def sanitized_core(tmp_path_factory):
-    """Give a compiler command with the sanitizers on, and the core compiled with it."""
+    """Give a compiler command with the sanitizers on, and what all targets share as objects."""
     folder = tmp_path_factory.mktemp("sanitized")
-    compiler = [*os.environ.get("CC", "cc").split(), "-std=c11", "-g", "-O1"]
+    # With -O1, compiling takes twice as long as all that is run.
+    compiler = [*os.environ.get("CC", "cc").split(), "-std=c11", "-g", "-Og"]
     compiler += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     (folder / "main.c").write_text("int main(void) { return 0; }\n")
     try:
@@ -658,20 +670,23 @@ def sanitized_core(tmp_path_factory):
         subprocess.run([folder / "a.out"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip(f"{compiler[0]} has no address and undefined-behaviour sanitizers here")
-    sources = sorted((ROOT / "filters/core").resolve().glob("*.c"))
-    subprocess.run([*compiler, "-c", *sources], cwd=folder, check=True)
+    sources = [
+        *(ROOT.resolve() / "filters/core").glob("*.c"),
+        FUZZ / "round_trip.c",
+        FUZZ / "replay.c",
+    ]
+    subprocess.run([*compiler, "-c", *sorted(sources)], cwd=folder, check=True)
     return [*compiler, *sorted(folder.glob("*.o"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "target", ["decode", "samples", "signals", "simple_decode", "simple_samples"]
 )
 def test_kept_fuzz_inputs(sanitized_core, target, tmp_path):
-    fuzz = ROOT / "filters/fuzz"
-    inputs = sorted((fuzz / "corpus" / target).iterdir())
+    inputs = sorted((FUZZ / "corpus" / target).iterdir())
     assert inputs
     program = tmp_path / target
-    sources = [fuzz / f"{name}.c" for name in (target, "round_trip", "replay")]
-    subprocess.run([*sanitized_core, *sources, "-o", program], check=True)
+    subprocess.run([*sanitized_core, FUZZ / f"{target}.c", "-o", program], check=True)
     done = subprocess.run([program, *inputs], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """`.n1` files give WAV files back to the last byte, or say in one line why they cannot."""
 
+import filecmp
 import io
 import itertools
 import json
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,25 +23,20 @@ from hypothesis.extra import numpy as arrays
 
 import make_wav as make
 import n1store
-from conftest import time_limit, write_wav
+from cases import case
 from make_n1 import HEADER, OVERHEAD, TRAILER, WIDTHS, by_hand, deflate
+from make_wav import write_wav
 from n1store.codecs.native import n1_encode
 from n1store.errors import N1StoreError
 from n1store.n1file import container as n1file
 from n1store.n1file.container import decode_wav, encode_wav, read_n1_info
 from n1store.sources.wav import WavFile, open_wav
 from n1store.system.parallel import Workers
+from processes import HEED_SIGNALS, time_limit
 
 modest = settings(deadline=None, max_examples=60)
 
 TABLE = bytes(range(16, 48)) * 32
-
-
-@pytest.fixture
-def short_payloads(monkeypatch):
-    """Let files of few samples have many payloads."""
-    monkeypatch.setattr(n1file, "_PAYLOAD_SAMPLES", 100)
-    monkeypatch.setattr(n1file, "_LEAST_PAYLOAD_SAMPLES", 10)
 
 
 def encoded(wav, **options):
@@ -79,12 +76,12 @@ def names(folder):
 # What FORMAT.md says
 
 
-def test_the_format_is_what_is_written_down(new_file, short_payloads):
+def test_the_format_is_what_is_written_down(new_file):
     samples = make.on_grid(250, 2)
     path = new_file(make.wav(make.fmt(2, 30_000), make.data(samples)))
     payloads = [n1_encode(samples[start : start + 84], level=2) for start in (0, 84, 168)]
     expected = by_hand(*payloads, rate=30_000, channels=2, samples=250)
-    assert encoded(path) == expected
+    assert encoded(path, payload_samples=100) == expected
     assert decoded(expected) == path.read_bytes()
 
 
@@ -116,8 +113,6 @@ def test_other_writers_may_cut_files_as_they_like():
 # Every WAV file comes back
 
 
-@pytest.mark.parametrize("num_samples", [0, 1, 2, 1001])
-@pytest.mark.parametrize("channels", [1, 2, 64, 1024])
 @pytest.mark.parametrize(
     "build",
     [
@@ -129,38 +124,47 @@ def test_other_writers_may_cut_files_as_they_like():
     ],
     ids=["riff", "fmt of 18 bytes", "extensible", "rf64", "bw64"],
 )
-def test_formats_channels_and_lengths(new_file, build, channels, num_samples):
-    path = new_file(build(make.on_grid(num_samples, channels)))
-    info = assert_restored(path)
-    assert (info.num_samples, info.num_channels) == (num_samples, channels)
+def test_formats_channels_and_lengths(new_file, build):
+    for channels, num_samples in product([1, 2, 64, 1024], [0, 1, 2, 1001]):
+        with case(channels, num_samples):
+            path = new_file(build(make.on_grid(num_samples, channels)))
+            info = assert_restored(path)
+            assert (info.num_samples, info.num_channels) == (num_samples, channels)
 
 
-@pytest.mark.parametrize("rate", [1, 2, 19531, 2**31, 2**32 - 1])
-def test_any_rate_that_the_header_can_hold(new_file, rate):
-    info = assert_restored(new_file(make.wav(make.fmt(2, rate), make.data(make.noise(5, 2)))))
-    assert info.sampling_frequency == rate
+def test_any_rate_that_the_header_can_hold(new_file):
+    for rate in [1, 2, 19531, 2**31, 2**32 - 1]:
+        with case(rate):
+            info = assert_restored(
+                new_file(make.wav(make.fmt(2, rate), make.data(make.noise(5, 2))))
+            )
+            assert info.sampling_frequency == rate
 
 
-@pytest.mark.parametrize("length", [0, 1, 10, 11, 70_000])
 @pytest.mark.parametrize("place", ["before fmt", "before data", "after"])
-def test_extra_chunks(new_file, place, length):
-    samples = make.noise(70_000)
-    extra = make.chunk(b"bext", bytes(np.arange(length) % 251))
-    parts = {
-        "before fmt": (extra, make.fmt(), make.data(samples)),
-        "before data": (make.fmt(), extra, make.data(samples)),
-        "after": (make.fmt(), make.data(samples), extra),
-    }
-    assert_restored(new_file(make.wav(*parts[place])))
+def test_extra_chunks(new_file, place):
+    for length in [0, 1, 10, 11, 70_000]:
+        with case(length):
+            samples = make.noise(70_000)
+            extra = make.chunk(b"bext", bytes(np.arange(length) % 251))
+            parts = {
+                "before fmt": (extra, make.fmt(), make.data(samples)),
+                "before data": (make.fmt(), extra, make.data(samples)),
+                "after": (make.fmt(), make.data(samples), extra),
+            }
+            assert_restored(new_file(make.wav(*parts[place])))
 
 
-@pytest.mark.parametrize("garbage", [b"\0", b"\n", b"abc", b"RIFF", bytes(40), b"\xff" * 99])
-@pytest.mark.parametrize("size", [None, 0, 136])
-def test_garbage_and_wrong_sizes(new_file, garbage, size):
-    content = make.wav(make.fmt(), make.data(make.noise(50)), size=size)
-    assert_restored(new_file(content + garbage))
+def test_garbage_and_wrong_sizes(new_file):
+    for garbage, size in product(
+        [b"\0", b"\n", b"abc", b"RIFF", bytes(40), b"\xff" * 99], [None, 0, 136]
+    ):
+        with case(garbage, size):
+            content = make.wav(make.fmt(), make.data(make.noise(50)), size=size)
+            assert_restored(new_file(content + garbage))
 
 
+@pytest.mark.slow
 def test_a_header_of_the_largest_size(new_file):
     room = 16 * 1024 * 1024 - 52  # beside RIFF, fmt, the chunk's own name and size, and data
     noise = np.random.default_rng(0).bytes(room)
@@ -234,41 +238,57 @@ def test_long_files_have_several_payloads(new_file, num_samples, channels, expec
     assert [count for count, _ in info.payloads] == expected
 
 
-@pytest.mark.parametrize("num_samples", [1, 9, 99, 100, 101, 199, 201, 12_345])
+@pytest.mark.slow
+def test_no_payload_is_larger_than_readers_take(new_file):
+    """They take 2 ** 24 values, however many are asked for."""
+    samples = np.resize(make.on_grid(999, 2), (2**23 + 1, 2))
+    path = new_file(make.wav(make.fmt(2), make.data(samples)))
+    packed, back = path.with_suffix(".n1"), path.with_suffix(".back.wav")
+    info = n1store.encode_file(path, packed, level=1, payload_samples=2**30)
+    n1store.decode_file(packed, back)
+    assert filecmp.cmp(path, back, shallow=False)
+    assert [count for count, _ in info.payloads] == [2**22 + 1, 2**22]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_number_of_payloads_on_any_number_of_cores(
-    new_file, short_payloads, num_samples, channels
-):
-    path = new_file(make.wav(make.fmt(channels), make.data(make.on_grid(num_samples, channels))))
-    info = assert_restored(path)
-    assert len(info.payloads) == -(-num_samples // 100)
-    assert sum(count for count, _ in info.payloads) == num_samples
-    content = path.with_suffix(".n1").read_bytes()
-    for cores in (1, 3):
-        n1store.encode_file(path, path.with_suffix(".n1"), workers=cores, overwrite=True)
-        assert path.with_suffix(".n1").read_bytes() == content
-        with Workers(cores) as workers:
-            assert decoded(content, workers) == path.read_bytes()
+def test_any_number_of_payloads_on_any_number_of_cores(new_file, channels):
+    for num_samples in [1, 9, 99, 100, 101, 199, 201, 12_345]:
+        with case(num_samples):
+            path = new_file(
+                make.wav(make.fmt(channels), make.data(make.on_grid(num_samples, channels)))
+            )
+            info = assert_restored(path, payload_samples=100)
+            assert len(info.payloads) == -(-num_samples // 100)
+            assert sum(count for count, _ in info.payloads) == num_samples
+            content = path.with_suffix(".n1").read_bytes()
+            for cores in (1, 3):
+                options = {"payload_samples": 100, "workers": cores, "overwrite": True}
+                n1store.encode_file(path, path.with_suffix(".n1"), **options)
+                assert path.with_suffix(".n1").read_bytes() == content
+                with Workers(cores) as workers:
+                    assert decoded(content, workers) == path.read_bytes()
 
 
-def test_progress_counts_bytes_of_samples(new_file, short_payloads):
+def test_progress_counts_bytes_of_samples(new_file):
     path = new_file(make.wav(make.fmt(3), make.data(make.on_grid(1000, 3))))
     packed, seen = path.with_suffix(".n1"), []
-    n1store.encode_file(path, packed, progress=lambda *step: seen.append(step))
+
+    def progress(done, total):
+        seen.append((done, total))
+
+    n1store.encode_file(path, packed, payload_samples=100, progress=progress)
     assert seen == [(600 * step, 6000) for step in range(1, 11)]
     seen.clear()
-    n1store.decode_file(packed, path.with_suffix(".back"), progress=lambda *step: seen.append(step))
+    n1store.decode_file(packed, path.with_suffix(".back"), progress=progress)
     assert seen == [(600 * step, 6000) for step in range(1, 11)]
 
 
-def test_memory_does_not_grow_with_the_file(new_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(n1file, "_PAYLOAD_SAMPLES", 10_000)
-    monkeypatch.setattr(n1file, "_LEAST_PAYLOAD_SAMPLES", 10)
+def test_memory_does_not_grow_with_the_file(new_file, tmp_path):
     samples = np.resize(make.on_grid(9_999), (4_000_000, 1))
     path = new_file(make.wav(make.fmt(), make.data(samples)))
     tracemalloc.start()
     try:
-        n1store.encode_file(path, tmp_path / "x.n1", workers=2)
+        n1store.encode_file(path, tmp_path / "x.n1", payload_samples=10_000, workers=2)
         n1store.decode_file(tmp_path / "x.n1", tmp_path / "x.wav", workers=2)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -424,6 +444,9 @@ def test_a_source_is_never_replaced(fails, pair):
 
 def test_a_wrong_level_or_table_writes_nothing(pair):
     listing = names(pair)
+    for payload_samples in (0, -1):
+        with pytest.raises(N1StoreError, match="1 sample or more"):
+            n1store.encode_file(pair / "new.wav", pair / "x.n1", payload_samples=payload_samples)
     for options in ({"level": 0}, {"level": 4}, {"widths": b""}, {"widths": bytes(1023)}):
         with pytest.raises(N1StoreError):
             n1store.encode_file(pair / "new.wav", pair / "x.n1", **options)
@@ -531,20 +554,19 @@ def test_a_signal_leaves_nothing(tmp_path, number):
     with (tmp_path / "in.wav").open("wb") as file:
         file.write(struct.pack("<4sI", b"RIFF", 36 + 2**31) + wav[8:])
         file.truncate(44 + 2**31)
-    script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    script += "from n1store.cli.commands import main; main()"
+    script = f"{HEED_SIGNALS}\nfrom n1store.cli.commands import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", script, "encode", "in.wav", "out.n1"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (tmp_path / ".out.n1.partial").exists() and time.monotonic() < deadline:
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()
         time.sleep(0.005)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
     assert "interrupted" in errors
     assert names(tmp_path) == ["in.wav"]

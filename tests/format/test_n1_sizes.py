@@ -6,12 +6,15 @@ and the smallest result of all counts.
 
 import io
 from importlib.util import find_spec
+from itertools import product
 
 import numpy as np
 import pytest
 import soundfile
 
-from conftest import HAS_WAVPACK, read_wav_independently
+from cases import case
+from installed import HAS_WAVPACK
+from make_wav import read_wav_independently
 from n1store.codecs import native
 
 needs_pcodec = pytest.mark.skipif(find_spec("pcodec") is None, reason="pcodec is not installed")
@@ -84,9 +87,8 @@ SIGNALS = {
 
 
 @needs_pcodec
-@pytest.mark.parametrize("level", [2, 3])
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_no_rival_is_smaller(recordings, signal, level):
+def test_no_rival_is_smaller(recordings, signal):
     paths = sorted(recordings.glob("*.wav"))
     assert paths
     for index, path in enumerate(paths):
@@ -99,27 +101,37 @@ def test_no_rival_is_smaller(recordings, signal, level):
             for name, values in {"samples": chunk, "codes": native.adc_encode(chunk)}.items()
         }
         best = min(sizes, key=sizes.__getitem__)
-        size = len(native.n1_encode(chunk, level))
-        assert size <= sizes[best], f"{path.name}: {size} bytes; {best}: {sizes[best]}"
+        for level in (2, 3):
+            size = len(native.n1_encode(chunk, level))
+            with case(path.name, f"level {level}"):
+                assert size <= sizes[best], f"{size} bytes; {best}: {sizes[best]}"
 
 
-@pytest.mark.parametrize("level", [1, 2, 3])
-@pytest.mark.parametrize("shape", [(1,), (100,), (19531,), (300_000,), (19531, 4), (30, 384)])
 @pytest.mark.parametrize("dtype", ["<i2", "<u2", "i1", "u1"])
-def test_noise_costs_next_to_nothing(dtype, shape, level):
-    limits = np.iinfo(dtype)
-    rng = np.random.default_rng(0)
-    samples = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
-    assert len(native.n1_encode(samples, level)) <= samples.nbytes * 1.001 + 16
+def test_noise_costs_next_to_nothing(dtype):
+    for shape, level in product(
+        [(1,), (100,), (19531,), (300_000,), (19531, 4), (30, 384)], [1, 2, 3]
+    ):
+        with case(shape, level):
+            limits = np.iinfo(dtype)
+            rng = np.random.default_rng(0)
+            samples = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+            assert len(native.n1_encode(samples, level)) <= samples.nbytes * 1.001 + 16
 
 
 # Noise of fewer bits is no larger than those bits, whatever place they have among the 16.
 @pytest.mark.parametrize("level", [1, 2, 3])
-@pytest.mark.parametrize("bits", range(1, 16))
-def test_noise_of_few_bits_costs_no_more_than_they(bits, level):
-    noise = np.random.default_rng(bits).integers(0, 1 << bits, NUM_SAMPLES).astype("<u2")
-    for samples in (noise, noise + np.uint16(4321), noise << 16 - bits, (noise >> 1).view("<i2")):
-        assert len(native.n1_encode(samples, level)) <= NUM_SAMPLES * bits / 8 * 1.001 + 32
+def test_noise_of_few_bits_costs_no_more_than_they(level):
+    for bits in range(1, 16):
+        with case(bits):
+            noise = np.random.default_rng(bits).integers(0, 1 << bits, NUM_SAMPLES).astype("<u2")
+            for samples in (
+                noise,
+                noise + np.uint16(4321),
+                noise << 16 - bits,
+                (noise >> 1).view("<i2"),
+            ):
+                assert len(native.n1_encode(samples, level)) <= NUM_SAMPLES * bits / 8 * 1.001 + 32
 
 
 # What changes its nature takes about what its pieces take: blocks are as short as it needs.

@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 import make_wav as make
-from conftest import ZARR_VERSION
+from installed import ZARR_VERSION
 
 
 def samples_of(dtype, shape):

@@ -10,6 +10,18 @@ import numpy as np
 from n1store.codecs import hdf5
 
 
+def change_a_bit(payload):
+    middle = len(payload) // 2
+    return payload[:middle] + bytes([payload[middle] ^ 1]) + payload[middle + 1 :]
+
+
+DAMAGES = {
+    "bit": change_a_bit,
+    "cut": lambda payload: payload[:-1],
+    "gone": lambda payload: bytes(len(payload)),
+}
+
+
 def write_hdf5(path, samples, chunks, **options):
     with h5py.File(path, "w") as file:
         file.create_dataset("x", data=samples, chunks=chunks, **options)

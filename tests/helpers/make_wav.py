@@ -1,4 +1,4 @@
-"""WAV files put together by hand, independently of the package, right or wrong as asked."""
+"""WAV files made and read independently of the package: byte by byte, right or wrong as asked."""
 
 import struct
 from pathlib import Path
@@ -81,3 +81,15 @@ def neural_recordings(count, num_samples=None):
         return [on_grid(num_samples or 98_567, seed=seed) for seed in range(count)]
     stop = -1 if num_samples is None else num_samples
     return [soundfile.read(path, stop, dtype="int16", always_2d=True)[0] for path in paths]
+
+
+def write_wav(path, samples, rate=19531, **options):
+    """Write samples with soundfile; return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, subtype="PCM_16", **options)
+    return path
+
+
+def read_wav_independently(path):
+    """Return samples, one column for each channel, and sampling rate, as soundfile reads them."""
+    return soundfile.read(path, dtype="int16", always_2d=True)

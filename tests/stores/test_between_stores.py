@@ -12,7 +12,8 @@ from nwbinspector import Importance, inspect_nwbfile
 
 import make_nwb
 import n1store
-from conftest import ZARR_FORMATS, write_wav
+from installed import ZARR_FORMATS
+from make_wav import write_wav
 from n1store.codecs.pipeline import Pipeline, split_checksum
 from n1store.errors import N1StoreError
 

@@ -5,18 +5,17 @@ import numpy as np
 import pytest
 
 import n1store
-from conftest import (
+from installed import (
     HAS_WAVPACK,
     REAL_RECORDINGS,
     ZARR_FORMATS,
     ZARR_VERSION,
     needs_wavpack,
     needs_zarr3,
-    read_wav_independently,
-    read_with_zarr_alone,
-    write_wav,
 )
+from make_wav import read_wav_independently, write_wav
 from n1store import N1StoreError
+from processes import read_with_zarr_alone
 
 CODECS = [
     "adc",
@@ -286,6 +285,7 @@ def test_wavpack_stream_is_that_of_wavpack_numcodecs(shape, level):
     assert Theirs(**settings).decode(stream) == samples.tobytes()
 
 
+@pytest.mark.slow
 @needs_wavpack
 @pytest.mark.skipif(not REAL_RECORDINGS.exists(), reason="the figures are of the real recordings")
 def test_ratios_on_the_real_recordings(tmp_path):

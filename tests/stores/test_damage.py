@@ -11,9 +11,11 @@ import zarr
 from click.testing import CliRunner
 
 import n1store
-from conftest import ZARR_FORMATS, needs_wavpack, needs_zarr3, time_limit, write_wav
+from installed import ZARR_FORMATS, needs_wavpack, needs_zarr3
+from make_wav import write_wav
 from n1store.cli.commands import cli
 from n1store.errors import N1StoreError
+from processes import time_limit
 
 RATE = 1000
 NAMES = ["one", "two"]

@@ -4,6 +4,7 @@ import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import product
 from types import SimpleNamespace
 
 import h5py
@@ -14,7 +15,8 @@ from numcodecs import LZ4, Zlib, get_codec
 from numcodecs.compat import ensure_contiguous_ndarray
 
 import make_wav as make
-from conftest import needs_wavpack
+from cases import case
+from installed import needs_wavpack
 from n1store.codecs import hdf5
 from n1store.codecs.library.hdf5_lz4 import HDF5LZ4
 from n1store.codecs.n1 import N1
@@ -141,43 +143,57 @@ def needs_adc_plugin(filters):
         pytest.skip("the HDF5 plugin adc is not built")
 
 
-@pytest.mark.parametrize("shape", ["1-D", "2-D", "2-D in columns", "one chunk", "long chunk"])
 @pytest.mark.parametrize("name", PIPELINES)
-def test_int16(tmp_path, name, shape):
-    filters = PIPELINES[name]
-    needs_adc_plugin(filters)
-    data, chunks = {
-        "1-D": (TRACES[:, 0], (300,)),
-        "2-D": (TRACES, (300, 5)),
-        "2-D in columns": (TRACES, (301, 2)),
-        "one chunk": (TRACES, (1000, 5)),
-        "long chunk": (TRACES[:37], (300, 8)),
-    }[shape]
-    if filters and filters[0] == N1_5:
-        channels = 0 if data.ndim == 1 else chunks[1]
-        filters = [(52785, (2, 0, channels)), *filters[1:]]
-    limits = {"maxshape": chunks} if shape == "long chunk" else {}
-    places = check(create(tmp_path / "x.h5", data, chunks, filters, **limits), data)
-    if name in ("deflate", "n1", "zstd"):
-        assert not any(place.filter_mask for place in places.values())
+def test_int16(tmp_path, name):
+    for shape in ["1-D", "2-D", "2-D in columns", "one chunk", "long chunk"]:
+        with case(shape):
+            filters = PIPELINES[name]
+            needs_adc_plugin(filters)
+            data, chunks = {
+                "1-D": (TRACES[:, 0], (300,)),
+                "2-D": (TRACES, (300, 5)),
+                "2-D in columns": (TRACES, (301, 2)),
+                "one chunk": (TRACES, (1000, 5)),
+                "long chunk": (TRACES[:37], (300, 8)),
+            }[shape]
+            if filters and filters[0] == N1_5:
+                channels = 0 if data.ndim == 1 else chunks[1]
+                filters = [(52785, (2, 0, channels)), *filters[1:]]
+            limits = {"maxshape": chunks} if shape == "long chunk" else {}
+            places = check(create(tmp_path / "x.h5", data, chunks, filters, **limits), data)
+            if name in ("deflate", "n1", "zstd"):
+                assert not any(place.filter_mask for place in places.values())
 
 
 @pytest.mark.parametrize(
     "filters", [[], [SHUFFLE, (1, (4,)), 3], [(32008, (0, 2))], [(32015, (3,))]], ids=str
 )
-@pytest.mark.parametrize(
-    "dtype", [">i2", "<u2", ">u2", "i1", "u1", "<i4", ">i4", "<i8", "<f4", ">f4", "<f8", "bool"]
-)
-def test_other_dtypes(tmp_path, dtype, filters):
-    data = as_dtype(dtype)
-    filters = [(2, (data.itemsize,)) if each == SHUFFLE else each for each in filters]
-    check(create(tmp_path / "x.h5", data, (130, 3), filters), data)
+def test_other_dtypes(tmp_path, filters):
+    for dtype in (
+        ">i2",
+        "<u2",
+        ">u2",
+        "i1",
+        "u1",
+        "<i4",
+        ">i4",
+        "<i8",
+        "<f4",
+        ">f4",
+        "<f8",
+        "bool",
+    ):
+        data = as_dtype(dtype)
+        fitting = [(2, (data.itemsize,)) if each == SHUFFLE else each for each in filters]
+        with case(dtype):
+            check(create(tmp_path / "x.h5", data, (130, 3), fitting), data)
 
 
-@pytest.mark.parametrize("code", range(4))
-def test_n1_of_all_its_dtypes(tmp_path, code):
-    data = as_dtype(["<i2", "<u2", "i1", "u1"][code])
-    check(create(tmp_path / "x.h5", data, (300, 5), [(52785, (1, code, 5))]), data)
+def test_n1_of_all_its_dtypes(tmp_path):
+    for code in range(4):
+        with case(code):
+            data = as_dtype(["<i2", "<u2", "i1", "u1"][code])
+            check(create(tmp_path / "x.h5", data, (300, 5), [(52785, (1, code, 5))]), data)
 
 
 def test_n1_in_the_order_of_bytes_that_it_does_not_know(tmp_path):
@@ -294,12 +310,12 @@ def test_user_block(tmp_path, user_block, filters):
     check(path, data)
 
 
-@pytest.mark.parametrize("maxshape", [(1000, 5), (None, 5), (None, None)])
-@pytest.mark.parametrize("chunks", [(300, 2), (1000, 5)])
 @pytest.mark.parametrize("filters", [[], [(1, (4,))]], ids=["raw", "deflate"])
-def test_every_kind_of_chunk_index(tmp_path, filters, chunks, maxshape):
-    path = tmp_path / "x.h5"
-    check(create(path, TRACES, chunks, filters, libver="latest", maxshape=maxshape), TRACES)
+def test_every_kind_of_chunk_index(tmp_path, filters):
+    for chunks, maxshape in product([(300, 2), (1000, 5)], [(1000, 5), (None, 5), (None, None)]):
+        with case(chunks, maxshape):
+            path = tmp_path / "x.h5"
+            check(create(path, TRACES, chunks, filters, libver="latest", maxshape=maxshape), TRACES)
 
 
 def test_chunks_without_chunk_iter(tmp_path):
@@ -314,20 +330,21 @@ def test_chunks_without_chunk_iter(tmp_path):
         assert len(chunk_map(dataset, content)) == 12
 
 
-@pytest.mark.parametrize("mask", [0b001, 0b010, 0b100, 0b011, 0b101, 0b110, 0b111])
-def test_filters_that_were_left_out_for_a_chunk(tmp_path, mask):
-    path = create(tmp_path / "x.h5", TRACES, (300, 5), [SHUFFLE, (1, (4,)), 3])
-    chunk = TRACES[300:600] + 1
-    expected = TRACES.copy()
-    expected[300:600] = chunk
-    with h5py.File(path, "r+") as file:
-        payload = np.ascontiguousarray(chunk)
-        for number, codec in enumerate(pipeline_of(file["x"])):
-            if not mask >> number & 1:
-                payload = codec.encode(payload)
-        file["x"].id.write_direct_chunk((300, 0), bytes(payload), filter_mask=mask)
-    places = check(path, expected)
-    assert [place.filter_mask for place in places.values()] == [0, mask, 0, 0]
+def test_filters_that_were_left_out_for_a_chunk(tmp_path):
+    for mask in [0b001, 0b010, 0b100, 0b011, 0b101, 0b110, 0b111]:
+        with case(mask):
+            path = create(tmp_path / "x.h5", TRACES, (300, 5), [SHUFFLE, (1, (4,)), 3])
+            chunk = TRACES[300:600] + 1
+            expected = TRACES.copy()
+            expected[300:600] = chunk
+            with h5py.File(path, "r+") as file:
+                payload = np.ascontiguousarray(chunk)
+                for number, codec in enumerate(pipeline_of(file["x"])):
+                    if not mask >> number & 1:
+                        payload = codec.encode(payload)
+                file["x"].id.write_direct_chunk((300, 0), bytes(payload), filter_mask=mask)
+            places = check(path, expected)
+            assert [place.filter_mask for place in places.values()] == [0, mask, 0, 0]
 
 
 @pytest.mark.parametrize(

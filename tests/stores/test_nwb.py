@@ -17,12 +17,13 @@ from click.testing import CliRunner
 from test_there_and_back import UNUSUAL, assert_identical
 
 import n1store
-from conftest import REAL_RECORDINGS, read_wav_independently, run_alone, write_wav
-from make_wav import chunk, data, fmt, noise, on_grid, rf64, wav
+from installed import REAL_RECORDINGS
+from make_wav import chunk, data, fmt, noise, on_grid, read_wav_independently, rf64, wav, write_wav
 from n1store import N1StoreError
 from n1store.cli.commands import cli
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.pipeline import Pipeline
+from processes import run_alone
 
 RATE = 1000
 CHUNKS = ["--chunk-seconds", 0.4]
@@ -228,11 +229,13 @@ def test_n1store_reads_what_was_written(stores, wavs, pipeline):
     assert (result.problems, result.compared) == ([], len(SAMPLES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_h5py_reads_it_without_n1store(read_alone, pipeline):
     assert read_alone("h5py")[pipeline] == "same"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pipeline", EACH_CODEC)
 def test_pynwb_reads_it_without_n1store(read_alone, pipeline):
     assert read_alone("pynwb")[pipeline] == "same"
@@ -537,6 +540,7 @@ def test_chunks_are_those_of_a_zarr_store(wavs, tmp_path, spec):
     assert compared == sum(-(-len(each) // CHUNK_SAMPLES) for each in SAMPLES.values()) + 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_RECORDINGS.exists(), reason="the figures are of the real recordings")
 @pytest.mark.parametrize("seconds", [1.0, 100.0])
 def test_the_file_is_as_small_as_a_zarr_store(tmp_path, seconds):
@@ -574,6 +578,7 @@ def test_there_are_no_gaps_and_nothing_is_left_behind(wavs, tmp_path):
 # Stopped while it is written
 
 
+@pytest.mark.slow
 def test_no_room_on_the_disk(wavs, tmp_path):
     """Wherever in the file it ends: that is one line, and nothing is left."""
     script = """
@@ -602,9 +607,10 @@ def test_no_room_on_the_disk(wavs, tmp_path):
     run_alone(script, wavs, tmp_path / "out")
 
 
-# Forks from a process that has imported all, as a conversion is over before that is done.
+# Forks from a process that has imported all, as a conversion is over before that is done. A child
+# that hangs says where, and is ended by another signal than those that it is sent.
 STOP_OFTEN = """
-    import json, os, shutil, signal, sys, time
+    import faulthandler, json, os, shutil, signal, sys, time
     import hdmf.backends.hdf5, pynwb
     import n1store.bench, n1store.conversion.convert, n1store.stores.nwb.writer
     from n1store.cli.commands import main
@@ -615,7 +621,9 @@ STOP_OFTEN = """
     def convert(*arguments):
         child = os.fork()
         if child == 0:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # also in the background
+            faulthandler.dump_traceback_later(50, file=os.dup(2))
+            signal.alarm(55)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             sys.argv = ["n1store", "convert", source, path, *arguments, "--workers", "1", "--json"]
             os.dup2(2, 1)
@@ -642,6 +650,7 @@ STOP_OFTEN = """
 """
 
 
+@pytest.mark.slow
 def test_signals_at_any_moment(tmp_path):
     """Also while pynwb writes: the file is not there, or is the old one, or is complete."""
     for name in range(30):
@@ -662,7 +671,8 @@ def test_signals_at_any_moment(tmp_path):
         if "x.nwb" in names:
             path = tmp_path / f"{trial}.nwb"
             assert n1store.verify(path).problems == []
-            recordings = len(n1store.open(path))
+            with n1store.open(path) as store:
+                recordings = len(store)
             assert recordings == 30 or (overwrite and recordings == 1 and code)
         else:
             assert code
@@ -715,6 +725,7 @@ def test_forked_processes_read_one_store(stores):
                 process.join()
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(tmp_path):
     """What converting, verifying and exporting take at most does not grow with the file."""
     script = """

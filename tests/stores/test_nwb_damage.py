@@ -13,9 +13,9 @@ from test_nwb import EACH_CODEC, installed
 from test_there_and_back import UNUSUAL
 
 import n1store
-from conftest import run_alone, write_wav
-from make_wav import on_grid
+from make_wav import on_grid, write_wav
 from n1store import N1StoreError
+from processes import run_alone
 
 RATE = 1000
 TWO = {"one": on_grid(1000, 2, 1), "two": on_grid(1500, 2, 2)}
@@ -141,6 +141,7 @@ def changed_chunks(originals, expected, tmp_path_factory):
     return list(zip(keys, try_all(expected, contents, folder), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pipeline", EACH_CODEC)
 def test_a_changed_byte_in_a_chunk(changed_chunks, pipeline):
     results = [each for each in changed_chunks if each[0][0] == pipeline[0]]
@@ -209,6 +210,7 @@ def test_samples_written_anew_by_others(originals, tmp_path):
 # The rest of the file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["n1", "zstd"])
 def test_changed_bytes_in_the_metadata(originals, expected, tmp_path, spec):
     path = originals(spec)
@@ -307,6 +309,7 @@ SUMMARY_KEYS = [
 ]
 
 
+@pytest.mark.slow
 def test_wrong_values_in_what_n1store_keeps(originals, expected, tmp_path):
     path = originals("n1")
     contents, changes = [], []

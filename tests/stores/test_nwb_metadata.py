@@ -12,8 +12,7 @@ import pytest
 from nwbinspector import Importance, inspect_nwbfile
 
 import n1store
-from conftest import write_wav
-from make_wav import on_grid
+from make_wav import on_grid, write_wav
 from n1store.errors import N1StoreError
 from n1store.session.fields import parse_time
 from n1store.stores.nwb.build import Series, make_nwbfile

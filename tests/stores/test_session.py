@@ -11,7 +11,8 @@ from nwbinspector import Importance, inspect_nwbfile
 
 import make_nwb
 import n1store
-from conftest import ZARR_FORMATS, write_wav
+from installed import ZARR_FORMATS
+from make_wav import write_wav
 from n1store.stores.nwb.metadata import NwbMetadata
 
 OWN = {"object_id"}  # what no copy takes over
@@ -90,6 +91,7 @@ def test_all_is_carried_over(tmp_path, between):
         assert electrode["group"].device.model.name == "probes"
 
 
+@pytest.mark.slow
 def test_what_is_not_carried_over_is_said(tmp_path, run, run_json):
     path = make_nwb.write_with_extras(tmp_path / "in.nwb")
     result = run_json("convert", path, tmp_path / "out.nwb", exit_code=3)
@@ -190,6 +192,7 @@ def test_what_others_do_otherwise(tmp_path):
     assert_valid(tmp_path / "out.nwb")
 
 
+@pytest.mark.slow
 def test_what_the_user_says_wins(tmp_path, run):
     path, out = make_nwb.write_full(tmp_path / "in.nwb"), tmp_path / "out.nwb"
     more = tmp_path / "more.yaml"
@@ -329,6 +332,7 @@ def test_channels_of_several_sources_side_by_side(tmp_path):
         assert traces.electrodes.data[:].tolist() == [2, 1, 0]  # WAV files come first
 
 
+@pytest.mark.slow
 def test_ten_thousand_electrodes_in_many_groups(tmp_path):
     rows, groups = 10_000, 40
     nwbfile, series = make_nwb.make_bare(1)

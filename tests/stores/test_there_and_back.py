@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 
 import n1store
-from conftest import (
-    ROOT,
-    ZARR_FORMATS,
-    needs_wavpack,
-    needs_zarr3,
+from installed import ROOT, ZARR_FORMATS, needs_wavpack, needs_zarr3
+from make_wav import (
+    chunk,
+    data,
+    extensible_fmt,
+    fmt,
+    noise,
     read_wav_independently,
+    rf64,
+    wav,
     write_wav,
 )
-from make_wav import chunk, data, extensible_fmt, fmt, noise, rf64, wav
 
 CODECS = ["n1", pytest.param("wavpack", marks=needs_wavpack)]
 
@@ -209,29 +212,29 @@ def test_launcher_is_the_command(recordings, tmp_path):
 def test_forked_processes_read_a_zip_store(recordings, tmp_path):
     store = tmp_path / "out.zarr.zip"
     n1store.convert(recordings, store, codec="zstd")
-    opened = n1store.open(store)
-    name = next(iter(opened))
-    samples, _ = read_wav_independently(recordings / f"{name}.wav")
-    traces = opened[name].traces
+    with n1store.open(store) as opened:
+        name = next(iter(opened))
+        samples, _ = read_wav_independently(recordings / f"{name}.wav")
+        traces = opened[name].traces
 
-    def read_many(queue):
-        wrong = sum(
-            not np.array_equal(traces[start : start + 500], samples[start : start + 500])
-            for start in range(0, 20_000, 100)
-        )
-        queue.put(wrong)
+        def read_many(queue):
+            wrong = sum(
+                not np.array_equal(traces[start : start + 500], samples[start : start + 500])
+                for start in range(0, 20_000, 100)
+            )
+            queue.put(wrong)
 
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    processes = [context.Process(target=read_many, args=(queue,)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    try:
-        assert [queue.get(timeout=60) for _ in processes] == [0] * 4
-    finally:
+        context = multiprocessing.get_context("fork")
+        queue = context.Queue()
+        processes = [context.Process(target=read_many, args=(queue,)) for _ in range(4)]
         for process in processes:
-            process.kill()
-            process.join()
+            process.start()
+        try:
+            assert [queue.get(timeout=60) for _ in processes] == [0] * 4
+        finally:
+            for process in processes:
+                process.kill()
+                process.join()
 
 
 def test_names_as_long_as_may_be(tmp_path, run):

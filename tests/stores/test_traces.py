@@ -52,6 +52,7 @@ def expected(samples, rows, columns):
     return samples[rows][..., columns]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=400, database=None)
 @given(rows=axis(53), columns=axis(7), chunk_shape=st.tuples(st.integers(1, 60), st.integers(1, 9)))
 def test_indexing_equals_that_of_an_ndarray(rows, columns, chunk_shape):

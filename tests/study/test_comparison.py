@@ -20,7 +20,8 @@ import pytest
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_ndarray
 
-from conftest import HAS_PCODEC, needs_wavpack, write_wav
+from installed import HAS_PCODEC, needs_wavpack
+from make_wav import write_wav
 from n1store.cli.output import print_comparison
 from n1store.codecs.catalogue import CATALOGUE, Entry, Parameter
 from n1store.codecs.native import adc_encode

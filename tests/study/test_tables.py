@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import n1store
-from conftest import HAS_WAVPACK, REAL_RECORDINGS, ROOT, ZARR_VERSION
+from installed import HAS_WAVPACK, REAL_RECORDINGS, ROOT, ZARR_VERSION
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.study.candidates import variants
 from n1store.study.measurement import Instruments

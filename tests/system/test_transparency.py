@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import _n1store_hdf5
-from conftest import clean_environment, read_wav_independently
+from make_wav import read_wav_independently
 from n1store.codecs import hdf5
 from n1store.codecs.hdf5 import N1
 from n1store.system import plugin_path
+from processes import clean_environment
 
 SITE_PACKAGES = Path(_n1store_hdf5.__file__).parent
 PLUGINS = _n1store_hdf5.PLUGIN_FOLDER
@@ -314,6 +315,7 @@ PYNWB_READ = """
 """
 
 
+@pytest.mark.slow
 def test_pynwb_reads_without_an_import(tmp_path, traces, expected):
     from datetime import UTC, datetime
 

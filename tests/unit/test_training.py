@@ -8,19 +8,26 @@ import numpy as np
 import pytest
 import soundfile
 
-from conftest import REAL_RECORDINGS, ROOT, write_wav
+from installed import REAL_RECORDINGS, ROOT
+from make_wav import write_wav
 from n1store import N1StoreError
 from n1store.codecs.native import adc_decode
 from n1store.codecs.widths import load_widths
-from n1store.implant import synth, training
-from n1store.implant.training import train, train_to_file
+from n1store.implant.synth import N1_CONVERTER, Converter, conversion_table, synthesize
+from n1store.implant.training import (
+    cell_edges,
+    expected_counts,
+    fit_piece,
+    train,
+    train_to_file,
+)
 
 HEADER = ROOT / "filters/core/n1_widths.h"
 
 
-def true_widths():
-    """Return the synthesizer's code widths in an unknown unit."""
-    return np.bincount((synth.conversion_table() >> 6) + 512, minlength=1024)
+def true_widths(converter=N1_CONVERTER):
+    """Return the code widths of a synthesizer's converter in an unknown unit."""
+    return np.bincount((conversion_table(converter) >> 6) + 512, minlength=1024)
 
 
 def relative(widths, codes):
@@ -36,7 +43,7 @@ def noise(num_samples, scale=20, seed=0):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    return synth.synthesize(tmp_path_factory.mktemp("synthetic"), 4, seconds=3, seed=2)
+    return synthesize(tmp_path_factory.mktemp("synthetic"), 4, seconds=3, seed=2)
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +51,12 @@ def trained(files):
     return train(files)
 
 
-def test_finds_the_widths_of_another_converter(tmp_path, monkeypatch):
-    with monkeypatch.context() as other:
-        weights = (0.8, 2.3, 3.7, 8.1, 15.6, 32.3, 64.1, 128.2, 256.1, 512.1)
-        other.setattr(synth, "_BIT_WEIGHTS", weights)
-        other.setattr(synth, "_SETTLING_ERROR", -0.15)
-        synth.synthesize(tmp_path, 8, seed=1)
-        truth = true_widths()
+@pytest.mark.slow
+def test_finds_the_widths_of_another_converter(tmp_path):
+    weights = (0.8, 2.3, 3.7, 8.1, 15.6, 32.3, 64.1, 128.2, 256.1, 512.1)
+    other = Converter(weights, settling_error=-0.15)
+    synthesize(tmp_path, 8, seed=1, converter=other)
+    truth = true_widths(other)
     result = train(tmp_path)
     codes = slice(512 - 20, 512 + 50)
     error = relative(result.widths, codes) - relative(truth, codes)
@@ -60,11 +66,11 @@ def test_finds_the_widths_of_another_converter(tmp_path, monkeypatch):
     assert result.ratio > 1.01 * result.flat_ratio
 
 
-def test_finds_the_widths_from_equal_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_initial_edges", lambda: training._edges(np.ones(1024)))
-    synth.synthesize(tmp_path, 8, seed=1)
+@pytest.mark.slow
+def test_finds_the_widths_from_equal_ones(tmp_path):
+    synthesize(tmp_path, 8, seed=1)
     codes = slice(512 - 20, 512 + 50)
-    learned = relative(train(tmp_path).widths, codes)
+    learned = relative(train(tmp_path, initial_widths=np.ones(1024)).widths, codes)
     assert np.std(learned - relative(true_widths(), codes)) < 0.06
 
 
@@ -130,8 +136,8 @@ def test_noise_finer_than_the_cells(tmp_path):
 def test_model_adds_up():
     """Compare what is done with spectra and tables with the definition, on a small piece."""
     codes = (noise(3000, scale=8).astype(np.intp) >> 6) + 512
-    edges = training._edges(np.random.default_rng(0).uniform(0.2, 2, 1024))
-    fit = training._fit_piece(codes, edges)
+    edges = cell_edges(np.random.default_rng(0).uniform(0.2, 2, 1024))
+    fit = fit_piece(codes, edges)
 
     voltages = (edges[codes] + edges[codes + 1]) / 2
     centred = voltages - voltages.mean()
@@ -146,8 +152,7 @@ def test_model_adds_up():
     z = (edges[None, 400:624] - predicted[:, None]) / (upper - lower) * 1.349
     mass = np.diff((1 + np.vectorize(math.erf)(z / math.sqrt(2))) / 2, axis=1)
 
-    below = np.concatenate([[0], np.cumsum(np.fft.irfft(fit.spectrum))])
-    expected = np.diff(np.interp(edges, training._BIN_EDGES, below))[400:623]
+    expected = expected_counts(edges, fit.spectrum)[400:623]
     assert expected == pytest.approx(mass.sum(axis=0), rel=0.001, abs=0.01)
     assert np.array_equal(fit.counted, np.bincount(codes[32:], minlength=1024))
     probability = mass[np.arange(len(mass)), codes[32:] - 400]
@@ -265,6 +270,7 @@ def test_built_in_widths_are_those_of_the_implant():
     assert numbers(header, "N1_REFLECTIONS").shape == (32,)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_RECORDINGS.exists(), reason="learned from real recordings")
 def test_built_in_widths_are_learned():
     assert train(REAL_RECORDINGS).to_header() == HEADER.read_text()

@@ -2,6 +2,7 @@
 
 import os
 import struct
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import make_wav as make
-from conftest import time_limit
+from cases import case
 from n1store.sources.wav import WavError, canonical_header, open_wav, read_wav
+from processes import time_limit
 
 modest = settings(deadline=None, max_examples=60)
 
@@ -51,19 +53,17 @@ def assert_refused(path, *words):
 # Files that are right
 
 
-@pytest.mark.parametrize("rate", [1, 19531, 192000])
-@pytest.mark.parametrize("channels", [1, 2, 3, 64, 1024])
 @pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64"])
-def test_files_by_soundfile_are_read_as_soundfile_reads_them(new_path, kind, channels, rate):
-    path = new_path()
-    soundfile.write(path, make.noise(37, channels), rate, format=kind, subtype="PCM_16")
-    expected, expected_rate = soundfile.read(path, dtype="int16", always_2d=True)
-    assert expected.shape == (37, channels)
-    assert_holds(path, expected, rate=expected_rate)
+def test_files_by_soundfile_are_read_as_soundfile_reads_them(new_path, kind):
+    for channels, rate in product([1, 2, 3, 64, 1024], [1, 19531, 192000]):
+        with case(channels, rate):
+            path = new_path()
+            soundfile.write(path, make.noise(37, channels), rate, format=kind, subtype="PCM_16")
+            expected, expected_rate = soundfile.read(path, dtype="int16", always_2d=True)
+            assert expected.shape == (37, channels)
+            assert_holds(path, expected, rate=expected_rate)
 
 
-@pytest.mark.parametrize("num_samples", [0, 1, 2, 1000])
-@pytest.mark.parametrize("channels", [1, 2, 64, 1024])
 @pytest.mark.parametrize(
     "build",
     [
@@ -79,23 +79,26 @@ def test_files_by_soundfile_are_read_as_soundfile_reads_them(new_path, kind, cha
     ],
     ids=["riff", "fmt of 18 bytes", "extensible", "rf64", "bw64"],
 )
-def test_formats_channels_and_lengths(new_file, build, channels, num_samples):
-    samples = make.noise(num_samples, channels)
-    path = new_file(build(samples))
-    assert_holds(path, samples, rate=19531)
-    if path.read_bytes()[:4] != b"BW64":
-        expected, _ = soundfile.read(path, dtype="int16", always_2d=True)
-        np.testing.assert_array_equal(read_samples(path), expected.reshape(samples.shape))
+def test_formats_channels_and_lengths(new_file, build):
+    for channels, num_samples in product([1, 2, 64, 1024], [0, 1, 2, 1000]):
+        with case(channels, num_samples):
+            samples = make.noise(num_samples, channels)
+            path = new_file(build(samples))
+            assert_holds(path, samples, rate=19531)
+            if path.read_bytes()[:4] != b"BW64":
+                expected, _ = soundfile.read(path, dtype="int16", always_2d=True)
+                np.testing.assert_array_equal(read_samples(path), expected.reshape(samples.shape))
 
 
-@pytest.mark.parametrize("rate", [1, 2, 19531, 2**31, 2**32 - 1])
-def test_any_rate_that_the_header_can_hold(new_file, rate):
-    samples = make.noise(5, 2)
-    path = new_file(make.wav(make.fmt(2, rate), make.data(samples)))
-    assert_holds(path, samples, rate=rate)
-    recording = read_wav(path)
-    assert recording.sampling_frequency == rate
-    assert recording.duration == 5 / rate
+def test_any_rate_that_the_header_can_hold(new_file):
+    for rate in [1, 2, 19531, 2**31, 2**32 - 1]:
+        with case(rate):
+            samples = make.noise(5, 2)
+            path = new_file(make.wav(make.fmt(2, rate), make.data(samples)))
+            assert_holds(path, samples, rate=rate)
+            recording = read_wav(path)
+            assert recording.sampling_frequency == rate
+            assert recording.duration == 5 / rate
 
 
 def test_recording_has_name_and_channel_ids(tmp_path):
@@ -108,25 +111,27 @@ def test_recording_has_name_and_channel_ids(tmp_path):
     assert recording.traces.dtype == np.int16
 
 
-@pytest.mark.parametrize("length", [0, 1, 10, 11, 600])
-@pytest.mark.parametrize("name", [b"LIST", b"bext", b"JUNK", b"id3 ", b"\xff\x00\n\r"])
 @pytest.mark.parametrize("place", ["before fmt", "before data", "after"])
-def test_extra_chunks_are_kept(new_file, place, name, length):
-    samples = make.noise(400, 1)
-    extra = make.chunk(name, bytes(range(length % 256)) * (length // max(1, length % 256)))
-    parts = {
-        "before fmt": (extra, make.fmt(), make.data(samples)),
-        "before data": (make.fmt(), extra, make.data(samples)),
-        "after": (make.fmt(), make.data(samples), extra),
-    }
-    path = new_file(make.wav(*parts[place]))
-    assert_holds(path, samples)
-    wav = open_wav(path)
-    assert (extra in wav.trailer) == (place == "after")
-    if not name.isascii():
-        return  # which soundfile does not read
-    expected, _ = soundfile.read(path, dtype="int16", always_2d=True)
-    np.testing.assert_array_equal(wav.read(0, 400), expected)
+def test_extra_chunks_are_kept(new_file, place):
+    for name, length in product(
+        [b"LIST", b"bext", b"JUNK", b"id3 ", b"\xff\x00\n\r"], [0, 1, 10, 11, 600]
+    ):
+        with case(name, length):
+            samples = make.noise(400, 1)
+            extra = make.chunk(name, bytes(range(length % 256)) * (length // max(1, length % 256)))
+            parts = {
+                "before fmt": (extra, make.fmt(), make.data(samples)),
+                "before data": (make.fmt(), extra, make.data(samples)),
+                "after": (make.fmt(), make.data(samples), extra),
+            }
+            path = new_file(make.wav(*parts[place]))
+            assert_holds(path, samples)
+            wav = open_wav(path)
+            assert (extra in wav.trailer) == (place == "after")
+            if not name.isascii():
+                return  # which soundfile does not read
+            expected, _ = soundfile.read(path, dtype="int16", always_2d=True)
+            np.testing.assert_array_equal(wav.read(0, 400), expected)
 
 
 @pytest.mark.parametrize("pad", [b"\0", b"\xff", b""], ids=["zero", "other", "none"])
@@ -157,12 +162,13 @@ def test_chunks_without_pad_byte_never_lead_to_wrong_samples(new_file, extras):
         assert_holds(path, samples)
 
 
-@pytest.mark.parametrize("garbage", [b"\0", b"\n", b"abc", b"RIFF", bytes(40), b"\xff" * 99])
-def test_little_garbage_at_the_end_is_kept(new_file, garbage):
-    samples = make.noise(50)
-    path = new_file(make.wav(make.fmt(), make.data(samples)) + garbage)
-    assert_holds(path, samples)
-    assert open_wav(path).trailer == garbage
+def test_little_garbage_at_the_end_is_kept(new_file):
+    for garbage in [b"\0", b"\n", b"abc", b"RIFF", bytes(40), b"\xff" * 99]:
+        with case(garbage):
+            samples = make.noise(50)
+            path = new_file(make.wav(make.fmt(), make.data(samples)) + garbage)
+            assert_holds(path, samples)
+            assert open_wav(path).trailer == garbage
 
 
 def test_riff_size_may_be_too_small_because_data_size_counts(new_file):
@@ -449,12 +455,14 @@ def test_bad_file_is_refused_with_its_reason(new_file, name):
     assert_refused(new_file(content), word)
 
 
-@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
-@pytest.mark.parametrize("kind", ["WAV", "WAVEX"])
-def test_other_sample_formats_by_soundfile_are_refused(new_path, kind, subtype):
-    path = new_path()
-    soundfile.write(path, np.zeros((50, 2)), 19531, format=kind, subtype=subtype)
-    assert_refused(path, "16-bit PCM")
+def test_other_sample_formats_by_soundfile_are_refused(new_path):
+    for kind, subtype in product(
+        ["WAV", "WAVEX"], ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"]
+    ):
+        with case(kind, subtype):
+            path = new_path()
+            soundfile.write(path, np.zeros((50, 2)), 19531, format=kind, subtype=subtype)
+            assert_refused(path, "16-bit PCM")
 
 
 @pytest.mark.parametrize("kind", ["riff", "extensible", "rf64"])
@@ -579,15 +587,16 @@ def test_damaged_headers_are_refused_or_read_consistently(new_file, kind, flips,
 # Headers out
 
 
-@pytest.mark.parametrize("num_samples", [0, 1, 999])
-@pytest.mark.parametrize("channels", [1, 2, 3, 64, 1024])
-@pytest.mark.parametrize("rate", [1, 19531, 192000, 2_000_000])
-def test_canonical_files_are_those_of_soundfile(new_path, rate, channels, num_samples):
-    path = new_path()
-    samples = make.noise(num_samples, channels)
-    soundfile.write(path, samples, rate, format="WAV", subtype="PCM_16")
-    content = path.read_bytes()
-    assert canonical_header(rate, channels, num_samples) + samples.tobytes() == content
+def test_canonical_files_are_those_of_soundfile(new_path):
+    for rate, channels, num_samples in product(
+        [1, 19531, 192000, 2_000_000], [1, 2, 3, 64, 1024], [0, 1, 999]
+    ):
+        with case(rate, channels, num_samples):
+            path = new_path()
+            samples = make.noise(num_samples, channels)
+            soundfile.write(path, samples, rate, format="WAV", subtype="PCM_16")
+            content = path.read_bytes()
+            assert canonical_header(rate, channels, num_samples) + samples.tobytes() == content
 
 
 def test_canonical_header_where_bytes_a_second_exceed_their_field(new_file, new_path):

@@ -1,0 +1,118 @@
+"""Scripts in processes of their own, which know nothing of the tests, and limits of time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Begins a script that signals are sent to. Started in the background, as tests may be, it would
+# ignore Ctrl-C; and when it hangs, it ends itself and says where.
+HEED_SIGNALS = """
+import faulthandler, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+faulthandler.dump_traceback_later(100, exit=True)
+"""
+
+
+def clean_environment(**variables):
+    """Return an environment in which nobody has set anything about plugins or Python."""
+    ours = ("HDF5_PLUGIN", "N1STORE_", "PYTHON")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    return environment | variables
+
+
+def run_alone(script, *arguments, timeout=120, **variables):
+    """Run a script in a clean environment, in a process of its own; return what it printed."""
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", textwrap.dedent(script), *map(str, arguments)],
+        env=clean_environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    sys.stderr.write(result.stderr)  # is shown when the test fails
+    assert result.returncode == 0, f"it ended with {result.returncode}"
+    return result.stdout
+
+
+# Has imported zarr when it forks a process for each store, so that none knows what another
+# imported, and none waits for zarr.
+ZARR_ALONE = """
+    import json, os, signal, sys, traceback
+    import numpy, zarr
+
+    def read(path, out):
+        if path.endswith(".zip"):
+            root = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
+        else:
+            root = zarr.open(path, mode="r")
+        group = root["recordings"] if "recordings" in root else root
+        arrays = {name: array[:] for name, array in group.arrays() if array.ndim == 2}
+        codecs_need = "n1store", "n1store.errors", "n1store.version"
+        beyond = [name for name in sys.modules if name.split(".")[0] == "n1store"
+                  and not name.startswith("n1store.codecs") and name not in codecs_need]
+        assert not beyond, beyond
+        numpy.savez(out, **arrays)
+
+    assert "n1store" not in sys.modules
+    for line in sys.stdin:
+        path, out = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(300)
+            try:
+                read(path, out)
+            except BaseException as error:
+                with open(f"{out}.error", "w") as file:
+                    traceback.print_exception(error, file=file)
+                os._exit(1)
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@cache
+def zarr_alone():
+    """Start the process that reads stores with zarr; it ends when this one does."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", textwrap.dedent(ZARR_ALONE)],
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def read_with_zarr_alone(store, tmp_path):
+    """Read all arrays of int16 of a store in a process whose script knows zarr only."""
+    process, out = zarr_alone(), tmp_path / "read.npz"
+    print(json.dumps([str(Path(store).absolute()), str(out)]), file=process.stdin, flush=True)
+    code = process.stdout.readline().strip()
+    error = Path(f"{out}.error")
+    assert code == "0", error.read_text() if error.exists() else f"it ended with {code}"
+    with np.load(out) as arrays:
+        return dict(arrays)
+
+
+@contextmanager
+def time_limit(seconds):
+    """Raise an exception in what hangs."""
+
+    def stop(*_):
+        pytest.fail(f"took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
