@@ -64,6 +64,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not in the background
         signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
+    sys.unraisablehook = _interrupt_again
     # The name of a file may be no text in the terminal's encoding; it is shown as in messages.
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -92,3 +94,16 @@ def _interrupt(*_: object) -> None:
     if now - _interrupted > _PATIENCE:
         _interrupted = now
         raise KeyboardInterrupt
+
+
+def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Interrupt a little later where Python could not pass an interrupt on.
+
+    It is lost when the signal arrives while an object is being removed, say.
+    """
+    global _interrupted
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _interrupted = -math.inf
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+    else:
+        sys.__unraisablehook__(unraisable)

@@ -184,6 +184,29 @@ def test_a_second_interrupt_leaves_nothing_either(big, out, suffix):
     assert_one_line(lines, "interrupted")
 
 
+def test_an_interrupt_while_an_object_is_removed_is_not_lost():
+    """Python passes on no exception of what it calls then."""
+    script = f"""{HEED_SIGNALS}
+import sys, time, weakref
+from n1store.cli.commands import cli, main
+
+class Removed: ...
+
+@cli.command()
+def wait():
+    removed = Removed()
+    reference = weakref.ref(removed, lambda _: signal.raise_signal(signal.SIGINT))
+    del removed
+    time.sleep(50)
+
+sys.argv = ["n1store", "wait"]
+main()
+"""
+    command = [sys.executable, "-P", "-c", script]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert_interrupted(done.returncode, done.stderr.splitlines())
+
+
 @pytest.mark.slow
 def test_an_interrupted_export_leaves_no_unfinished_file(out):
     store = out / "x.zarr"

@@ -224,3 +224,8 @@ def test_demo(recordings, tmp_path):
     assert "10 s windows" in result.stdout
     for store in ("n1.zarr", "blosc.zarr"):
         assert store in result.stdout
+    *_, sentence = result.stdout.splitlines()
+    count = len(list(recordings.iterdir()))
+    assert sentence.startswith(f"{count} recordings: ")
+    assert f" of {count} files compared and found the same, " in sentence
+    assert sentence.endswith(" times real time.")
