@@ -37,9 +37,10 @@ class Workers(ThreadPoolExecutor):
         self.count = count or available_cores()
         super().__init__(self.count, thread_name_prefix="n1store")
 
-    def __exit__(self, *_: object) -> None:
-        # After an error, or Ctrl-C, what has not begun is not wanted any more.
-        self.shutdown(cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # After an error, or Ctrl-C, what has not begun is not wanted any more. Ctrl-C may have
+        # left a lock of the executor locked, on which a worker then waits for ever.
+        self.shutdown(wait=kind is not KeyboardInterrupt, cancel_futures=True)
 
     def in_order(
         self, calls: Iterable[tuple[Item, Callable[[], Any] | None]]

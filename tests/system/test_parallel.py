@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from n1store.system.parallel import Workers
+from processes import time_limit
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -79,6 +80,17 @@ def test_what_a_call_raises_comes_in_its_turn(error):
         # A generator must not end as if that had been all.
         with pytest.raises(RuntimeError if error is StopIteration else error):
             next(results)
+
+
+def test_ctrl_c_waits_for_no_worker():
+    """One may be waiting for a lock that Ctrl-C left locked."""
+    let_go = threading.Event()
+    try:
+        with time_limit(30), pytest.raises(KeyboardInterrupt), Workers(1) as workers:
+            workers.submit(let_go.wait)
+            raise KeyboardInterrupt
+    finally:
+        let_go.set()
 
 
 def test_what_the_source_of_calls_raises_comes_behind_the_results_before_it():
