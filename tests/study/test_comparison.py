@@ -547,6 +547,7 @@ def test_stopped_comparison_goes_on(data, tmp_path):
         assert again == result
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_what_was_measured(data, tmp_path):
     folder = tmp_path / "r"
     journal = folder / "rows.jsonl"

@@ -35,6 +35,7 @@ def test_entropy_of_known_values():
     assert transformed_entropy(Pipeline.parse("delta+zlib"), chunks_of(ramp)) < 0.2
 
 
+@pytest.mark.slow
 def test_memory_is_at_least_the_result_and_no_more_than_a_few():
     noise = np.random.default_rng(0).integers(-(1 << 15), 1 << 15, (1 << 23, 1)).astype("<i2")
     lzma = Pipeline.parse("lzma:preset=9")

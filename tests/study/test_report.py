@@ -358,6 +358,7 @@ def test_chunks_are_said_to_be_all_or_chosen_or_whole_recordings(document, tmp_p
         assert method in dict(words.method(machine, changed, results, 0.0))["recordings"]
 
 
+@pytest.mark.slow
 def test_lossy_results_are_marked_and_never_on_the_front(document, tmp_path):
     changed = copy.deepcopy(document)
     (lossy,) = (result for result in changed["results"] if not result["lossless"])
@@ -413,6 +414,7 @@ def hostile_page(tmp_path_factory, document):
     return folder / "report.html"
 
 
+@pytest.mark.slow
 def test_hostile_texts_stay_texts(page, hostile_page):
     text, elements = hostile_page.read_text(), Elements(hostile_page.read_text())
     assert len(elements.all("script")) == 1 == text.count("<script>")
@@ -438,6 +440,7 @@ def test_the_page_needs_nothing_else(page):
     assert "default-src 'none'" in text
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(page, document, tmp_path):
     page_of(tmp_path, document)
     assert (tmp_path / "report.html").read_bytes() == page.read_bytes()
@@ -524,6 +527,7 @@ def test_results_that_are_not_there(run, tmp_path):
     assert f"{tmp_path / 'results.json'}: no such file" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_command(run, run_json, document, tmp_path):
     source = write_results(tmp_path / "results", document)
     printed = run_json("report", source, "-o", tmp_path / "x.html")
@@ -625,6 +629,7 @@ def test_results_of_which_there_are_few(document, tmp_path, case):
         assert "nan" not in "".join(texts).lower().split()
 
 
+@pytest.mark.slow
 def test_many_results(document, tmp_path):
     changed = copy.deepcopy(document)
     for index in range(70):
@@ -802,6 +807,7 @@ def check_point(tab, width):
     assert tab.complaints == []
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_one_group_at_a_time_stands_out(page, open_page):
     tab = open_page(page)

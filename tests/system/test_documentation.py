@@ -203,6 +203,7 @@ def test_examples_that_write_nwb(example, tmp_path):
     assert "traces: " in run_example("nwb_with_h5py", tmp_path / "out.nwb")
 
 
+@pytest.mark.slow
 def test_only_a_window_is_fetched_over_http(tmp_path):
     # Chunks of a second, of which the first is asked for.
     run_example("nwb_custom_filter", tmp_path / "out.nwb", "2", "9")
@@ -211,6 +212,7 @@ def test_only_a_window_is_fetched_over_http(tmp_path):
     assert 0 < int(fetched) < int(size) / 5
 
 
+@pytest.mark.slow
 def test_demo(recordings, tmp_path):
     scripts = Path(sys.executable).parent
     result = subprocess.run(
