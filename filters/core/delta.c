@@ -53,6 +53,8 @@ static void decode_order_2(const uint8_t *restrict differences, const uint8_t *r
         set_number(frame, c, number_at(differences, c) + 2 * number_at(one, c) - number_at(two, c));
 }
 
+extern const simple_codec SIMPLE_DELTA;
+
 static int64_t decoded_size(const uint8_t *payload, size_t size) {
     simple_settings settings;
     const int64_t header = load_header(&SIMPLE_DELTA, payload, size, &settings);

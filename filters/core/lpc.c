@@ -255,6 +255,8 @@ static int64_t encode(const uint8_t *data, size_t size, simple_settings settings
     return encode_on_grain(data, size, settings, encode_with, payload);
 }
 
+extern const simple_codec SIMPLE_LPC;
+
 static int64_t decoded_size(const uint8_t *payload, size_t size) {
     simple_settings settings;
     const int64_t header = load_header(&SIMPLE_LPC, payload, size, &settings);

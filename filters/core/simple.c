@@ -2,6 +2,10 @@
 
 #include <string.h>
 
+/* Each is defined in its own file. */
+extern const simple_codec SIMPLE_DELTA, SIMPLE_LPC, SIMPLE_IWT, SIMPLE_RLE, SIMPLE_PACKBITS10,
+    SIMPLE_HUFFMAN, SIMPLE_ARITHMETIC, SIMPLE_RANS;
+
 static const simple_codec *const CODECS[] = {
     &SIMPLE_DELTA,
     &SIMPLE_LPC,
@@ -12,6 +16,10 @@ static const simple_codec *const CODECS[] = {
     &SIMPLE_ARITHMETIC,
     &SIMPLE_RANS,
 };
+
+const simple_codec *simple_codec_numbered(size_t number) {
+    return number < sizeof CODECS / sizeof *CODECS ? CODECS[number] : NULL;
+}
 
 const simple_codec *simple_codec_named(const char *name) {
     for (size_t i = 0; i < sizeof CODECS / sizeof *CODECS; i++)

@@ -1,7 +1,8 @@
 /*
  * The simple codecs: delta, lpc and iwt, which turn samples into numbers that other codecs store
  * in less, and rle, packbits10, huffman, arithmetic and rans, which store numbers in less.
- * Each is one file, one `simple_codec`, and one section of filters/FORMAT.md.
+ * Each is one file, which defines a `simple_codec` that simple.c lists, and one section of
+ * filters/FORMAT.md.
  *
  * Numbers are 16 bits wide, little-endian, at any address; arithmetic on them wraps around, so
  * that any are lossless. Nothing is kept between calls, so any number of threads may work at once.
@@ -60,12 +61,11 @@ typedef struct {
     int (*decode)(const uint8_t *payload, size_t size, uint8_t *data);
 } simple_codec;
 
-extern const simple_codec SIMPLE_DELTA, SIMPLE_LPC, SIMPLE_IWT;
-extern const simple_codec SIMPLE_RLE, SIMPLE_PACKBITS10;
-extern const simple_codec SIMPLE_HUFFMAN, SIMPLE_ARITHMETIC, SIMPLE_RANS;
-
 /* The codec of that name, or NULL. */
 N1_API const simple_codec *simple_codec_named(const char *name);
+
+/* The codec with that number, from 0 on in the order of simple.c, or NULL behind the last one. */
+N1_API const simple_codec *simple_codec_numbered(size_t number);
 
 /*
  * The same for callers that know nothing of `simple_codec`; arguments are checked, and `room`

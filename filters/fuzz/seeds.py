@@ -115,12 +115,8 @@ def signals() -> Iterator[tuple[str, bytes]]:
         yield name, struct.pack("<BBHBBBB", *head) + grid_walk + silence + noise
 
 
-# As in fuzz.h.
-SIMPLE_NAMES = ("delta", "lpc", "iwt", "rle", "packbits10", "huffman", "arithmetic", "rans")
-
-
-def simple_inputs() -> Iterator[tuple[str, int, np.ndarray, int]]:
-    """Give a name, the number of a codec, an array for it and its parameter."""
+def simple_inputs() -> Iterator[tuple[str, int, native.SimpleCodec, np.ndarray, int]]:
+    """Give a name, a codec's number and the codec, an array for it and its parameter."""
     chosen = {
         "one-sample": 1,
         "silent": 200,
@@ -134,14 +130,15 @@ def simple_inputs() -> Iterator[tuple[str, int, np.ndarray, int]]:
         "other-words-then": 1200,
         "differences": 999,
     }
-    for number, name in enumerate(SIMPLE_NAMES):
-        parameters = native.simple_codec(name).parameters
+    for number, name in enumerate(native.simple_codec_names()):
+        codec = native.simple_codec(name)
         for array_name, array in arrays():
             if array_name in chosen:
-                for parameter in {parameters[0], parameters[-1]}:
+                for parameter in {codec.parameters[0], codec.parameters[-1]}:
                     yield (
                         f"{name}-{parameter}-{array_name}",
                         number,
+                        codec,
                         array[: chosen[array_name]],
                         parameter,
                     )
@@ -149,17 +146,16 @@ def simple_inputs() -> Iterator[tuple[str, int, np.ndarray, int]]:
 
 def simple_payloads() -> Iterator[tuple[str, bytes]]:
     """Give inputs of simple_decode.c."""
-    for name, number, array, parameter in simple_inputs():
+    for name, number, codec, array, parameter in simple_inputs():
         num_channels = array.shape[1] if array.ndim == 2 else 1
-        codec = native.simple_codec(SIMPLE_NAMES[number])
         yield name, bytes([number]) + codec.encode(array, num_channels, parameter).tobytes()
 
 
 def simple_samples() -> Iterator[tuple[str, bytes]]:
     """Give inputs of simple_samples.c."""
-    for name, number, array, parameter in simple_inputs():
+    for name, number, codec, array, parameter in simple_inputs():
         num_channels = array.shape[1] if array.ndim == 2 else 1
-        counted = parameter - native.simple_codec(SIMPLE_NAMES[number]).parameters[0]
+        counted = parameter - codec.parameters[0]
         yield name, bytes([number, num_channels - 1, counted]) + array.tobytes()
 
 

@@ -2,7 +2,7 @@
  * Any bytes as a payload of a simple codec: nothing is touched outside the buffers, and what comes
  * out is whole and always the same.
  *
- * Input: number of the codec in SIMPLE_NAMES, then the payload.
+ * Input: number of the codec, then the payload.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /*
  * Any bytes there and back with a simple codec, with any settings.
  *
- * Input: number of the codec in SIMPLE_NAMES; channels less 1; parameter, counted from the least;
+ * Input: number of the codec; channels less 1; parameter, counted from the least;
  * then the data, of which transforms take whole frames.
  */
 #include <string.h>

@@ -1,13 +1,14 @@
 """The `adc` permutation as a numcodecs codec."""
 
-from numcodecs.abc import Codec
-from numcodecs.compat import ensure_ndarray, ndarray_copy
+from typing import Any
+
+from numcodecs.compat import ensure_ndarray
 
 from n1store.codecs import native
-from n1store.errors import N1StoreError
+from n1store.codecs.base import Array, OwnCodec, decode_into
 
 
-class ADC(Codec):
+class ADC(OwnCodec):
     """Map the N1's 16-bit samples to the 10-bit codes of its converter, and back.
 
     A permutation of all int16 values, hence lossless on any input. To be put in front of
@@ -16,23 +17,31 @@ class ADC(Codec):
 
     codec_id = "n1store.adc"
 
-    def encode(self, buf):
+    def encode(self, buf: Any) -> Array:
         """Return the codes of `buf`, an int16 array of any shape, as a new array like it."""
         return native.adc_encode(ensure_ndarray(buf))
 
-    def decode(self, buf, out=None):
-        """Return the samples of `buf`, as an int16 array of its shape, or flat for bytes."""
+    def decode(self, buf: Any, out: Any = None) -> Any:
+        """Return the samples of `buf`, as an int16 array of its shape, or flat for bytes.
+
+        Parameters
+        ----------
+        buf : buffer
+            What `encode` returned, or its bytes.
+        out : buffer, optional
+            To decode into; of as many bytes, whatever its dtype and shape.
+
+        Raises
+        ------
+        N1StoreError
+            If `out` is of another size.
+        """
         codes = ensure_ndarray(buf)
         if codes.dtype != "<i2":
             codes = codes.view("<i2")
         if out is None:
             return native.adc_decode(codes)
-        target = ensure_ndarray(out)
-        if target.nbytes != codes.nbytes:
-            raise N1StoreError(f"there are {codes.nbytes} bytes of codes, out has {target.nbytes}")
-        if codes.flags.c_contiguous and target.flags.c_contiguous:
-            samples = target.reshape(-1).view("<i2")
-            if samples.flags.aligned and samples.flags.writeable:
-                native.adc_decode(codes.reshape(-1), samples)
-                return out
-        return ndarray_copy(native.adc_decode(codes), out)
+        codes = codes.reshape(-1, order="A")  # as they lie
+        return decode_into(
+            out, self._payload, "<i2", codes.shape, lambda to: native.adc_decode(codes, to)
+        )

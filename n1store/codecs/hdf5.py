@@ -10,17 +10,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 from numcodecs import get_codec
 from numcodecs.abc import Codec
 
 from n1store.codecs import hdf5_numcodecs, n1, simple
-from n1store.codecs.library import flac
+from n1store.codecs.base import level_of
+from n1store.codecs.catalogue import CATALOGUE
+from n1store.codecs.hdf5_filters import FILTERS, CdValues, Content, Filter
 from n1store.codecs.native import package_folders
+from n1store.codecs.simple_table import SIMPLE_CODECS, SimpleRow
+from n1store.codecs.spec import Configuration
 from n1store.errors import N1StoreError, one_line
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Tell type checkers that there are classes which are not written out here."""
 
 
 def _plugin_folder() -> Path:
@@ -52,24 +62,35 @@ def plugins() -> dict[str, Path]:
     return {path.name.removeprefix(prefix).removesuffix(suffix): path for path in paths}
 
 
-class _Filter(h5py.filters.FilterRefBase):
-    """A filter that keeps the arguments that it was made from."""
+def require(hdf5_filter: Filter) -> None:
+    """Raise N1StoreError if HDF5 does not find the plugin of one of n1store's filters."""
+    if not h5py.h5z.filter_avail(hdf5_filter.filter_id):
+        package = hdf5_filter.debian_package
+        raise N1StoreError(
+            f"HDF5 finds no plugin for {hdf5_filter.name}; to install it: "
+            f"{f'apt-get install {package} && ' if package else ''}"
+            "pip install --force-reinstall n1store"
+        )
 
-    name: str
-    package = ""
 
-    @classmethod
-    def require(cls) -> None:
-        """Raise N1StoreError if HDF5 does not find its plugin."""
-        if not h5py.h5z.filter_avail(cls.filter_id):
-            needs = f"apt-get install {cls.package} && " if cls.package else ""
-            raise N1StoreError(
-                f"HDF5 finds no plugin for {cls.name}; to install it: "
-                f"{needs}pip install --force-reinstall n1store"
-            )
+class _Filter(h5py.filters.FilterRefBase):  # type: ignore[misc]  # h5py has no types
+    """A filter that keeps the arguments that it was made from.
 
-    def __init__(self, *cd_values: int, **config: Any):
-        self.require()
+    Attributes
+    ----------
+    name : str
+        The filter, as hdf5_filters.py has it.
+    """
+
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if hasattr(cls, "name"):
+            cls.filter_id = FILTERS[cls.name].filter_id
+
+    def __init__(self, cd_values: CdValues = (), **config: Any):
+        require(FILTERS[self.name])
         self.filter_options = cd_values
         self._config = config
 
@@ -82,42 +103,31 @@ class _Filter(h5py.filters.FilterRefBase):
         return f"{type(self).__name__}({', '.join(arguments)})"
 
 
-class _ChunkFilter(_Filter):
-    """A filter that must know what is in a chunk, with cd_values as filters/FORMAT.md has them."""
+class _SampleFilter(_Filter):
+    """A filter that must know what is in a chunk, and has some of a codec's settings."""
 
-    dtypes: tuple[str, ...] = ("<i2", "<u2", "i1", "u1")
-
-    def __init__(self, level: int, num_channels: int | None, dtype: Any, *more: int, **config: Any):
-        if level not in self.levels:
-            raise N1StoreError(
-                f"{self.name} has levels {self.levels[0]} to {self.levels[-1]}, not {level!r}"
-            )
-        content, described = _described(self.name, num_channels, dtype, self.dtypes)
-        super().__init__(
-            *(int(level), *content, *more), **(described | {"level": int(level)} | config)
-        )
-
-
-def _described(
-    name: str, num_channels: int | None, dtype: Any, dtypes: tuple[str, ...]
-) -> tuple[tuple[int, int], dict[str, Any]]:
-    """Return the cd_values on what is in a chunk, and the arguments that they were made from."""
-    dtype = np.dtype(dtype)
-    if dtype not in map(np.dtype, dtypes):
-        raise N1StoreError(
-            f"{name} takes {', '.join(np.dtype(each).name for each in dtypes)}, "
-            f"little-endian, not {dtype}"
-        )
-    if num_channels is not None and not 0 < num_channels < 2**31:
-        raise N1StoreError(f"a chunk has at least one channel, not {num_channels}")
-    cd_values = _DTYPES.index(dtype), num_channels or 0
-    return cd_values, {"num_channels": num_channels, "dtype": dtype.name}
+    def __init__(
+        self,
+        configuration: Configuration,
+        num_channels: int | None,
+        dtype: npt.DTypeLike,
+        **settings: Any,
+    ):
+        dtype = np.dtype(dtype)
+        cd_values = FILTERS[self.name].cd_values(configuration, Content(dtype, num_channels))
+        super().__init__(cd_values, num_channels=num_channels, dtype=dtype.name, **settings)
 
 
-_DTYPES = [np.dtype(name) for name in ("<i2", "<u2", "i1", "u1")]
+class _LevelFilter(_SampleFilter):
+    """A filter with a level, whose values are those of the catalogue."""
+
+    def __init__(self, num_channels: int | None, dtype: npt.DTypeLike, level: int):
+        (levels,) = (x.range for x in CATALOGUE[self.name].parameters if x.name == "level")
+        level = level_of(self.name, level, levels)
+        super().__init__({"level": level}, num_channels, dtype, level=level)
 
 
-class N1(_ChunkFilter):
+class N1(_SampleFilter):
     """The `n1` codec; see `n1store.codecs.n1.N1`. Chunks have the same payloads.
 
     A chunk that does not become smaller is stored as it is, and without `n1`'s checksum.
@@ -142,33 +152,17 @@ class N1(_ChunkFilter):
     """
 
     name = "n1"
-    filter_id = 52785
-    levels = n1.LEVELS
 
     def __init__(
         self,
         num_channels: int | None,
-        dtype: Any = "int16",
+        dtype: npt.DTypeLike = "int16",
         level: int = 2,
         widths: str | bytes | None = None,
     ):
         codec = n1.N1(level, widths)
-        table = n1.widths_from_config(codec.widths)
-        packed = () if table is None else _packed(table)
-        super().__init__(codec.level, num_channels, dtype, *packed, widths=codec.widths)
-
-
-_WIDTH_BITS = 7
-
-
-def _packed(table: bytes) -> tuple[int, ...]:
-    if h5py.version.version_tuple[:2] < (3, 16):
-        raise N1StoreError("a table of code widths in an HDF5 file needs h5py 3.16 or later")
-    widths = np.frombuffer(table, "u1")
-    if widths.max() >> _WIDTH_BITS:
-        raise N1StoreError("HDF5 has no room for a table of code widths with any above 127")
-    bits = np.unpackbits(widths[:, None], axis=1, bitorder="little")[:, :_WIDTH_BITS]
-    return tuple(np.packbits(bits, bitorder="little").view("<u4").tolist())
+        settings = {"level": codec.level, "widths": codec.widths}
+        super().__init__(codec.get_config(), num_channels, dtype, **settings)
 
 
 class ADC(_Filter):
@@ -180,13 +174,12 @@ class ADC(_Filter):
     """
 
     name = "adc"
-    filter_id = 52786
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
 
-class WavPack(_ChunkFilter):
+class WavPack(_LevelFilter):
     """WavPack; chunks have the streams of the numcodecs codec `wavpack`.
 
     A chunk that does not become smaller, or is of fewer than 16 values, is stored as it is.
@@ -208,16 +201,12 @@ class WavPack(_ChunkFilter):
     """
 
     name = "wavpack"
-    package = "libwavpack-dev"
-    filter_id = 52787
-    levels = range(1, 5)
-    dtypes = ("<i2", "i1")
 
-    def __init__(self, num_channels: int | None, dtype: Any = "int16", level: int = 2):
-        super().__init__(level, num_channels, dtype)
+    def __init__(self, num_channels: int | None, dtype: npt.DTypeLike = "int16", level: int = 2):
+        super().__init__(num_channels, dtype, level)
 
 
-class Flac(_ChunkFilter):
+class Flac(_LevelFilter):
     """FLAC; chunks have the payloads of `n1store.codecs.library.flac.Flac`.
 
     A chunk that does not become smaller is stored as it is, and without FLAC's checksums.
@@ -239,26 +228,12 @@ class Flac(_ChunkFilter):
     """
 
     name = "flac"
-    package = "libflac-dev"
-    filter_id = 52788
-    levels = flac.LEVELS
 
-    def __init__(self, num_channels: int | None, dtype: Any = "int16", level: int = 5):
-        super().__init__(level, num_channels, dtype)
+    def __init__(self, num_channels: int | None, dtype: npt.DTypeLike = "int16", level: int = 5):
+        super().__init__(num_channels, dtype, level)
 
 
-class _Simple(_Filter):
-    """A filter whose chunks are those of a codec of `n1store.codecs.simple`."""
-
-    codec: type[simple.Transform | simple.Coder]
-
-    def __init_subclass__(cls):
-        if hasattr(cls, "codec"):
-            cls.filter_id = cls.codec.filter_id
-            cls.name = cls.codec.codec_id.removeprefix("n1store.")
-
-
-class _Transform(_Simple):
+class _Transform(_SampleFilter):
     """A transform of samples, of use in front of another filter only; see `ADC`.
 
     Parameters
@@ -277,72 +252,24 @@ class _Transform(_Simple):
         If any of them is not of its kind.
     """
 
-    codec: type[simple.Transform]
+    codec: ClassVar[type[simple.Simple]]
 
-    def __init__(self, num_channels: int | None, dtype: Any = "int16", **parameter: int):
-        config = self.codec(**parameter).get_config()
-        del config["id"]
-        (value,) = config.values()
-        content, described = _described(self.name, num_channels, dtype, ("<i2", "<u2"))
-        super().__init__(value, *content, **described, **config)
+    def __init__(self, num_channels: int | None, dtype: npt.DTypeLike = "int16", **parameter: int):
+        configuration = self.codec(**parameter).get_config()
+        settings = {name: value for name, value in configuration.items() if name != "id"}
+        super().__init__(configuration, num_channels, dtype, **settings)
 
 
-class Delta(_Transform):
-    """Differences; see `n1store.codecs.simple.Delta`."""
-
-    codec = simple.Delta
-
-
-class LPC(_Transform):
-    """See `n1store.codecs.simple.LPC` and `Delta`."""
-
-    codec = simple.LPC
-
-
-class IWT(_Transform):
-    """See `n1store.codecs.simple.IWT` and `Delta`."""
-
-    codec = simple.IWT
-
-
-class _Coder(_Simple):
+class _Coder(_Filter):
     """A filter from bytes to bytes, for chunks of anything; it takes no arguments.
 
     A chunk that does not become smaller is stored as it is.
     """
 
-    def __init__(self):
+    codec: ClassVar[type[simple.Simple]]
+
+    def __init__(self) -> None:
         super().__init__()
-
-
-class RLE(_Coder):
-    """See `n1store.codecs.simple.RLE`."""
-
-    codec = simple.RLE
-
-
-class PackBits10(_Coder):
-    """See `n1store.codecs.simple.PackBits10`."""
-
-    codec = simple.PackBits10
-
-
-class Huffman(_Coder):
-    """See `n1store.codecs.simple.Huffman`."""
-
-    codec = simple.Huffman
-
-
-class Arithmetic(_Coder):
-    """See `n1store.codecs.simple.Arithmetic`."""
-
-    codec = simple.Arithmetic
-
-
-class RANS(_Coder):
-    """See `n1store.codecs.simple.RANS`."""
-
-    codec = simple.RANS
 
 
 class Numcodecs(_Filter):
@@ -372,13 +299,12 @@ class Numcodecs(_Filter):
     """
 
     name = "numcodecs"
-    filter_id = hdf5_numcodecs.FILTER_ID
 
     def __init__(
         self,
         codec: Codec | dict[str, Any],
         num_channels: int | None = None,
-        dtype: Any = "int16",
+        dtype: npt.DTypeLike = "int16",
         chunk_bytes: int = 0,
     ):
         configuration = codec.get_config() if isinstance(codec, Codec) else dict(codec)
@@ -396,9 +322,26 @@ class Numcodecs(_Filter):
         except Exception as error:  # whatever a codec makes of its settings
             raise N1StoreError(f"codec {configuration['id']}: {one_line(error)}") from error
         super().__init__(
-            *cd_values,
+            cd_values,
             codec=configuration,
             num_channels=num_channels,
             dtype=dtype.name,
             chunk_bytes=chunk_bytes,
         )
+
+
+def _class_of(row: SimpleRow) -> type[_Filter]:
+    """Return the class of a simple codec; its chunks are those of the codec for numcodecs."""
+    base = _Transform if row.kind == "array-array" else _Coder
+    namespace = {
+        "__doc__": f"{row.docstring.splitlines()[0]}\n\n"
+        f"See `n1store.codecs.simple.{row.class_name}`"
+        + (" for its parameter, and `ADC` for how to use it." if row.parameter else "."),
+        "__module__": __name__,
+        "name": row.name,
+        "codec": getattr(simple, row.class_name),
+    }
+    return type(row.class_name, (base,), namespace)
+
+
+globals().update({row.class_name: _class_of(row) for row in SIMPLE_CODECS})

@@ -1,4 +1,4 @@
-"""cd_values of HDF5 filter 52797, which is any codec of numcodecs; see filters/FORMAT.md."""
+"""cd_values of the HDF5 filter that is any codec of numcodecs; see filters/FORMAT.md."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from n1store.codecs.spec import Configuration
 from n1store.errors import N1StoreError, one_line
-
-FILTER_ID = 52797
 
 DTYPES = tuple(
     np.dtype(name) for name in ("<i2", "<u2", "i1", "u1", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8")
@@ -25,7 +24,7 @@ _MOST = 250  # programs that list filters take 256 values at most
 
 
 def to_cd_values(
-    configuration: dict[str, Any], dtype: np.dtype, num_channels: int | None, chunk_bytes: int
+    configuration: Configuration, dtype: np.dtype[Any], num_channels: int | None, chunk_bytes: int
 ) -> tuple[int, ...]:
     """Return the cd_values for a codec's configuration and what it is to be given.
 
@@ -55,13 +54,13 @@ def to_cd_values(
     return len(text), DTYPES.index(dtype), num_channels or 0, chunk_bytes, *packed
 
 
-def configuration_of(cd_values: Sequence[int]) -> dict[str, Any]:
+def configuration_of(cd_values: Sequence[int]) -> Configuration:
     """Return the codec's configuration in cd_values; ValueError or N1StoreError if it is none."""
     size = cd_values[0]
     text = np.array(cd_values[_HEAD:], "<u4").tobytes()
     if size > len(text):
         raise ValueError("the configuration is cut off")
-    configuration = json.loads(text[:size])
+    configuration: Configuration = json.loads(text[:size])
     _check(configuration)
     return configuration
 

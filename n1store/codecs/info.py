@@ -8,18 +8,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from n1store.codecs.catalogue import CATALOGUE, Entry, Parameter, find
+from n1store.codecs.catalogue import CATALOGUE, find
+from n1store.codecs.hdf5_filters import FILTERS, FILTERS_BY_ID, Filter
 from n1store.codecs.pipeline import Pipeline
+from n1store.codecs.spec import Entry, Parameter
 from n1store.errors import N1StoreError, one_line
 
 EXAMPLE_CHUNK = (20_000, 64)
 """Shape of the chunk that cd_values are given for."""
-
-# Filters of HDF5 itself have numbers below these, those of hdf5plugin are between them.
-_FIRST_REGISTERED = 256
-_FIRST_OWN = 52785
-_OF_H5PY = (32000,)  # LZF, which h5py brings along
-_NUMCODECS = 52797
 
 
 @dataclass(frozen=True)
@@ -166,12 +162,11 @@ def zarr_readers_need(entries: Iterable[Entry]) -> list[str]:
 def hdf5_readers_need(filters: Iterable[tuple[Entry, int]]) -> list[str]:
     """Return the packages for those who read an HDF5 dataset of these codecs and filters."""
     packages = ["h5py or pynwb"]
-    for entry, number in filters:
-        if number >= _FIRST_OWN:
-            packages.append("n1store")
-        elif number >= _FIRST_REGISTERED and number not in _OF_H5PY:
-            packages.append("hdf5plugin")
-        if number == _NUMCODECS:  # it runs the codec itself
+    for entry, filter_id in filters:
+        hdf5_filter = FILTERS_BY_ID[filter_id]
+        if hdf5_filter.brought_by in ("hdf5plugin", "n1store"):
+            packages.append(hdf5_filter.brought_by)
+        if hdf5_filter.name == "numcodecs":  # it runs the codec itself
             packages += entry.packages
     return list(dict.fromkeys(packages))
 
@@ -202,60 +197,43 @@ def _why_no_zarr3() -> str | None:
 
 
 def _in_hdf5(entry: Entry, pipeline: Pipeline | None) -> InFormat:
-    number, cd_values, why_not = None, None, None
-    if entry.hdf5 is None:
+    filter_id, cd_values, why_not = None, None, None
+    packages: list[str] = []
+    if not entry.hdf5:
         why_not = "HDF5 has no filter for it"
-    elif pipeline is None:
-        number = _filter_id(entry)
     else:
+        hdf5_filter = FILTERS[entry.hdf5]
+        filter_id = hdf5_filter.filter_id
+        packages = hdf5_readers_need([(entry, filter_id)])
         try:
-            ((number, cd_values),) = pipeline.for_hdf5().hdf5(EXAMPLE_CHUNK)
-            why_not = _why_no_filter(number)
+            if pipeline is not None:
+                ((_, cd_values),) = pipeline.for_hdf5().hdf5(EXAMPLE_CHUNK)
+                why_not = _why_no_filter(hdf5_filter)
         except (N1StoreError, ImportError) as error:
-            number, why_not = number or _own_filter_id(entry.name), one_line(error)
-    written = {"filter_id": number, "cd_values": cd_values, "chunk_shape": EXAMPLE_CHUNK}
-    packages = [] if number is None else hdf5_readers_need([(entry, number)])
+            why_not = one_line(error)
+    written = {"filter_id": filter_id, "cd_values": cd_values, "chunk_shape": EXAMPLE_CHUNK}
     return InFormat(written, packages, why_not)
 
 
-def _filter_id(entry: Entry) -> int | None:
-    """Return the number of the HDF5 filter of a codec that is not here."""
-    configuration = {"id": entry.name, **{each.name: each.default for each in entry.parameters}}
-    try:
-        return entry.hdf5(configuration, EXAMPLE_CHUNK)[0] if entry.hdf5 else None
-    except (KeyError, N1StoreError):
-        return _own_filter_id(entry.name)
-
-
-def _own_filter_id(name: str) -> int | None:
-    """Return the number of one of n1store's filters, also where its plugin is missing."""
-    try:
-        from n1store.codecs import hdf5
-    except ImportError:
-        return None
-    filters = (each for each in vars(hdf5).values() if getattr(each, "filter_id", None))
-    return next((each.filter_id for each in filters if each.name == name), None)
-
-
-def _why_no_filter(number: int) -> str | None:
+def _why_no_filter(hdf5_filter: Filter) -> str | None:
     """Return why HDF5 cannot use a filter here, and what to do about that."""
     import h5py
 
     remedy = "install another h5py"
-    if number >= _FIRST_OWN:
+    if hdf5_filter.brought_by == "n1store":
         # It tells HDF5 where the plugins are.
         import n1store.codecs.hdf5  # noqa: F401
 
         remedy = "pip install --force-reinstall n1store"
-    elif number >= _FIRST_REGISTERED and number not in _OF_H5PY:
+    elif hdf5_filter.brought_by == "hdf5plugin":
         remedy = "pip install --upgrade hdf5plugin"
         try:
             import hdf5plugin  # noqa: F401
         except (ImportError, OSError) as error:
             return f"HDF5 reads it with hdf5plugin only ({one_line(error)}): {remedy}"
-    if h5py.h5z.filter_avail(number):
+    if h5py.h5z.filter_avail(hdf5_filter.filter_id):
         return None
-    return f"HDF5 finds no filter {number}; to install it: {remedy}"
+    return f"HDF5 finds no filter {hdf5_filter.filter_id}; to install it: {remedy}"
 
 
 def _notes(entry: Entry) -> list[str]:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numcodecs.abc import Codec
-from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
+from numcodecs.compat import ensure_contiguous_ndarray
 
 from n1store.codecs import native
+from n1store.codecs.base import DTYPES, OwnCodec, decode_into, level_of, samples_of
 from n1store.errors import N1StoreError
 
 LEVELS = range(1, 4)
 
 
-class N1(Codec):
+class N1(OwnCodec):
     """n1store's own lossless codec for neural recordings, with the map of `adc` inside.
 
     A payload says its dtype and shape itself, and ends in error if a bit of its samples has
@@ -41,9 +40,7 @@ class N1(Codec):
     codec_id = "n1store.n1"
 
     def __init__(self, level: int = 2, widths: str | bytes | None = None):
-        if level not in LEVELS:
-            raise N1StoreError(f"n1 has levels {LEVELS[0]} to {LEVELS[-1]}, not {level!r}")
-        self.level = int(level)
+        self.level = level_of("n1", level, LEVELS)
         self._widths = widths_from_config(widths)
         self.widths = None if self._widths is None else base64.b64encode(self._widths).decode()
 
@@ -52,7 +49,7 @@ class N1(Codec):
         config = {"id": self.codec_id, "level": self.level}
         return config if self.widths is None else config | {"widths": self.widths}
 
-    def encode(self, buf) -> bytes:
+    def encode(self, buf: Any) -> bytes:
         """Return the payload of a chunk.
 
         Parameters
@@ -65,19 +62,10 @@ class N1(Codec):
         N1StoreError
             If the chunk is of another dtype, big-endian, or in Fortran order.
         """
-        chunk = ensure_ndarray(buf)
-        # Zarr format 2 takes what is decoded for the bytes of its own dtype and order, so that
-        # these would be read back as other samples, without an error.
-        if chunk.dtype != chunk.dtype.newbyteorder("<"):
-            raise N1StoreError("n1 takes little-endian samples; chunk.astype('<i2') makes them so")
-        if chunk.flags.f_contiguous and not chunk.flags.c_contiguous:
-            raise N1StoreError(
-                "n1 takes chunks in C order, not in Fortran order; "
-                "numpy.ascontiguousarray or Zarr's order='C' makes them so"
-            )
-        return native.n1_encode(fold(chunk), self.level, self._widths)
+        words = "little-endian integers of 8 or 16 bits"
+        return native.n1_encode(samples_of(buf, "n1", DTYPES, words), self.level, self._widths)
 
-    def decode(self, buf, out=None):
+    def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the samples of a payload.
 
         Parameters
@@ -101,16 +89,14 @@ class N1(Codec):
         payload = ensure_contiguous_ndarray(buf)
         if out is None:
             return native.n1_decode(payload, self._widths)
-        target = ensure_ndarray(out)
         info = native.n1_payload_info(payload)
-        size = info.dtype.itemsize * math.prod(info.shape)
-        if target.nbytes != size:
-            raise N1StoreError(f"the n1 payload holds {size} bytes, out has {target.nbytes}")
-        if target.flags.c_contiguous and target.flags.writeable:
-            target = target.reshape(-1).view(info.dtype).reshape(info.shape)
-            native.n1_decode(payload, self._widths, out=target)
-            return out
-        return ndarray_copy(native.n1_decode(payload, self._widths), out)
+        return decode_into(
+            out,
+            self._payload,
+            info.dtype,
+            info.shape,
+            lambda to: native.n1_decode(payload, self._widths, out=to),
+        )
 
 
 @lru_cache
@@ -137,15 +123,3 @@ def widths_from_config(widths: str | bytes | None) -> bytes | None:
 
 
 _STANDARD_ALPHABET = str.maketrans("-_", "+/")
-
-
-def fold(chunk: np.ndarray) -> np.ndarray:
-    """Return a chunk of any number of dimensions as `native.n1_encode` takes it."""
-    return chunk if chunk.ndim in (1, 2) else chunk.reshape(folded_shape(chunk.shape))
-
-
-def folded_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of a payload: time, and all other axes together."""
-    if len(shape) < 2:
-        return shape or (1,)
-    return shape[0], math.prod(shape[1:])

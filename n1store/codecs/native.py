@@ -7,14 +7,16 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from n1store.codecs.base import DTYPES, Array
 from n1store.errors import N1StoreError
 
-_INT16 = np.dtype("<i2")
+_INT16 = DTYPES[0]
 
 PathName = Literal["best", "portable", "avx2"]
 
@@ -23,7 +25,7 @@ NUM_CODES = 1024
 
 
 def package_folders() -> list[Path]:
-    """Return the package's folders; compiled libraries are in one of their own if editable."""
+    """Return the package's folders; an editable install has its libraries in one of its own."""
     package = find_spec("n1store")
     return [Path(folder) for folder in (package and package.submodule_search_locations) or ()]
 
@@ -101,6 +103,8 @@ _library.n1_decode.argtypes = [
 _library.n1_decode.restype = ctypes.c_int64
 _library.simple_codec_named.argtypes = [ctypes.c_char_p]
 _library.simple_codec_named.restype = ctypes.POINTER(_SimpleCodec)
+_library.simple_codec_numbered.argtypes = [ctypes.c_size_t]
+_library.simple_codec_numbered.restype = ctypes.POINTER(_SimpleCodec)
 _simple_codec = ctypes.POINTER(_SimpleCodec)
 _data, _size = ctypes.c_void_p, ctypes.c_size_t
 for _name, _arguments in {
@@ -114,7 +118,6 @@ for _name, _arguments in {
     _function.restype = ctypes.c_int64
 
 _PATHS = {"best": 0, "portable": 1, "avx2": 2}
-_DTYPES = [np.dtype(name) for name in ("<i2", "<u2", "i1", "u1")]
 
 
 @dataclass(frozen=True)
@@ -122,12 +125,12 @@ class PayloadInfo:
     """What an `n1` payload says of itself: the format's version, dtype and shape."""
 
     version: int
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
 
 
 def n1_encode(
-    samples: np.ndarray, level: int = 2, widths: bytes | None = None, path: PathName = "best"
+    samples: Array, level: int = 2, widths: bytes | None = None, path: PathName = "best"
 ) -> bytes:
     """Encode samples with the `n1` codec (see filters/core/n1.h).
 
@@ -152,14 +155,14 @@ def n1_encode(
     N1StoreError
         If the dtype, the shape, the level or the table is none that the codec takes.
     """
-    if samples.dtype.newbyteorder("<") not in _DTYPES or samples.ndim not in (1, 2):
+    if samples.dtype.newbyteorder("<") not in DTYPES or samples.ndim not in (1, 2):
         raise N1StoreError(
             "n1 takes 8 or 16 bit integers of shape (num_samples,) or (num_samples, "
             f"num_channels), not {samples.dtype} of shape {samples.shape}"
         )
     samples = np.ascontiguousarray(samples, dtype=samples.dtype.newbyteorder("<"))
     num_samples, num_channels = (*samples.shape, 1)[:2]
-    info = _Info(0, _DTYPES.index(samples.dtype), samples.ndim, 0, num_samples, num_channels)
+    info = _Info(0, DTYPES.index(samples.dtype), samples.ndim, 0, num_samples, num_channels)
     payload = np.empty(_library.n1_encode_bound(info), np.uint8)
     size = _library.n1_encode(
         samples.ctypes.data,
@@ -177,7 +180,7 @@ def n1_encode(
 def n1_payload_info(payload: Any) -> PayloadInfo:
     """Return what a payload, any contiguous buffer, says of itself; N1StoreError if it is none."""
     info, shape = _read_info(*_source(payload))
-    return PayloadInfo(info.version, _DTYPES[info.dtype], shape)
+    return PayloadInfo(info.version, DTYPES[info.dtype], shape)
 
 
 def _source(payload: Any) -> tuple[bytes | int, int]:
@@ -198,8 +201,8 @@ def n1_decode(
     payload: Any,
     widths: bytes | None = None,
     path: PathName = "best",
-    out: np.ndarray | None = None,
-) -> np.ndarray:
+    out: Array | None = None,
+) -> Array:
     """Decode an `n1` payload.
 
     Parameters
@@ -225,7 +228,7 @@ def n1_decode(
     """
     source, size = _source(payload)
     info, shape = _read_info(source, size)
-    dtype = _DTYPES[info.dtype]
+    dtype = DTYPES[info.dtype]
     if out is None:
         # A damaged header can claim far more than its payload could hold.
         if math.prod(shape) > _MAX_SAMPLES_PER_BYTE * size:
@@ -257,7 +260,8 @@ def _check(result: int) -> None:
 
 
 def _message(error: int) -> str:
-    return _library.n1_strerror(error).decode()
+    message: bytes = _library.n1_strerror(error)
+    return message.decode()
 
 
 def _checked_widths(widths: bytes | None) -> bytes | None:
@@ -266,7 +270,7 @@ def _checked_widths(widths: bytes | None) -> bytes | None:
     return widths
 
 
-def adc_encode(samples: np.ndarray) -> np.ndarray:
+def adc_encode(samples: Array) -> Array:
     """Replace samples by the codes of the implant's converter (see filters/core/adc.h).
 
     Parameters
@@ -282,7 +286,7 @@ def adc_encode(samples: np.ndarray) -> np.ndarray:
     return _map(_library.n1_adc_encode, samples)
 
 
-def adc_decode(codes: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def adc_decode(codes: Array, out: Array | None = None) -> Array:
     """Inverse of `adc_encode`, with the same shapes and dtypes.
 
     With `out`, a writeable C-contiguous array of int16 and of the shape of `codes`, which may be
@@ -291,7 +295,7 @@ def adc_decode(codes: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     return _map(_library.n1_adc_decode, codes, out)
 
 
-def _map(function, values: np.ndarray, result: np.ndarray | None = None) -> np.ndarray:
+def _map(function: Any, values: Array, result: Array | None = None) -> Array:
     if values.dtype != _INT16:
         raise TypeError(f"adc takes little-endian int16 samples, not {values.dtype}")
     if not (values.flags.aligned and (values.flags.c_contiguous or values.flags.f_contiguous)):
@@ -325,7 +329,7 @@ class SimpleCodec:
             _library.simple_bound(self._codec, size, _SimpleSettings(num_channels, parameter))
         )
 
-    def encode(self, data: Any, num_channels: int = 1, parameter: int = 0) -> np.ndarray:
+    def encode(self, data: Any, num_channels: int = 1, parameter: int = 0) -> Array:
         """Encode data.
 
         Parameters
@@ -357,7 +361,7 @@ class SimpleCodec:
         """Return how many bytes a payload, any contiguous buffer, says that it holds."""
         return self._checked(_library.simple_decoded_size(self._codec, *_source(payload)))
 
-    def decode(self, payload: Any, out: np.ndarray | None = None) -> np.ndarray:
+    def decode(self, payload: Any, out: Array | None = None) -> Array:
         """Decode a payload.
 
         Parameters
@@ -404,3 +408,9 @@ class SimpleCodec:
 def simple_codec(name: str) -> SimpleCodec:
     """Return the codec of filters/core/simple.h that has this name."""
     return SimpleCodec(name)
+
+
+def simple_codec_names() -> list[str]:
+    """Return the names of the codecs of filters/core/simple.h, in the order of their numbers."""
+    numbered = map(_library.simple_codec_numbered, count())
+    return [codec.contents.name.decode() for codec in takewhile(bool, numbered)]

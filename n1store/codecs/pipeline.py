@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ import numpy as np
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes, ensure_ndarray
 
-from n1store.codecs.catalogue import CATALOGUE, Entry, Hdf5Filter, find
+from n1store.codecs.base import Array
+from n1store.codecs.catalogue import CATALOGUE, find, find_id
+from n1store.codecs.hdf5_filters import FILTERS, CdValues, Content, Filter
+from n1store.codecs.spec import Entry
 from n1store.errors import N1StoreError
 
 
@@ -82,19 +86,20 @@ class Pipeline:
         """Names of the stages."""
         return [entry.name for entry, _ in self.stages]
 
-    def encode(self, chunk: np.ndarray) -> bytes:
+    def encode(self, chunk: Array) -> bytes:
         """Return the bytes to store for a C-contiguous chunk of int16."""
         encoded: Any = chunk
         for _, codec in self.stages:
             encoded = codec.encode(encoded)
-        return ensure_bytes(encoded)
+        payload: bytes = ensure_bytes(encoded)
+        return payload
 
-    def decode(self, payload: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    def decode(self, payload: bytes, shape: tuple[int, ...]) -> Array:
         """Return the chunk of int16 and of this shape that was encoded to `payload`."""
         decoded: Any = payload
         for _, codec in reversed(self.stages):
             decoded = codec.decode(decoded)
-        samples = ensure_ndarray(decoded)
+        samples: Array = ensure_ndarray(decoded)
         if samples.dtype.itemsize > 1 and samples.dtype != "<i2":
             raise N1StoreError(f"the chunk holds {samples.dtype}, not int16")
         return samples.reshape(-1).view("<i2").reshape(shape)
@@ -108,15 +113,29 @@ class Pipeline:
         stages = ((entry, entry.for_hdf5(codec)) for entry, codec in self.stages)
         return Pipeline(self.spec, tuple(stages), self.loss)
 
-    def hdf5(self, chunk_shape: tuple[int, int]) -> list[Hdf5Filter]:
-        """Return the filters of an HDF5 dataset of these chunks.
+    def hdf5(self, chunk_shape: tuple[int, int]) -> list[tuple[int, CdValues]]:
+        """Return the filters of an HDF5 dataset of these chunks, each its id and its cd_values.
+
+        Parameters
+        ----------
+        chunk_shape : tuple of int
+            (num_samples, num_channels) of a chunk of int16.
 
         Raises
         ------
         N1StoreError
-            If HDF5 has not one for each codec.
+            If HDF5 has not one for each codec, or does not find n1store's plugin of one.
         """
-        return [entry.hdf5_filter(codec, chunk_shape) for entry, codec in self.stages]
+        num_bytes = 2 * math.prod(chunk_shape)
+        samples = Content(np.dtype("<i2"), chunk_shape[1], num_bytes)
+        any_bytes = Content(np.dtype("u1"), None, num_bytes)
+        filters = []
+        for entry, codec in self.stages:
+            hdf5_filter = _hdf5_filter(entry)
+            content = any_bytes if entry.kind == "bytes-bytes" else samples
+            cd_values = hdf5_filter.cd_values(codec.get_config(), content)
+            filters.append((hdf5_filter.filter_id, cd_values))
+        return filters
 
     def zarr3(self) -> list[dict[str, Any]]:
         """Return the codecs of a Zarr format 3 array of these chunks."""
@@ -126,6 +145,23 @@ class Pipeline:
             position = sum(kind == "array-array" for kind, _ in codecs)
             codecs.insert(position, ("array-bytes", to_bytes))
         return [metadata for _, metadata in codecs]
+
+
+def _hdf5_filter(entry: Entry) -> Filter:
+    """Return the HDF5 filter of a codec; N1StoreError if there is none, or not here."""
+    if not entry.hdf5:
+        with_filters = ", ".join(each.name for each in CATALOGUE.values() if each.hdf5)
+        raise N1StoreError(
+            f"HDF5 has no filter for codec {entry.name}; it has one for {with_filters}"
+        )
+    hdf5_filter = FILTERS[entry.hdf5]
+    if hdf5_filter.brought_by == "n1store":
+        try:
+            from n1store.codecs import hdf5
+        except ImportError as error:
+            raise N1StoreError(str(error)) from error
+        hdf5.require(hdf5_filter)
+    return hdf5_filter
 
 
 def without_tables(spec: str) -> str:
@@ -139,7 +175,7 @@ def without_tables(spec: str) -> str:
 def split_checksum(codecs: Sequence[Codec]) -> tuple[list[Codec], Codec | None]:
     """Return codecs in the order in which they encode without the checksum at their end, and it."""
     *others, last = codecs or [None]
-    entry = CATALOGUE.get(last.codec_id) if last is not None else None
+    entry = find_id(last.codec_id) if last is not None else None
     if entry is not None and entry.group == "checksum":
         return others, last
     return list(codecs), None

@@ -1,57 +1,50 @@
 """The simple codecs of filters/core/simple.h as numcodecs codecs.
 
 Transforms make of samples other numbers, which the codec behind them stores in less; coders store
-any bytes in less. Each is a class that says what is its own. All payloads are specified in
+any bytes in less. Their classes, `Delta`, `LPC`, `IWT`, `Huffman`, `Arithmetic`, `RANS`,
+`PackBits10` and `RLE`, are made from the rows of simple_table.py. All payloads are specified in
 filters/FORMAT.md.
 """
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from dataclasses import make_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numcodecs.abc import Codec
-from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
+from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray
 
 from n1store.codecs import native
-from n1store.codecs.n1 import fold, folded_shape
+from n1store.codecs.base import Array, OwnCodec, decode_into, folded_shape, samples_of
+from n1store.codecs.simple_table import SIMPLE_CODECS, SimpleRow
 from n1store.errors import N1StoreError
 
+if TYPE_CHECKING:
 
-class _Simple(Codec):
-    """A codec of the core, which has the name that `codec_id` ends in.
+    def __getattr__(name: str) -> Any:
+        """Tell type checkers that there are classes which are not written out here."""
 
-    Attributes
-    ----------
-    filter_id : int
-        The number of its HDF5 filter.
-    """
 
-    filter_id: ClassVar[int]
+class Simple(OwnCodec):
+    """A codec of the core."""
 
     @classmethod
     def _core(cls) -> native.SimpleCodec:
         """Return what does the work."""
         return native.simple_codec(cls.codec_id.removeprefix("n1store."))
 
-    def _decode(self, payload: np.ndarray, out) -> np.ndarray:
-        """Return the bytes of a C-contiguous payload; what has become of `out` if it is given."""
+    def _decode(self, payload: Array, out: Any) -> Any:
+        """Return the bytes of a C-contiguous payload, or `out` if it is given."""
+        core = self._core()
         if out is None:
-            return self._core().decode(payload)
-        target, size = ensure_ndarray(out), self._core().decoded_size(payload)
-        if target.nbytes != size:
-            raise N1StoreError(
-                f"the {self._core().name} payload holds {size} bytes, out has {target.nbytes}"
-            )
-        if target.flags.c_contiguous and target.flags.writeable:
-            self._core().decode(payload, target.reshape(-1).view("u1"))
-            return out
-        return ndarray_copy(self._core().decode(payload), out)
+            return core.decode(payload)
+        shape = (core.decoded_size(payload),)
+        return decode_into(out, self._payload, "u1", shape, lambda to: core.decode(payload, to))
 
 
-class Transform(_Simple):
-    """A codec from samples to numbers of the same dtype, with one parameter.
+class Transform(Simple):
+    """A codec from samples to numbers of the same dtype, with at most one parameter.
 
     What decoding needs to know, also how many channels there are, is in frames that it adds in
     front. Sums and differences wrap around, so that any samples are lossless.
@@ -59,25 +52,30 @@ class Transform(_Simple):
     Attributes
     ----------
     parameter : str
-        What its parameter is called.
+        What its parameter is called; empty if it has none.
     """
 
     parameter: ClassVar[str]
 
     @classmethod
     def values(cls) -> range:
-        """Return the values of its parameter."""
+        """Return the values of its parameter; 0 alone if it has none."""
         return cls._core().parameters
 
-    def __init__(self, value: int):
-        if value not in self.values():
+    def __post_init__(self) -> None:
+        if self._value not in self.values():
             least, most = self.values()[0], self.values()[-1]
             raise N1StoreError(
-                f"{self._core().name} has {self.parameter} {least} to {most}, not {value!r}"
+                f"{self.name} has {self.parameter} {least} to {most}, not {self._value!r}"
             )
-        setattr(self, self.parameter, int(value))
+        if self.parameter:
+            setattr(self, self.parameter, int(self._value))
 
-    def encode(self, buf) -> np.ndarray:
+    @property
+    def _value(self) -> Any:
+        return getattr(self, self.parameter) if self.parameter else 0
+
+    def encode(self, buf: Any) -> Array:
         """Return the numbers for a chunk.
 
         Parameters
@@ -96,22 +94,15 @@ class Transform(_Simple):
         N1StoreError
             If the chunk is of another dtype, big-endian, or in Fortran order.
         """
-        chunk = ensure_ndarray(buf)
-        # Zarr format 2 takes what is decoded for the bytes of its own dtype and order.
-        in_order = chunk.flags.c_contiguous or not chunk.flags.f_contiguous
-        if chunk.dtype not in _DTYPES or not in_order:
-            raise N1StoreError(
-                f"{self._core().name} takes little-endian integers of 16 bits in C order, not "
-                f"{chunk.dtype} in {'C' if in_order else 'Fortran'} order"
-            )
-        samples = np.ascontiguousarray(fold(np.atleast_1d(chunk)))
+        words = "little-endian integers of 16 bits"
+        samples = np.ascontiguousarray(samples_of(buf, self.name, _DTYPES, words))
         if samples.size == 0:
             return samples
         num_channels = (*samples.shape, 1)[1]
-        numbers = self._core().encode(samples, num_channels, getattr(self, self.parameter))
+        numbers = self._core().encode(samples, num_channels, self._value)
         return numbers.view(samples.dtype).reshape(-1, *samples.shape[1:])
 
-    def decode(self, buf, out=None):
+    def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the samples of a chunk.
 
         Parameters
@@ -142,81 +133,28 @@ class Transform(_Simple):
         if samples.size == 0:
             return samples.reshape(0, *channels)
         if samples.size % math.prod(channels):
-            raise N1StoreError(f"the {self._core().name} payload is not of {channels} channels")
+            raise N1StoreError(f"{self._payload} is not of {channels} channels")
         return samples.reshape(-1, *channels)
 
     def encoded_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of what `encode` returns for a chunk of this shape."""
         num_samples, *channels = folded_shape(shape)
         num_channels = (*channels, 1)[0]
-        size = self._core().bound(
-            2 * num_samples * num_channels, num_channels, getattr(self, self.parameter)
-        )
+        size = self._core().bound(2 * num_samples * num_channels, num_channels, self._value)
         return size // (2 * num_channels), *channels
 
 
 _DTYPES = [np.dtype("<i2"), np.dtype("<u2")]
 
 
-class Delta(Transform):
-    """Each sample minus the one before it in its channel.
-
-    Parameters
-    ----------
-    order : int
-        How often: 1, or 2 for differences of the differences.
-    """
-
-    codec_id = "n1store.delta"
-    filter_id = 52789
-    parameter = "order"
-
-    def __init__(self, order: int = 1):
-        super().__init__(order)
-
-
-class LPC(Transform):
-    """Each sample minus what a linear predictor, fitted to its channel, makes of those before it.
-
-    Parameters
-    ----------
-    order : int
-        Samples that a prediction is made from, 1 to 32.
-    """
-
-    codec_id = "n1store.lpc"
-    filter_id = 52790
-    parameter = "order"
-
-    def __init__(self, order: int = 8):
-        super().__init__(order)
-
-
-class IWT(Transform):
-    """The reversible 5/3 wavelet transform along time, as JPEG 2000 has it (ISO/IEC 15444-1).
-
-    Parameters
-    ----------
-    levels : int
-        How often, 1 to 8; each time the smooth half is transformed again.
-    """
-
-    codec_id = "n1store.iwt"
-    filter_id = 52791
-    parameter = "levels"
-
-    def __init__(self, levels: int = 8):
-        super().__init__(levels)
-
-
-class Coder(_Simple):
+class Coder(Simple):
     """A codec from bytes to bytes, without parameters."""
 
-    def encode(self, buf) -> bytes:
+    def encode(self, buf: Any) -> bytes:
         """Return the payload of a contiguous buffer."""
         return self._core().encode(ensure_contiguous_ndarray(buf)).tobytes()
 
-    def decode(self, buf, out=None):
+    def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the bytes of a payload.
 
         Parameters
@@ -239,39 +177,24 @@ class Coder(_Simple):
         return self._decode(ensure_contiguous_ndarray(buf), out)
 
 
-class RLE(Coder):
-    """Runs of the same 16-bit number, as PackBits of Apple's Technical Note TN1023 has them."""
-
-    codec_id = "n1store.rle"
-    filter_id = 52792
-
-
-class PackBits10(Coder):
-    """16-bit numbers from -512 to 511 in 10 bits each, in blocks; others as they are."""
-
-    codec_id = "n1store.packbits10"
-    filter_id = 52793
-
-
-class Huffman(Coder):
-    """Canonical Huffman codes of 16-bit numbers or pairs of them, in blocks with tables."""
-
-    codec_id = "n1store.huffman"
-    filter_id = 52794
+def _class_of(row: SimpleRow) -> type[Simple]:
+    """Return the class of a codec, whose only argument is its parameter."""
+    parameter = row.parameter
+    return make_dataclass(
+        row.class_name,
+        [(parameter.name, int, parameter.default)] if parameter else [],
+        bases=(Transform if row.kind == "array-array" else Coder,),
+        namespace={
+            "__doc__": row.docstring,
+            "__module__": __name__,
+            "codec_id": row.codec_id,
+            "parameter": parameter.name if parameter else "",
+        },
+        # numcodecs compares and shows codecs by their configurations.
+        eq=False,
+        repr=False,
+    )
 
 
-class Arithmetic(Coder):
-    """Adaptive arithmetic coding of 16-bit numbers, by range coders that learn as they go."""
-
-    codec_id = "n1store.arithmetic"
-    filter_id = 52795
-
-
-class RANS(Coder):
-    """Range asymmetric numeral systems (rANS), in blocks with tables of shares."""
-
-    codec_id = "n1store.rans"
-    filter_id = 52796
-
-
-CODECS: tuple[type[_Simple], ...] = (Delta, LPC, IWT, RLE, PackBits10, Huffman, Arithmetic, RANS)
+CODECS: tuple[type[Simple], ...] = tuple(map(_class_of, SIMPLE_CODECS))
+globals().update({codec.__name__: codec for codec in CODECS})

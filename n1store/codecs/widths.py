@@ -10,7 +10,7 @@ FORMAT, VERSION = "n1store-widths", 1
 _MAX_FILE_BYTES = 1 << 20
 
 
-def load_widths(path: str | os.PathLike) -> bytes:
+def load_widths(path: str | os.PathLike[str]) -> bytes:
     """Read a table of 1024 code widths, a byte each, from a file that `train_to_file` wrote.
 
     Raises

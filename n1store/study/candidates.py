@@ -10,8 +10,9 @@ from typing import Any
 
 from numcodecs.registry import get_codec
 
-from n1store.codecs.catalogue import CATALOGUE, Entry
+from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.pipeline import Pipeline
+from n1store.codecs.spec import Entry
 from n1store.errors import N1StoreError, one_line
 from n1store.study.results import Missing
 

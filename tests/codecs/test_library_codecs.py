@@ -411,7 +411,7 @@ def test_library_that_is_missing(run, run_json, monkeypatch, name, module):
     filter_id = run_json("codecs", name)["hdf5"]["filter_id"]
     for loaded in list(sys.modules):
         if loaded.partition(".")[0] == module or loaded in (
-            f"n1store.codecs.{name}",
+            f"n1store.codecs.library.{name}",
             f"numcodecs.{name}",
         ):
             monkeypatch.delitem(sys.modules, loaded)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numcodecs import Zstd
 
-from n1store.codecs.catalogue import CATALOGUE, Entry
+from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.pipeline import Pipeline
+from n1store.codecs.spec import Entry
 from n1store.errors import N1StoreError
 from n1store.study.candidates import (
     choose_pipelines,
@@ -99,7 +100,15 @@ def test_group_is_its_codecs():
 
 
 def test_codec_that_is_not_installed_is_listed(monkeypatch):
-    absent = Entry("absent", "audio", "-", "bytes-bytes", "not_there:X", install="pip install x")
+    absent = Entry(
+        name="absent",
+        codec_id="absent",
+        group="audio",
+        summary="-",
+        kind="bytes-bytes",
+        home="not_there:X",
+        install="pip install x",
+    )
     monkeypatch.setitem(CATALOGUE, "absent", absent)
     pipelines, missing = choose_pipelines(["audio", "zlib"])
     assert "absent" not in {name for each in pipelines for name in each.names}

@@ -23,9 +23,10 @@ from numcodecs.compat import ensure_ndarray
 from installed import HAS_PCODEC, needs_wavpack
 from make_wav import write_wav
 from n1store.cli.output import print_comparison
-from n1store.codecs.catalogue import CATALOGUE, Entry, Parameter
+from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.native import adc_encode
 from n1store.codecs.pipeline import Pipeline
+from n1store.codecs.spec import Entry, Parameter
 from n1store.errors import N1StoreError
 from n1store.implant.synth import synthesize
 from n1store.sources.wav import read_wav
@@ -66,7 +67,13 @@ def as_codec(monkeypatch):
 
     def as_codec(name, kind="bytes-bytes", group="dictionary", **more):
         entry = Entry(
-            "test-" + name.lower(), group, f"a {name}", kind, f"{__name__}:{name}", **more
+            name=f"test-{name.lower()}",
+            codec_id=f"test-{name.lower()}",
+            group=group,
+            summary=f"a {name}",
+            kind=kind,
+            home=f"{__name__}:{name}",
+            **more,
         )
         monkeypatch.setitem(CATALOGUE, entry.name, entry)
         return entry.name
@@ -468,7 +475,15 @@ def test_wrong_options(run, data, tmp_path):
 
 
 def test_group_of_codecs_that_are_not_installed(monkeypatch, data, tmp_path):
-    absent = Entry("absent", "nowhere", "-", "bytes-bytes", "not_there:X", install="pip install x")
+    absent = Entry(
+        name="absent",
+        codec_id="absent",
+        group="nowhere",
+        summary="-",
+        kind="bytes-bytes",
+        home="not_there:X",
+        install="pip install x",
+    )
     monkeypatch.setitem(CATALOGUE, "absent", absent)
     with pytest.raises(N1StoreError, match=r"no codec to compare; absent: .*pip install x"):
         quick(data, tmp_path / "results", ["nowhere"])

@@ -11,17 +11,17 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import soundfile
-from numcodecs.abc import Codec
-from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
+from numcodecs.compat import ensure_contiguous_ndarray, ndarray_copy
 
-from n1store.codecs.n1 import fold
+from n1store.codecs.base import Array, OwnCodec, check_size, samples_of
 from n1store.errors import N1StoreError
 
 
-class Alac(Codec):
+class Alac(OwnCodec):
     """Lossless ALAC of 16 bits.
 
     A payload says its shape itself and ends in a checksum of all its bytes, so that none is
@@ -31,10 +31,10 @@ class Alac(Codec):
 
     codec_id = "n1store.alac"
 
-    def __init__(self):
+    def __init__(self) -> None:
         pass
 
-    def encode(self, buf) -> bytes:
+    def encode(self, buf: Any) -> bytes:
         """Return the payload of a chunk.
 
         Parameters
@@ -47,15 +47,7 @@ class Alac(Codec):
         N1StoreError
             If the chunk is of another dtype, or in Fortran order, or if libsndfile fails.
         """
-        chunk = ensure_ndarray(buf)
-        # Zarr format 2 takes what is decoded for the bytes of its own dtype and order.
-        in_order = chunk.flags.c_contiguous or not chunk.flags.f_contiguous
-        if chunk.dtype != _DTYPE or not in_order:
-            raise N1StoreError(
-                "alac takes little-endian int16 in C order, not "
-                f"{chunk.dtype} in {'C' if in_order else 'Fortran'} order"
-            )
-        chunk = fold(np.atleast_1d(chunk))
+        chunk = samples_of(buf, "alac", [_DTYPE], "little-endian int16")
         num_samples, num_channels = (*chunk.shape, 1)[:2]
         channels = chunk.reshape(num_samples, num_channels).T if num_samples else ()
         streams = [_encode(np.ascontiguousarray(samples)) for samples in channels]
@@ -64,7 +56,7 @@ class Alac(Codec):
         payload = b"".join([head, sizes, *streams])
         return payload + _CRC.pack(zlib.crc32(payload))
 
-    def decode(self, buf, out=None):
+    def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the samples of a payload.
 
         Parameters
@@ -88,11 +80,8 @@ class Alac(Codec):
             samples = _decode_payload(payload)
         except (struct.error, ValueError, soundfile.SoundFileError) as error:
             raise N1StoreError("the alac payload is damaged or cut off") from error
-        if out is None:
-            return samples
-        size = ensure_contiguous_ndarray(out).nbytes
-        if size != samples.nbytes:
-            raise N1StoreError(f"the alac payload holds {samples.nbytes} bytes, out has {size}")
+        if out is not None:
+            check_size(out, self._payload, samples.nbytes)
         return ndarray_copy(samples, out)
 
 
@@ -105,7 +94,7 @@ _CRC = struct.Struct("<I")
 _MAX_SAMPLES_PER_BYTE = 1 << 12
 
 
-def _decode_payload(payload: memoryview) -> np.ndarray:
+def _decode_payload(payload: memoryview) -> Array:
     magic, version, ndim, num_channels, num_samples = _HEAD.unpack_from(payload)
     if magic != _MAGIC:
         raise N1StoreError("this is not an alac payload of n1store")
@@ -138,7 +127,7 @@ _SAMPLING_FREQUENCY = 20_000
 _encoding = threading.Lock()
 
 
-def _encode(samples: np.ndarray) -> bytes:
+def _encode(samples: Array) -> bytes:
     """Return the samples of a channel as a file of the Core Audio Format."""
     with _file_in_memory() as descriptor:
         with (
@@ -166,7 +155,7 @@ def _encode(samples: np.ndarray) -> bytes:
     return stream
 
 
-def _decode(stream: memoryview, num_samples: int) -> np.ndarray:
+def _decode(stream: memoryview, num_samples: int) -> Array:
     with _file_in_memory() as descriptor:
         written = os.write(descriptor, stream)
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -175,7 +164,7 @@ def _decode(stream: memoryview, num_samples: int) -> np.ndarray:
         with soundfile.SoundFile(descriptor, closefd=False) as file:
             if (file.subtype, file.channels, file.frames) != ("ALAC_16", 1, num_samples):
                 raise ValueError("another stream")
-            samples = file.read(dtype="int16")
+            samples: Array = file.read(dtype="int16")
     if len(samples) != num_samples:
         raise ValueError("ends early")
     return samples

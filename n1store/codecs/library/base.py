@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray, ndarray_copy
 
+from n1store.codecs.base import Array, OwnCodec, check_size, level_of
 from n1store.errors import N1StoreError, one_line
 
 
-class LibraryCodec(Codec):
+class LibraryCodec(OwnCodec):
     """A codec from bytes to bytes with one parameter, a level, or none.
 
     Attributes
@@ -24,29 +24,21 @@ class LibraryCodec(Codec):
     levels: ClassVar[range] = range(0)
 
     def __init__(self, level: int):
-        if level not in self.levels:
-            raise N1StoreError(
-                f"{self._name} has levels {self.levels[0]} to {self.levels[-1]}, not {level!r}"
-            )
-        self.level = int(level)
-
-    @property
-    def _name(self) -> str:
-        return self.codec_id.removeprefix("n1store.")
+        self.level = level_of(self.name, level, self.levels)
 
     @abstractmethod
     def _compress(self, content: memoryview) -> bytes:
         """Return the payload of these bytes."""
 
     @abstractmethod
-    def _decompress(self, payload: memoryview) -> bytes | np.ndarray:
+    def _decompress(self, payload: memoryview) -> bytes | Array:
         """Return the bytes of a payload; any Exception says that it is damaged."""
 
-    def encode(self, buf) -> bytes:
+    def encode(self, buf: Any) -> bytes:
         """Return the payload of a contiguous buffer."""
         return self._compress(_bytes_of(buf))
 
-    def decode(self, buf, out=None):
+    def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the bytes of a payload.
 
         Parameters
@@ -70,16 +62,11 @@ class LibraryCodec(Codec):
         try:
             content = np.frombuffer(self._decompress(_bytes_of(buf)), "u1")
         except Exception as error:  # libraries have exceptions of their own
-            raise N1StoreError(f"the {self._name} payload is damaged: {one_line(error)}") from error
-        if out is None:
-            return content
-        size = ensure_contiguous_ndarray(out).nbytes
-        if size != content.size:
-            raise N1StoreError(
-                f"the {self._name} payload holds {content.size} bytes, out has {size}"
-            )
+            raise N1StoreError(f"{self._payload} is damaged: {one_line(error)}") from error
+        if out is not None:
+            check_size(out, self._payload, content.size)
         return ndarray_copy(content, out)
 
 
-def _bytes_of(buf) -> memoryview:
+def _bytes_of(buf: Any) -> memoryview:
     return memoryview(ensure_contiguous_ndarray(buf)).cast("B")

@@ -11,6 +11,7 @@ from typing import Any
 import hdf5plugin
 import numpy as np
 
+from n1store.codecs.base import Array, check_settings
 from n1store.codecs.library.base import LibraryCodec
 from n1store.errors import N1StoreError
 
@@ -50,22 +51,20 @@ class Bitshuffle(LibraryCodec):
     codec_id = "n1store.bitshuffle"
 
     def __init__(self, cname: str = "lz4", clevel: int = 3, typesize: int = 2, nelems: int = 0):
-        for what, value, values in (
-            ("cname", cname, CNAMES),
-            ("clevel", clevel, LEVELS),
-            ("typesize", typesize, range(1, 256)),
-            ("nelems", nelems, range(0, _MAX_BLOCK // 256, _TOGETHER)),
-        ):
-            if value not in values:
-                known = ", ".join(values) if isinstance(values, tuple) else f"in {values}"
-                raise N1StoreError(f"bitshuffle has {what} {known}, not {value!r}")
+        settings = {
+            "cname": (cname, CNAMES),
+            "clevel": (clevel, LEVELS),
+            "typesize": (typesize, range(1, 256)),
+            "nelems": (nelems, range(0, _MAX_BLOCK // 256, _TOGETHER)),
+        }
+        check_settings(self.name, settings)
         self.cname = cname
         self.clevel = int(clevel)
         self.typesize = int(typesize)
         self.nelems = int(nelems)
         _library()
 
-    def _compress(self, content) -> bytes:
+    def _compress(self, content: memoryview) -> bytes:
         data = np.frombuffer(content, "u1")
         count, rest = divmod(data.size, self.typesize)
         if rest:
@@ -88,7 +87,7 @@ class Bitshuffle(LibraryCodec):
         size = _call(name, data, blocks, count, self.typesize, block, *level)
         return payload[: _HEADER.size + size].tobytes()
 
-    def _decompress(self, payload) -> np.ndarray:
+    def _decompress(self, payload: memoryview) -> Array:
         data = np.frombuffer(payload, "u1")
         if self.cname == "none":
             if data.size % self.typesize:
@@ -128,9 +127,9 @@ class Bitshuffle(LibraryCodec):
         return size, block_size
 
 
-def _call(name: str, source: np.ndarray, target: np.ndarray, *numbers: int) -> int:
+def _call(name: str, source: Array, target: Array, *numbers: int) -> int:
     """Return how many bytes a function of the library worked on; it lets other threads run."""
-    result = getattr(_library(), name)(source.ctypes.data, target.ctypes.data, *numbers)
+    result: int = getattr(_library(), name)(source.ctypes.data, target.ctypes.data, *numbers)
     if result < 0:
         raise N1StoreError(f"bitshuffle gives up with error {result}")
     return result

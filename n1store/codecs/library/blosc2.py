@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import blosc2
 
+from n1store.codecs.base import check_settings
 from n1store.codecs.library.base import LibraryCodec
-from n1store.errors import N1StoreError
 
 _CODECS = {
     "zstd": blosc2.Codec.ZSTD,
@@ -56,21 +56,19 @@ class Blosc2(LibraryCodec):
     def __init__(
         self, cname: str = "zstd", clevel: int = 5, filter: str = "bitshuffle", typesize: int = 2
     ):
-        for what, value, values in (
-            ("cname", cname, CNAMES),
-            ("clevel", clevel, LEVELS),
-            ("filter", filter, FILTERS),
-            ("typesize", typesize, range(1, 256)),
-        ):
-            if value not in values:
-                known = ", ".join(values) if isinstance(values, tuple) else f"in {values}"
-                raise N1StoreError(f"blosc2 has {what} {known}, not {value!r}")
+        settings = {
+            "cname": (cname, CNAMES),
+            "clevel": (clevel, LEVELS),
+            "filter": (filter, FILTERS),
+            "typesize": (typesize, range(1, 256)),
+        }
+        check_settings(self.name, settings)
         self.cname = cname
         self.clevel = int(clevel)
         self.filter = filter
         self.typesize = int(typesize)
 
-    def _compress(self, content) -> bytes:
+    def _compress(self, content: memoryview) -> bytes:
         # Bytes of another codec need not be whole samples.
         whole = len(content) % self.typesize == 0
         filters = _FILTERS[self.filter]
@@ -89,14 +87,16 @@ class Blosc2(LibraryCodec):
             cparams=settings,
             dparams=blosc2.DParams(nthreads=1),
         )
-        return frame.to_cframe()
+        payload: bytes = frame.to_cframe()
+        return payload
 
-    def _decompress(self, payload) -> bytes:
+    def _decompress(self, payload: memoryview) -> bytes:
         content = bytes(payload)  # older versions do not keep it for as long as the frame
         frame = blosc2.schunk_from_cframe(content)
         # Others' chunks of several dimensions are cut into blocks, whose samples are neighbours.
         if "b2nd" in frame.meta:
-            return blosc2.ndarray_from_cframe(content)[...].tobytes()
+            samples: bytes = blosc2.ndarray_from_cframe(content)[...].tobytes()
+            return samples
         # The frame itself would decode them without letting go of Python's lock.
         chunks = (frame.get_chunk(number) for number in range(frame.nchunks))
         return b"".join(blosc2.decompress2(chunk, nthreads=1) for chunk in chunks)

@@ -30,8 +30,10 @@ class Brotli(LibraryCodec):
     def __init__(self, level: int = 9):
         super().__init__(level)
 
-    def _compress(self, content) -> bytes:
-        return brotli.compress(content, quality=self.level)
+    def _compress(self, content: memoryview) -> bytes:
+        payload: bytes = brotli.compress(content, quality=self.level)
+        return payload
 
-    def _decompress(self, payload) -> bytes:
-        return brotli.decompress(payload)
+    def _decompress(self, payload: memoryview) -> bytes:
+        content: bytes = brotli.decompress(payload)
+        return content

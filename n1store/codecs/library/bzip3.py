@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from bz3.backends import BZ3Compressor, BZ3Decompressor, bound
 
@@ -23,15 +24,16 @@ class Bzip3(LibraryCodec):
 
     codec_id = "n1store.bzip3"
 
-    def __init__(self):
+    def __init__(self) -> None:
         pass
 
-    def _compress(self, content) -> bytes:
+    def _compress(self, content: memoryview) -> bytes:
         block_size = min(max(len(content), _MIN_BLOCK), _MAX_BLOCK)
-        compressor = BZ3Compressor(block_size)
-        return compressor.compress(content) + compressor.flush()
+        compressor: Any = BZ3Compressor(block_size)  # takes more than its types say
+        payload: bytes = compressor.compress(content) + compressor.flush()
+        return payload
 
-    def _decompress(self, payload) -> bytes:
+    def _decompress(self, payload: memoryview) -> bytes:
         # The package trusts the sizes that it finds.
         magic, most = _HEAD.unpack_from(payload)
         if magic != _MAGIC:
@@ -47,4 +49,5 @@ class Bzip3(LibraryCodec):
             raise ValueError("a block of another size")
         decompressor = BZ3Decompressor()
         blocks = memoryview(payload)[_HEAD.size :]
-        return decompressor.decompress(_HEAD.pack(_MAGIC, block_size) + bytes(blocks))
+        content: bytes = decompressor.decompress(_HEAD.pack(_MAGIC, block_size) + bytes(blocks))
+        return content

@@ -6,21 +6,21 @@ import ctypes
 import hashlib
 import math
 import zlib
+from collections.abc import Iterator
 from ctypes.util import find_library
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numcodecs.abc import Codec
-from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
+from numcodecs.compat import ensure_contiguous_ndarray
 
-from n1store.codecs.n1 import fold
+from n1store.codecs.base import DTYPES, Array, OwnCodec, decode_into, level_of, samples_of
 from n1store.errors import N1StoreError
 
 LEVELS = range(9)
 
 
-class Flac(Codec):
+class Flac(OwnCodec):
     """Lossless FLAC of 8 or 16 bits.
 
     A payload says its dtype and shape itself, and ends in error if a bit of its samples has
@@ -40,12 +40,10 @@ class Flac(Codec):
     codec_id = "n1store.flac"
 
     def __init__(self, level: int = 5):
-        if level not in LEVELS:
-            raise N1StoreError(f"flac has levels {LEVELS[0]} to {LEVELS[-1]}, not {level!r}")
-        self.level = int(level)
+        self.level = level_of("flac", level, LEVELS)
         _library()
 
-    def encode(self, buf) -> bytes:
+    def encode(self, buf: Any) -> bytes:
         """Return the payload of a chunk.
 
         Parameters
@@ -58,15 +56,7 @@ class Flac(Codec):
         N1StoreError
             If the chunk is of another dtype, big-endian, or in Fortran order.
         """
-        chunk = ensure_ndarray(buf)
-        # Zarr format 2 takes what is decoded for the bytes of its own dtype and order.
-        in_order = chunk.flags.c_contiguous or not chunk.flags.f_contiguous
-        if chunk.dtype not in _DTYPES or not in_order:
-            raise N1StoreError(
-                "flac takes little-endian integers of 8 or 16 bits in C order, not "
-                f"{chunk.dtype} in {'C' if in_order else 'Fortran'} order"
-            )
-        chunk = fold(np.atleast_1d(chunk))
+        chunk = samples_of(buf, "flac", DTYPES, "little-endian integers of 8 or 16 bits")
         samples = chunk[:, None] if chunk.ndim == 1 else chunk
         signed = samples.view(f"<i{chunk.dtype.itemsize}")
         if chunk.dtype.kind == "u":
@@ -80,7 +70,7 @@ class Flac(Codec):
             parts += [_varint(len(stream)), stream]
         return b"".join(parts)
 
-    def decode(self, buf, out=None):
+    def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the samples of a payload.
 
         Parameters
@@ -102,59 +92,60 @@ class Flac(Codec):
         """
         payload = memoryview(ensure_contiguous_ndarray(buf)).cast("B")
         dtype, shape, position = _read_head(payload)
-        num_samples, num_channels = (*shape, 1)[:2]
         # A damaged payload can claim far more than it could hold.
         if math.prod(shape) > len(payload) * _MAX_SAMPLES_PER_BYTE:
             raise _damaged()
-        samples = None
-        if out is not None:
-            target, size = ensure_ndarray(out), dtype.itemsize * math.prod(shape)
-            if target.nbytes != size:
-                raise N1StoreError(f"the flac payload holds {size} bytes, out has {target.nbytes}")
-            if target.flags.c_contiguous and target.flags.writeable:
-                samples = target.reshape(-1).view(dtype).reshape(shape)
-        in_place = samples is not None
-        samples = np.empty(shape, dtype) if samples is None else samples
-        signed = samples.view(f"<i{dtype.itemsize}").reshape(num_samples, num_channels)
-        for first in range(0, num_channels if num_samples else 0, _MAX_CHANNELS):
-            size, position = _read_varint(payload, position)
-            stream = payload[position : position + size]
-            position += size
-            if len(stream) < size:
-                raise _damaged()
-            _decode(stream, signed[:, first : first + _MAX_CHANNELS])
-        if position != len(payload):
-            raise _damaged()
-        if dtype.kind == "u":
-            signed ^= _bias(dtype)
-        return out if in_place else ndarray_copy(samples, out)
+
+        def decode(to: Array | None) -> Array:
+            samples = np.empty(shape, dtype) if to is None else to
+            _decode_streams(payload[position:], samples)
+            return samples
+
+        return decode_into(out, self._payload, dtype, shape, decode)
 
 
 # The payload
 
 
-_DTYPES = [np.dtype(name) for name in ("<i2", "<u2", "i1", "u1")]
 _VERSION = 1
 _MAX_CHANNELS = 8
 # More than a frame of constant samples can hold.
 _MAX_SAMPLES_PER_BYTE = 1 << 15
 
 
-def _bias(dtype: np.dtype) -> np.generic:
+def _decode_streams(streams: memoryview, samples: Array) -> None:
+    """Decode the streams of a payload into samples; N1StoreError if they are damaged."""
+    num_samples, num_channels = (*samples.shape, 1)[:2]
+    signed = samples.view(f"<i{samples.itemsize}").reshape(num_samples, num_channels)
+    position = 0
+    for first in range(0, num_channels if num_samples else 0, _MAX_CHANNELS):
+        size, position = _read_varint(streams, position)
+        stream = streams[position : position + size]
+        position += size
+        if len(stream) < size:
+            raise _damaged()
+        _decode(stream, signed[:, first : first + _MAX_CHANNELS])
+    if position != len(streams):
+        raise _damaged()
+    if samples.dtype.kind == "u":
+        signed ^= _bias(samples.dtype)
+
+
+def _bias(dtype: np.dtype[Any]) -> Any:
     """Return what FLAC's signed samples of a dtype differ in from its own bits."""
     signed = np.dtype(f"i{dtype.itemsize}").type
     return signed(np.iinfo(signed).min if dtype.kind == "u" else 0)
 
 
-def _head(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
-    kind = _DTYPES.index(dtype) | (len(shape) == 2) << 2 | _VERSION << 4
+def _head(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    kind = DTYPES.index(dtype) | (len(shape) == 2) << 2 | _VERSION << 4
     head = b"FL" + bytes([kind]) + b"".join(map(_varint, shape))
     return head + zlib.crc32(head).to_bytes(4, "little")
 
 
-def _read_head(payload: memoryview) -> tuple[np.dtype, tuple[int, ...], int]:
+def _read_head(payload: memoryview) -> tuple[np.dtype[Any], tuple[int, ...], int]:
     """Return dtype, shape, and the position behind the head."""
-    if len(payload) < 3 or payload[:2] != b"FL":
+    if len(payload) < 3 or bytes(payload[:2]) != b"FL":
         raise N1StoreError("this is not a flac payload of n1store")
     kind, position = payload[2], 3
     if kind >> 4 > _VERSION:
@@ -166,7 +157,7 @@ def _read_head(payload: memoryview) -> tuple[np.dtype, tuple[int, ...], int]:
     crc = int.from_bytes(payload[position : position + 4], "little")
     if kind >> 3 != _VERSION << 1 or crc != zlib.crc32(payload[:position]):
         raise _damaged()
-    return _DTYPES[kind & 3], shape, position + 4
+    return DTYPES[kind & 3], shape, position + 4
 
 
 def _varint(value: int) -> bytes:
@@ -257,7 +248,7 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def _encode(samples: np.ndarray, level: int) -> bytes:
+def _encode(samples: Array, level: int) -> bytes:
     """Return the stream of signed samples, (num_samples, num_channels), in C order."""
     num_samples, num_channels = samples.shape
     start: list[bytes] = []
@@ -265,13 +256,13 @@ def _encode(samples: np.ndarray, level: int) -> bytes:
     num_encoded = 0
 
     # libFLAC writes "fLaC" and blocks of metadata, which hold no samples, then frames.
-    @_EncoderWrite
-    def write(_, data, size, samples_in_frame, *__):
+    def write(_: Any, data: int, size: int, samples_in_frame: int, *__: Any) -> int:
         nonlocal num_encoded
         (frames if samples_in_frame else start).append(ctypes.string_at(data, size))
         num_encoded += samples_in_frame
         return _CONTINUE
 
+    callback = _EncoderWrite(write)
     library = _library()
     encoder = library.FLAC__stream_encoder_new()
     try:
@@ -280,7 +271,7 @@ def _encode(samples: np.ndarray, level: int) -> bytes:
             and library.FLAC__stream_encoder_set_bits_per_sample(encoder, 8 * samples.itemsize)
             and library.FLAC__stream_encoder_set_compression_level(encoder, level)
             and library.FLAC__stream_encoder_set_do_md5(encoder, False)
-            and library.FLAC__stream_encoder_init_stream(encoder, write, *4 * [None]) == 0
+            and library.FLAC__stream_encoder_init_stream(encoder, callback, *4 * [None]) == 0
             and all(
                 library.FLAC__stream_encoder_process_interleaved(encoder, wide.ctypes.data, count)
                 for wide, count in _slices(samples)
@@ -302,23 +293,22 @@ def _encode(samples: np.ndarray, level: int) -> bytes:
     return b"".join([info, *frames])
 
 
-def _slices(samples: np.ndarray):
+def _slices(samples: Array) -> Iterator[tuple[Array, int]]:
     step = max(1, _SLICE // samples.shape[1])
     for start in range(0, len(samples), step):
         wide = samples[start : start + step].astype(np.int32)
         yield wide, len(wide)
 
 
-def _decode(stream: memoryview, samples: np.ndarray) -> None:
+def _decode(stream: memoryview, samples: Array) -> None:
     """Decode a stream into `samples`, (num_samples, num_channels); N1StoreError if damaged."""
     # libFLAC would search for a beginning, and does not check an MD5 sum of zeros.
-    if stream[: len(_STREAM_START)] != _STREAM_START or not any(stream[_MD5]):
+    if bytes(stream[: len(_STREAM_START)]) != _STREAM_START or not any(stream[_MD5]):
         raise _damaged()
     num_decoded = 0
     is_damaged = False
 
-    @_DecoderWrite
-    def write(_, frame, channels, __):
+    def write(_: Any, frame: Any, channels: Any, __: Any) -> int:
         nonlocal num_decoded
         count, _, num_channels, _, bits = frame[:5]
         stop = num_decoded + count
@@ -330,8 +320,7 @@ def _decode(stream: memoryview, samples: np.ndarray) -> None:
         num_decoded = stop
         return _CONTINUE
 
-    @_DecoderError
-    def error(*_):
+    def error(*_: Any) -> None:
         nonlocal is_damaged
         is_damaged = True
 
@@ -340,12 +329,13 @@ def _decode(stream: memoryview, samples: np.ndarray) -> None:
     file = _libc.fmemopen(np.frombuffer(stream, np.uint8).ctypes.data, len(stream), b"rb")
     if not file:
         raise MemoryError("there is no memory to decode FLAC with")
+    callbacks = _DecoderWrite(write), None, _DecoderError(error)
     library = _library()
     decoder = library.FLAC__stream_decoder_new()
     try:
         library.FLAC__stream_decoder_set_md5_checking(decoder, True)
         done = (
-            library.FLAC__stream_decoder_init_FILE(decoder, file, write, None, error, None) == 0
+            library.FLAC__stream_decoder_init_FILE(decoder, file, *callbacks, None) == 0
             and library.FLAC__stream_decoder_process_until_end_of_stream(decoder)
             and library.FLAC__stream_decoder_finish(decoder)  # says whether the MD5 sum is right
         )

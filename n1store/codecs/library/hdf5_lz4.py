@@ -1,11 +1,13 @@
 """The bytes of HDF5's filter LZ4, 32004, as a numcodecs codec."""
 
 import struct
+from collections.abc import Iterator
+from typing import Any
 
 from numcodecs import lz4
-from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes, ensure_contiguous_ndarray, ndarray_copy
 
+from n1store.codecs.base import Array, OwnCodec
 from n1store.errors import N1StoreError
 
 _HEADER = struct.Struct(">QI")  # bytes of the chunk and of a block, of which the last is shorter
@@ -15,7 +17,7 @@ _MAX_BLOCK = 1 << 30
 _MAX_RATIO = 256  # LZ4 reaches 255
 
 
-class HDF5LZ4(Codec):
+class HDF5LZ4(OwnCodec):
     """LZ4 as HDF5's registered filter 32004 frames it, which is not as numcodecs does.
 
     Parameters
@@ -29,11 +31,12 @@ class HDF5LZ4(Codec):
     def __init__(self, acceleration: int = 1):
         self.acceleration = acceleration
 
-    def _compress(self, block) -> bytes:
+    def _compress(self, block: Array) -> bytes:
         """Return a block as numcodecs has it, with its size in front."""
-        return lz4.compress(block, self.acceleration)
+        encoded: bytes = lz4.compress(block, self.acceleration)
+        return encoded
 
-    def encode(self, buf) -> bytes:
+    def encode(self, buf: Any) -> bytes:
         """Return a chunk, any contiguous buffer, as the filter stores it."""
         content = ensure_contiguous_ndarray(buf).view("u1")
         parts = [_HEADER.pack(content.size, min(content.size, _MAX_BLOCK))]
@@ -45,7 +48,7 @@ class HDF5LZ4(Codec):
             parts += [_BLOCK_HEADER.pack(len(encoded)), encoded]
         return b"".join(parts)
 
-    def decode(self, buf, out=None):
+    def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the bytes of a chunk; N1StoreError if they are damaged."""
         payload = ensure_bytes(buf)
         try:
@@ -54,7 +57,7 @@ class HDF5LZ4(Codec):
             raise N1StoreError("the LZ4 chunk is damaged") from error
 
 
-def _blocks(payload: bytes):
+def _blocks(payload: bytes) -> Iterator[bytes]:
     total, block_size = _HEADER.unpack_from(payload)
     if total > _MAX_RATIO * len(payload) or (total and not 0 < block_size <= _MAX_BLOCK):
         raise struct.error("no such sizes")

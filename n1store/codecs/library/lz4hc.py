@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import lz4.block
 from numcodecs.lz4 import decompress
 
+from n1store.codecs.base import Array
 from n1store.codecs.library.base import LibraryCodec
 from n1store.codecs.library.hdf5_lz4 import HDF5LZ4
 
@@ -31,11 +34,12 @@ class LZ4HC(LibraryCodec):
     def __init__(self, level: int = 9):
         super().__init__(level)
 
-    def _compress(self, content) -> bytes:
+    def _compress(self, content: memoryview) -> bytes:
         return _compress(content, self.level)
 
-    def _decompress(self, payload) -> bytes:
-        return decompress(payload)
+    def _decompress(self, payload: memoryview) -> bytes:
+        content: bytes = decompress(payload)
+        return content
 
 
 class HDF5LZ4HC(HDF5LZ4):
@@ -52,11 +56,12 @@ class HDF5LZ4HC(HDF5LZ4):
     def __init__(self, level: int = 9):
         self.level = LZ4HC(level).level
 
-    def _compress(self, block) -> bytes:
+    def _compress(self, block: Array) -> bytes:
         return _compress(block, self.level)
 
 
-def _compress(content, level: int) -> bytes:
-    return lz4.block.compress(
+def _compress(content: Any, level: int) -> bytes:
+    payload: bytes = lz4.block.compress(
         content, mode="high_compression", compression=level, store_size=True, return_bytearray=False
     )
+    return payload

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from n1store.codecs.base import Array
 from n1store.codecs.library.base import LibraryCodec
 from n1store.errors import N1StoreError
 
@@ -28,10 +29,10 @@ class LZF(LibraryCodec):
 
     codec_id = "n1store.lzf"
 
-    def __init__(self):
+    def __init__(self) -> None:
         _library()
 
-    def _compress(self, content) -> bytes:
+    def _compress(self, content: memoryview) -> bytes:
         data = np.frombuffer(content, "u1")
         if not data.size:
             return b""
@@ -47,7 +48,7 @@ class LZF(LibraryCodec):
             raise N1StoreError(f"LZF cannot encode a chunk of {data.size} bytes")
         return payload[:size].tobytes()
 
-    def _decompress(self, payload) -> bytes | np.ndarray:
+    def _decompress(self, payload: memoryview) -> bytes | Array:
         data = np.frombuffer(payload, "u1")
         most = min(_MAX_RATIO * data.size, _MAX_BYTES)
         room = min(4 * data.size, most)

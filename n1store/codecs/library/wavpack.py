@@ -9,26 +9,27 @@ through libwavpack's int32 in slices, not in an array as large as two chunks.
 """
 
 import ctypes
-import math
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
+from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray
 
 # Importing it has loaded the libwavpack that it was built with, which is then the one found.
 from wavpack_numcodecs.wavpack import WavPack as _WavPack
 
+from n1store.codecs.base import Array, decode_into
 from n1store.errors import N1StoreError
 
 
-class WavPack(_WavPack):
+class WavPack(_WavPack):  # type: ignore[misc]  # wavpack-numcodecs has no types
     """The codec ``wavpack`` of wavpack-numcodecs, with another way to do it.
 
     It is lossless unless `bps` is set, the bits a sample that WavPack's hybrid mode may take.
     """
 
-    def encode(self, buf):
+    def encode(self, buf: Any) -> bytes:
         """Return the stream of `buf`, int16 of shape (num_samples, num_channels).
 
         Raises
@@ -52,7 +53,7 @@ class WavPack(_WavPack):
             )
         return stream
 
-    def decode(self, buf, out=None):
+    def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the samples of a stream, (num_samples, num_channels), or in `out`.
 
         Raises
@@ -65,17 +66,13 @@ class WavPack(_WavPack):
         if layout is None:
             raise _damaged()
         shape, dtype = layout
-        if out is None:
-            samples = np.empty(shape, dtype)
+
+        def decode(to: Array | None) -> Array:
+            samples = np.empty(shape, dtype) if to is None else to
             _decode(stream, samples)
             return samples
-        target, size = ensure_ndarray(out), math.prod(shape) * dtype.itemsize
-        if target.nbytes != size:
-            raise N1StoreError(f"the WavPack stream holds {size} bytes, out has {target.nbytes}")
-        if not target.flags.c_contiguous:
-            return ndarray_copy(self.decode(buf), out)
-        _decode(stream, target.reshape(-1).view(dtype).reshape(shape))
-        return out
+
+        return decode_into(out, "the WavPack stream", dtype, shape, decode)
 
 
 _MIN_SAMPLES = 16
@@ -140,12 +137,12 @@ def _load() -> ctypes.CDLL:
 _library = _load()
 
 
-def _encode(samples: np.ndarray, flags: int, bps: float, shaping_weight: float) -> bytes:
+def _encode(samples: Array, flags: int, bps: float, shaping_weight: float) -> bytes:
     """Encode samples, whose values are of 16 bits, of shape (num_samples, num_channels)."""
     num_samples, num_channels = samples.shape
     blocks: list[bytes] = []
 
-    def keep_block(_, data: int, length: int) -> int:
+    def keep_block(_: Any, data: int, length: int) -> int:
         blocks.append(ctypes.string_at(data, length))
         return 1
 
@@ -187,13 +184,13 @@ def _encode(samples: np.ndarray, flags: int, bps: float, shaping_weight: float) 
 _SLICE_VALUES = 1 << 14
 
 
-def _slices(samples: np.ndarray) -> Iterator[np.ndarray]:
+def _slices(samples: Array) -> Iterator[Array]:
     num_samples, num_channels = samples.shape
     length = max(1, _SLICE_VALUES // num_channels)
     return (samples[start : start + length] for start in range(0, num_samples, length))
 
 
-def _as_int32(samples: np.ndarray) -> np.ndarray:
+def _as_int32(samples: Array) -> Array:
     return samples.astype(np.int32, order="C")
 
 
@@ -204,7 +201,7 @@ _BYTES, _MONO, _FIRST, _LAST, _HAS_CHECKSUM = 0x3, 0x4, 0x800, 0x1000, 0x1000000
 _OPEN_NO_CHECKSUM = 0x800
 
 
-def _check(stream: np.ndarray) -> tuple[tuple[int, int], np.dtype] | None:
+def _check(stream: Array) -> tuple[tuple[int, int], np.dtype[Any]] | None:
     """Return shape and dtype of a stream that is all of its blocks with the right checksums.
 
     Blocks follow each other in time and have, at each time, those of all channels in order.
@@ -240,7 +237,7 @@ def _check(stream: np.ndarray) -> tuple[tuple[int, int], np.dtype] | None:
 _MESSAGE_BYTES = 80
 
 
-def _decode(stream: np.ndarray, samples: np.ndarray) -> None:
+def _decode(stream: Array, samples: Array) -> None:
     """Decode a stream that `_check` found good into an array of the shape and dtype it gave."""
     message = ctypes.create_string_buffer(_MESSAGE_BYTES)
     # libwavpack need not look at the checksums a second time.

@@ -10,21 +10,20 @@ from __future__ import annotations
 import math
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
-from numcodecs import BZ2, Blosc, Fletcher32, Shuffle, Zlib, Zstd, get_codec
+import numpy.typing as npt
+from numcodecs import Shuffle, Zlib
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_ndarray
 
-from n1store.codecs import native
 from n1store.codecs.adc import ADC
-from n1store.codecs.hdf5_numcodecs import FILTER_ID, configuration_of
-from n1store.codecs.library.hdf5_lz4 import HDF5LZ4
-from n1store.codecs.n1 import N1
+from n1store.codecs.base import Array
+from n1store.codecs.catalogue import codec_of
+from n1store.codecs.hdf5_filters import FILTERS_BY_ID, CdValues, h5py_holds
 from n1store.codecs.simple import CODECS, Transform
 from n1store.errors import N1StoreError, one_line
 from n1store.stores.grid import Grid
@@ -55,9 +54,8 @@ def filters_of(dataset: h5py.Dataset) -> list[Filter]:
     filters: list[Filter] = []
     for number in range(properties.get_nfilters()):
         filter_id, _, cd_values, name = properties.get_filter(number)
-        # h5py before 3.16 has room for 16 values, and gives anything for those beyond.
-        known = len(cd_values) <= 16 or h5py.version.version_tuple[:2] >= (3, 16)
-        codec = _codec(filter_id, cd_values) if known else None
+        # Of more, h5py gives anything.
+        codec = _codec(filter_id, cd_values) if h5py_holds(len(cd_values)) else None
         # HDF5 shuffles as many whole elements as there are, numcodecs nothing else than these.
         if isinstance(codec, Shuffle) and not all(
             isinstance(earlier.codec, ADC | Shuffle | Transform) for earlier in filters
@@ -94,7 +92,7 @@ def is_plain(dataset: h5py.Dataset) -> bool:
         return False
     if dtype.kind not in "biufc" or h5py.check_ref_dtype(dtype):
         return False
-    return h5py.h5t.py_create(dtype, logical=True).equal(dataset.id.get_type())
+    return bool(h5py.h5t.py_create(dtype, logical=True).equal(dataset.id.get_type()))
 
 
 def chunk_map(dataset: h5py.Dataset, file: BinaryIO) -> dict[tuple[int, ...], Chunk]:
@@ -107,7 +105,7 @@ def chunk_map(dataset: h5py.Dataset, file: BinaryIO) -> dict[tuple[int, ...], Ch
     file : binary file
         The dataset's file, opened with ``open(path, "rb", buffering=0)``.
     """
-    stored: list = []
+    stored: list[Any] = []
     if hasattr(dataset.id, "chunk_iter"):
         dataset.id.chunk_iter(stored.append)
     else:  # HDF5 before 1.12.3
@@ -136,9 +134,9 @@ def decode_chunk(
     codecs: Sequence[Codec],
     filter_mask: int,
     shape: tuple[int, ...],
-    dtype,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
+    dtype: npt.DTypeLike,
+    out: Array | None = None,
+) -> Array:
     """Return a chunk's values.
 
     Parameters
@@ -173,9 +171,9 @@ def decode_chunk(
                 values = codec.decode(values, out)
             else:
                 values = codec.decode(values)
-        if values is out and out is not None:
+        if out is not None and values is out:
             return out
-        content = np.ascontiguousarray(ensure_ndarray(values)).reshape(-1).view("u1")
+        content: Array = np.ascontiguousarray(ensure_ndarray(values)).reshape(-1).view("u1")
     except Exception as error:  # whatever the codecs make of damaged bytes
         raise N1StoreError(one_line(error)) from error
     if content.size != expected:
@@ -242,7 +240,7 @@ class HDF5Chunks:
         """Return a chunk as stored; KeyError if it is missing."""
         return read_payload(self._file, self.chunks[index])
 
-    def read_chunk(self, index: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
+    def read_chunk(self, index: tuple[int, int], out: Array | None = None) -> Array:
         """Return the samples of a chunk, in the grid's chunk shape; it may be read-only.
 
         Parameters
@@ -276,7 +274,7 @@ class HDF5Chunks:
         return samples.astype(self.dtype, copy=False)
 
 
-def _base(dataset: h5py.Dataset, file: BinaryIO, stored: list) -> int:
+def _base(dataset: h5py.Dataset, file: BinaryIO, stored: list[Any]) -> int:
     """Return what has to be added to the offsets of chunks to have them from the file's start.
 
     HDF5 1.14 gives them from the end of the user block, later versions from the file's start.
@@ -295,120 +293,11 @@ def _base(dataset: h5py.Dataset, file: BinaryIO, stored: list) -> int:
     return 0  # either there is no user block, or all chunks read the same from both places
 
 
-_ANY_LEVEL = 1  # decoding does not depend on it
-
-
-def _codec(filter_id: int, cd_values: tuple[int, ...]) -> Codec | None:
+def _codec(filter_id: int, cd_values: CdValues) -> Codec | None:
     """Return the codec of a filter, or None if there is none here for these settings."""
-    try:
-        return _CODECS[filter_id](*cd_values) if filter_id in _CODECS else None
-    except (N1StoreError, ImportError, OSError, TypeError, ValueError, IndexError):
+    if filter_id not in FILTERS_BY_ID:
         return None
-
-
-def _n1(level: int, dtype: int, num_channels: int, *packed: int) -> Codec:
-    if not packed:
-        return N1(level)
-    # 7 bits of each width, as filters/FORMAT.md has them.
-    bits = np.unpackbits(np.array(packed, "<u4").view("u1"), bitorder="little")
-    widths = np.packbits(bits.reshape(native.NUM_CODES, 7), axis=1, bitorder="little")
-    return N1(level, widths.tobytes())
-
-
-def _wavpack(level: int, dtype: int, num_channels: int) -> Codec:
-    from n1store.codecs.library.wavpack import WavPack
-
-    return WavPack(level, num_encoding_threads=1, num_decoding_threads=1)
-
-
-def _flac(level: int, dtype: int, num_channels: int) -> Codec:
-    from n1store.codecs.library.flac import Flac
-
-    return Flac(level)
-
-
-def _blosc(
-    version: int,
-    blosc_version: int,
-    type_size: int,
-    chunk_bytes: int,
-    level: int = 5,
-    shuffle: int = 1,
-    compressor: int = 0,
-    *_: int,
-) -> Codec:
-    names = ("blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd")
-    codec = Blosc(names[compressor], level, shuffle)
-    codec.encode(bytes(1))  # a compressor that Blosc was built without is an error
-    return codec
-
-
-def _simple(codec: type[Codec], *cd_values: int) -> Codec:
-    return codec(*cd_values[:1]) if issubclass(codec, Transform) else codec()
-
-
-def _blosc2(
-    version: int,
-    blosc2_version: int,
-    type_size: int,
-    chunk_bytes: int,
-    level: int = 5,
-    filter_: int = 1,
-    compressor: int = 0,
-    *_: int,
-) -> Codec:
-    from n1store.codecs.library.blosc2 import Blosc2
-
-    names = {0: "blosclz", 1: "lz4", 2: "lz4hc", 4: "zlib", 5: "zstd"}
-    filters = ("none", "shuffle", "bitshuffle", "delta")
-    # What it encodes with, which has no names for all that others do; it decodes any frame.
-    name = names.get(compressor, "zstd")
-    return Blosc2(name, level, filters[filter_] if filter_ < len(filters) else "none", type_size)
-
-
-def _bitshuffle(
-    version: int,
-    minor_version: int,
-    type_size: int,
-    block: int = 0,
-    compressor: int = 0,
-    level: int = 3,
-    *_: int,
-) -> Codec:
-    from n1store.codecs.library.bitshuffle import Bitshuffle
-
-    # Without a compressor that it knows, the filter only shuffles.
-    name = {2: "lz4", 3: "zstd"}.get(compressor, "none")
-    return Bitshuffle(name, level, type_size, block)
-
-
-def _lzf(*_: int) -> Codec:
-    from n1store.codecs.library.lzf import LZF
-
-    return LZF()
-
-
-def _numcodecs(*cd_values: int) -> Codec:
-    return get_codec(configuration_of(cd_values))
-
-
-# By HDF5 filter id, from cd_values. Decoding needs none of them but n1's widths and the size of
-# the elements that are shuffled; the others make codecs that encode as the filters did.
-_CODECS: dict[int, Callable[..., Codec]] = {
-    1: lambda level=_ANY_LEVEL, *_: Zlib(level),
-    2: lambda element_bytes, *_: Shuffle(element_bytes),
-    3: lambda *_: Fletcher32(),
-    307: lambda level=9, *_: BZ2(level),
-    32000: _lzf,
-    32001: _blosc,
-    32004: lambda *_: HDF5LZ4(),
-    32008: _bitshuffle,
-    32015: lambda level=3, *_: Zstd(level),
-    32026: _blosc2,
-    52785: _n1,
-    52786: lambda *_: ADC(),
-    52787: _wavpack,
-    52788: _flac,
-    FILTER_ID: _numcodecs,
-    **{codec.filter_id: partial(_simple, codec) for codec in CODECS},
-}
+    try:
+        return codec_of(FILTERS_BY_ID[filter_id].configuration(*cd_values))
+    except (N1StoreError, ImportError, OSError, RuntimeError, TypeError, ValueError, IndexError):
+        return None
