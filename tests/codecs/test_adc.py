@@ -64,12 +64,13 @@ def test_recordings_become_ten_bit_codes():
 
 
 # Every remainder by the width of a vector register, at both ends
-@pytest.mark.parametrize("length", [*range(70), 1000, 65_537])
-def test_any_length(length):
-    samples = shaped(length + 1)[1:]
-    expected = native.adc_encode(ALL_VALUES)[samples.astype(int) + 32768]
-    np.testing.assert_array_equal(native.adc_encode(samples), expected)
-    np.testing.assert_array_equal(native.adc_decode(expected), samples)
+def test_any_length():
+    table = native.adc_encode(ALL_VALUES)
+    for length in (*range(70), 1000, 65_537):
+        samples = shaped(length + 1)[1:]
+        expected = table[samples.astype(int) + 32768]
+        np.testing.assert_array_equal(native.adc_encode(samples), expected, f"{length}")
+        np.testing.assert_array_equal(native.adc_decode(expected), samples, f"{length}")
 
 
 @settings(deadline=None, max_examples=100)
@@ -129,13 +130,11 @@ def test_any_layout(name):
     np.testing.assert_array_equal(decoded, samples)
 
 
-@pytest.mark.parametrize(
-    "dtype", ["i1", "u1", "<u2", ">i2", "<i4", "<i8", "<f2", "<f4", "<f8", "?"]
-)
 @pytest.mark.parametrize("function", [native.adc_encode, native.adc_decode, ADC().encode])
-def test_other_dtypes_are_refused(function, dtype):
-    with pytest.raises(TypeError, match="int16"):
-        function(np.zeros((5, 2), dtype))
+def test_other_dtypes_are_refused(function):
+    for dtype in ("i1", "u1", "<u2", ">i2", "<i4", "<i8", "<f2", "<f4", "<f8", "?"):
+        with pytest.raises(TypeError, match="int16"):
+            function(np.zeros((5, 2), dtype))
 
 
 def test_codec_encodes_arrays_and_keeps_their_shape():

@@ -3,6 +3,7 @@
 import json
 import pickle
 import resource
+from itertools import product
 
 import numcodecs
 import numpy as np
@@ -29,11 +30,14 @@ def assert_same(decoded, samples):
     np.testing.assert_array_equal(decoded.reshape(samples.shape), samples)
 
 
-@pytest.mark.parametrize("dtype", ["<i2", "<u2"])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("kind", TRANSFORMS)
-def test_transform_keeps_dtype_and_channels(kind, shape, dtype):
-    codec, samples = kind(), samples_of(shape, dtype)
+def test_transform_keeps_dtype_and_channels(kind):
+    for dtype, shape in product(["<i2", "<u2"], SHAPES):
+        check_dtype_and_channels(kind(), shape, dtype)
+
+
+def check_dtype_and_channels(codec, shape, dtype):
+    samples = samples_of(shape, dtype)
     numbers = codec.encode(samples)
     assert numbers.dtype == dtype
     assert numbers.shape == codec.encoded_shape(shape)
@@ -60,27 +64,21 @@ def test_transform_takes_any_strides_and_nothing_at_all(kind):
     assert kind().decode(b"").size == 0
 
 
-@pytest.mark.parametrize(
-    "samples",
-    [
-        np.zeros(5, ">i2"),
-        np.zeros(5, "i1"),
-        np.zeros(5, "<i4"),
-        np.zeros(5, "<f4"),
-        np.asfortranarray(np.zeros((5, 3), "<i2")),
-        b"1234",
-    ],
-    ids=["big-endian", "int8", "int32", "float32", "Fortran", "bytes"],
-)
 @pytest.mark.parametrize("kind", TRANSFORMS)
-def test_transform_refuses_what_it_would_change(kind, samples):
-    with pytest.raises(N1StoreError, match="takes little-endian integers of 16 bits in C order"):
-        kind().encode(samples)
+def test_transform_refuses_what_it_would_change(kind):
+    fortran = np.asfortranarray(np.zeros((5, 3), "<i2"))
+    for samples in (*(np.zeros(5, dtype) for dtype in (">i2", "i1", "<i4", "<f4")), fortran, b"1"):
+        with pytest.raises(N1StoreError, match="little-endian integers of 16 bits in C order"):
+            kind().encode(samples)
 
 
 @pytest.mark.parametrize("kind", TRANSFORMS)
 def test_parameter_is_that_of_the_catalogue(kind):
-    (parameter,) = CATALOGUE[kind.codec_id.removeprefix("n1store.")].parameters
+    parameters = CATALOGUE[kind.codec_id.removeprefix("n1store.")].parameters
+    if not parameters:
+        assert (kind.parameter, kind.values()) == ("", range(1))
+        return
+    (parameter,) = parameters
     assert parameter.name == kind.parameter
     assert range(parameter.low, parameter.high + 1) == kind.values()
     assert getattr(kind(), kind.parameter) == parameter.default
@@ -89,17 +87,17 @@ def test_parameter_is_that_of_the_catalogue(kind):
             kind(wrong)
 
 
-@pytest.mark.parametrize("data", [b"", b"a", b"abc", bytes(1001), make.noise(500, 3)], ids=len)
 @pytest.mark.parametrize("kind", CODERS)
-def test_coder_takes_any_bytes(kind, data):
-    codec, content = kind(), bytes(data)
-    payload = codec.encode(data)
-    assert isinstance(payload, bytes)
-    assert bytes(codec.decode(payload)) == content
-    out = bytearray(len(content))
-    if content:
-        assert codec.decode(payload, out) is out
-        assert out == content
+def test_coder_takes_any_bytes(kind):
+    for data in (b"", b"a", b"abc", bytes(1001), make.noise(500, 3)):
+        codec, content = kind(), bytes(data)
+        payload = codec.encode(data)
+        assert isinstance(payload, bytes)
+        assert bytes(codec.decode(payload)) == content, len(content)
+        out = bytearray(len(content))
+        if content:
+            assert codec.decode(payload, out) is out
+            assert out == content, len(content)
 
 
 @pytest.mark.parametrize("kind", simple.CODECS)
@@ -142,15 +140,14 @@ def test_damaged_payload_takes_no_memory_and_says_one_line(kind):
 # Zarr arrays, made as any user of Zarr makes them
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("dtype", ["<i2", "<u2"])
-def test_zarr_2_array(tmp_path, dtype, shape):
-    samples = samples_of(shape, dtype)
-    chunks = (shape[0] // 2 + 1, *shape[1:])
+@pytest.mark.parametrize("kind", simple.CODECS)
+def test_zarr_2_array(tmp_path, kind):
     options = {"zarr_format": 2} if ZARR_VERSION >= 3 else {}
-    for kind in simple.CODECS:
+    for dtype, shape in product(["<i2", "<u2"], SHAPES):
+        samples = samples_of(shape, dtype)
+        chunks = (shape[0] // 2 + 1, *shape[1:])
         array = zarr.open_array(
-            str(tmp_path / kind.codec_id),
+            str(tmp_path / "x"),
             mode="w",
             shape=shape,
             chunks=chunks,
@@ -160,38 +157,40 @@ def test_zarr_2_array(tmp_path, dtype, shape):
             **options,
         )
         array[:] = samples
-        again = zarr.open_array(str(tmp_path / kind.codec_id), mode="r")
-        np.testing.assert_array_equal(again[:], samples)
+        again = zarr.open_array(str(tmp_path / "x"), mode="r")
+        np.testing.assert_array_equal(again[:], samples, f"{dtype}, {shape}")
 
 
 @needs_zarr3
 @pytest.mark.parametrize("sharded", [False, True])
-@pytest.mark.parametrize("dtype", ["int16", "uint16"])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_zarr_3_array(tmp_path, shape, dtype, sharded):
+@pytest.mark.parametrize("kind", simple.CODECS)
+def test_zarr_3_array(tmp_path, kind, sharded):
     from zarr.codecs import BytesCodec
 
     from n1store.codecs import zarr3
 
-    samples = samples_of(shape, np.dtype(dtype))
-    chunks = (shape[0] // 2 + 1, *shape[1:])
-    filters = [zarr3.Delta(2), zarr3.LPC(3), zarr3.IWT(2)]
-    for coder in (zarr3.RLE, zarr3.PackBits10, zarr3.Huffman, zarr3.Arithmetic, zarr3.RANS):
-        path = str(tmp_path / coder.__name__)
+    codec = getattr(zarr3, kind.__name__)
+    settings = {"delta": [2], "lpc": [3], "iwt": [2]}
+    filters = [getattr(zarr3, each.__name__)(*settings.get(each().name, ())) for each in TRANSFORMS]
+    for dtype, shape in product(["int16", "uint16"], SHAPES):
+        samples = samples_of(shape, np.dtype(dtype))
+        chunks = (shape[0] // 2 + 1, *shape[1:])
         array = zarr.create_array(
-            path,
+            str(tmp_path / "x"),
             shape=shape,
             chunks=chunks,
             shards=tuple(2 * length for length in chunks) if sharded else None,
             dtype=dtype,
-            filters=filters,
+            filters=[codec()] if kind in TRANSFORMS else filters,
             serializer=BytesCodec(),
-            compressors=[coder()],
+            compressors=[codec()] if kind in CODERS else None,
+            overwrite=True,
         )
         array[:] = samples
-        again = zarr.open_array(path, mode="r")
-        np.testing.assert_array_equal(again[:], samples)
-        np.testing.assert_array_equal(again[shape[0] // 3 :], samples[shape[0] // 3 :])
+        again = zarr.open_array(str(tmp_path / "x"), mode="r")
+        third = shape[0] // 3
+        np.testing.assert_array_equal(again[:], samples, f"{dtype}, {shape}")
+        np.testing.assert_array_equal(again[third:], samples[third:], f"{dtype}, {shape}")
 
 
 @needs_zarr3
@@ -204,5 +203,6 @@ def test_zarr_3_array_that_it_cannot_be_in(tmp_path, kind):
         zarr.create_array(
             str(tmp_path / "x"), shape=(5,), chunks=(5,), dtype="float32", filters=[codec()]
         )[:] = np.ones(5, "f4")
-    with pytest.raises(N1StoreError, match=kind.parameter):
-        codec(99)
+    if kind.parameter:
+        with pytest.raises(N1StoreError, match=kind.parameter):
+            codec(99)

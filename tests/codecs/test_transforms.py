@@ -1,9 +1,11 @@
 """The transforms delta, lpc and iwt, beside decoders written from filters/FORMAT.md alone."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
+from freeze import frozen_payloads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -11,12 +13,16 @@ from hypothesis.extra import numpy as hnp
 from make_wav import read_wav_independently
 from n1store import N1StoreError
 from n1store.codecs import native
+from n1store.codecs.simple_table import SIMPLE_CODECS
 
-TRANSFORMS = ["delta", "lpc", "iwt"]
+TRANSFORMS = [row.name for row in SIMPLE_CODECS if row.kind == "array-array"]
+# The extremes of each parameter, its default, and what lies beside these.
 SETTINGS = [
-    *(("delta", order) for order in (1, 2)),
-    *(("lpc", order) for order in (1, 2, 7, 8, 9, 31, 32)),
-    *(("iwt", levels) for levels in (1, 2, 8)),
+    (name, value)
+    for name in TRANSFORMS
+    for values in [native.simple_codec(name).parameters]
+    for value in values
+    if {value - 1, value, value + 1} & {values[0] - 1, values[-1], 8}
 ]
 
 
@@ -47,9 +53,8 @@ def specified(name, payload):
     frames = numbers.reshape(-1, num_channels)[frames_of_eights(num_channels) :]
     if name == "lpc":  # the frames of 0
         frames = np.delete(frames, np.s_[parameter + 1 : lpc_frames(num_channels, parameter)], 0)
-    assert grain in (range(1) if name == "delta" else range(16))
-    undo = {"delta": undo_delta, "lpc": undo_lpc, "iwt": undo_iwt}[name]
-    columns = [undo(column.tolist(), parameter, grain) for column in frames.T]
+    assert grain in (range(16) if name in ("lpc", "iwt") else range(1))
+    columns = [UNDO[name](column.tolist(), parameter, grain) for column in frames.T]
     return np.array(columns).T.astype("u2")
 
 
@@ -87,6 +92,9 @@ def undo_iwt(column, levels, g):
             x[2 * i + 1] = signed(d[i] + x[2 * i] + rise)
         column[:n] = x
     return [number % 65536 for number in column]
+
+
+UNDO = {"delta": undo_delta, "lpc": undo_lpc, "iwt": undo_iwt}
 
 
 # --- Signals, of shape (num_samples, num_channels)
@@ -139,25 +147,25 @@ def decode(name, payload):
 
 
 @pytest.mark.parametrize(("name", "parameter"), SETTINGS)
-@pytest.mark.parametrize("signal", SIGNALS)
-def test_payloads_are_as_specified(name, parameter, signal):
-    for shape in SHAPES:
+def test_payloads_are_as_specified(name, parameter):
+    for signal, shape in product(SIGNALS, SHAPES):
         samples = as_int16(SIGNALS[signal](*shape))
         payload = encode(name, samples, parameter)
         added = frames_of_eights(shape[1])
         added += lpc_frames(shape[1], parameter) if name == "lpc" else 0
         assert added * shape[1] % 8 == 0
-        assert len(payload) == samples.nbytes + added * 2 * shape[1]
-        assert specified(name, payload).tobytes() == samples.tobytes()
-        assert decode(name, payload) == samples.tobytes()
+        assert len(payload) == samples.nbytes + added * 2 * shape[1], (signal, shape)
+        assert specified(name, payload).tobytes() == samples.tobytes(), (signal, shape)
+        assert decode(name, payload) == samples.tobytes(), (signal, shape)
 
 
-@pytest.mark.parametrize(("name", "most"), [("delta", 2), ("lpc", 32), ("iwt", 8)])
-def test_parameters(name, most):
-    assert native.simple_codec(name).parameters == range(1, most + 1)
-    for parameter in (0, most + 1):
+@pytest.mark.parametrize("row", [row for row in SIMPLE_CODECS if row.name in TRANSFORMS])
+def test_parameters(row):
+    values = row.parameter.range if row.parameter else range(1)
+    assert native.simple_codec(row.name).parameters == values
+    for parameter in (values[0] - 1, values[-1] + 1):
         with pytest.raises(N1StoreError):
-            encode(name, np.zeros((2, 1), "<i2"), parameter)
+            encode(row.name, np.zeros((2, 1), "<i2"), parameter % 2**32)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
@@ -175,8 +183,9 @@ def test_anything_comes_back(name, data):
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_more_channels_than_16_bits_can_count(name):
     samples = as_int16(noise(2, 65536 + 3))
-    payload = encode(name, samples, 1)
-    assert payload[:6] == bytes([3, 0, 1, 0, 1, 0])
+    most = native.simple_codec(name).parameters[-1]
+    payload = encode(name, samples, most)
+    assert payload[:6] == bytes([3, 0, 1, 0, most, 0])
     assert decode(name, payload) == samples.tobytes()
 
 
@@ -229,14 +238,13 @@ def test_grain_is_that_of_the_converter(name, num_channels):
 
 
 @pytest.mark.parametrize("name", ["lpc", "iwt"])
-@pytest.mark.parametrize("num_samples", [1025, 2049, 5000, 30000])
-@pytest.mark.parametrize("num_channels", [2, 4, 6])
-def test_all_channels_say_what_the_grain_is(name, num_samples, num_channels):
-    shape = num_samples, num_channels // 2
-    samples = as_int16(np.hstack([recorded(*shape), recorded(*shape, seed=1) * 64]))
-    assert grain(name, samples) == grain(name, samples[:, ::-1].copy()) == 6
-    samples = as_int16(np.hstack([recorded(num_samples, num_channels), samples]))
-    assert grain(name, samples) == grain(name, samples[:, ::-1].copy())
+def test_all_channels_say_what_the_grain_is(name):
+    for num_samples, num_channels in product([1025, 2049, 5000, 30000], [2, 4, 6]):
+        shape = num_samples, num_channels // 2
+        samples = as_int16(np.hstack([recorded(*shape), recorded(*shape, seed=1) * 64]))
+        assert grain(name, samples) == grain(name, samples[:, ::-1].copy()) == 6, shape
+        samples = as_int16(np.hstack([recorded(num_samples, num_channels), samples]))
+        assert grain(name, samples) == grain(name, samples[:, ::-1].copy()), shape
 
 
 def test_grain_of_more_channels_than_differences():
@@ -245,15 +253,15 @@ def test_grain_of_more_channels_than_differences():
     assert grain("iwt", samples) == 6
 
 
-@pytest.mark.parametrize("amplitude", [30, 300, 3000])
-@pytest.mark.parametrize("period", [10, 12, 25, 100])
-@pytest.mark.parametrize("sigma", [0, 1.5])
-def test_tones_are_on_no_grain(amplitude, period, sigma):
+def test_tones_are_on_no_grain():
     """Their differences are few different numbers, but predictions are better than these."""
-    noise = np.random.default_rng(0).normal(0, sigma, (20_000, 1))
-    tone = np.round(amplitude * np.sin(2 * np.pi * np.arange(20_000)[:, None] / period) + noise)
-    assert grain("lpc", as_int16(tone)) == 0
-    assert bits("lpc", as_int16(tone), 8) < entropy(np.round(noise)) + 1.2
+    for tone in product([30, 300, 3000], [10, 12, 25, 100], [0, 1.5]):
+        amplitude, period, sigma = tone
+        noise = np.random.default_rng(0).normal(0, sigma, (20_000, 1))
+        time = np.arange(20_000)[:, None]
+        samples = as_int16(np.round(amplitude * np.sin(2 * np.pi * time / period) + noise))
+        assert grain("lpc", samples) == 0, tone
+        assert bits("lpc", samples, 8) < entropy(np.round(noise)) + 1.2, tone
 
 
 def test_iwt_keeps_to_no_steps_that_hum_hides():
@@ -264,13 +272,12 @@ def test_iwt_keeps_to_no_steps_that_hum_hides():
 
 
 @pytest.mark.parametrize("name", ["lpc", "iwt"])
-@pytest.mark.parametrize("num_channels", [1, 3])
-@pytest.mark.parametrize("third", [0, 1, 2])
-def test_a_part_that_is_on_no_grain_does_not_hide_it(name, num_channels, third):
-    samples = on_the_n1_grid(9000, num_channels)
-    for other in (0, as_int16(recorded(3000, num_channels))):
-        samples[3000 * third :][:3000] = other
-        assert grain(name, samples) == 6
+def test_a_part_that_is_on_no_grain_does_not_hide_it(name):
+    for num_channels, third in product([1, 3], [0, 1, 2]):
+        samples = on_the_n1_grid(9000, num_channels)
+        for other in (0, as_int16(recorded(3000, num_channels))):
+            samples[3000 * third :][:3000] = other
+            assert grain(name, samples) == 6, (num_channels, third)
 
 
 def test_what_adc_would_map_is_predicted_nearly_as_well(recordings):
@@ -340,11 +347,12 @@ def test_any_grain(levels):
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_all_of_the_header_counts(name):
-    payload = encode(name, as_int16(noise(9, 5)), 1)
-    wrong = [(0, 0), (0, 7), (1, 1), (2, 0), (2, 33)]
-    for place, value in wrong if name == "delta" else [*wrong, (3, 16)]:
+    values = native.simple_codec(name).parameters
+    payload = encode(name, as_int16(noise(9, 5)), values[-1])
+    wrong = [(0, 0), (0, 7), (1, 1), (2, values[0] - 1), (2, values[-1] + 1)]
+    for place, value in [*wrong, (3, 16)] if name in ("lpc", "iwt") else wrong:
         numbers = np.frombuffer(payload, "<u2").copy()
-        numbers[place] = value
+        numbers[place] = value % 65536
         with pytest.raises(N1StoreError):
             decode(name, numbers.tobytes())
     numbers = np.frombuffer(payload, "<u2").copy()
@@ -355,7 +363,7 @@ def test_all_of_the_header_counts(name):
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_cut_off(name):
     samples = as_int16(noise(9, 5))
-    payload = encode(name, samples, 1)
+    payload = encode(name, samples, native.simple_codec(name).parameters[0])
     for length in range(1, len(payload)):
         added = len(payload) - samples.nbytes
         if length % 10 or length < added:
@@ -393,12 +401,19 @@ FROZEN = {
 }
 
 
-@pytest.mark.parametrize(("name", "parameter"), FROZEN)
-def test_frozen_payloads(name, parameter):
-    payload = bytes.fromhex(FROZEN[name, parameter])
-    assert decode(name, payload) == specified(name, payload).tobytes() == FROZEN_SAMPLES.tobytes()
-    if name != "lpc":  # whose encoder may find other coefficients
-        assert encode(name, FROZEN_SAMPLES, parameter) == payload
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_frozen_payloads(name):
+    first = {key[1]: bytes.fromhex(text) for key, text in FROZEN.items() if key[0] == name}
+    for parameter, payload in first.items():
+        assert decode(name, payload) == FROZEN_SAMPLES.tobytes()
+        assert specified(name, payload).tobytes() == FROZEN_SAMPLES.tobytes()
+        if name != "lpc":  # whose encoder may find other coefficients
+            assert encode(name, FROZEN_SAMPLES, parameter) == payload
+    in_files = frozen_payloads(name)
+    assert first or in_files, f"to be written: python tests/codecs/freeze.py {name}"
+    for data, payload in in_files:
+        assert decode(name, payload) == data
+        assert specified(name, payload).tobytes() == data
 
 
 FROZEN_ON_GRAINS = {
