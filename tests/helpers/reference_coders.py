@@ -16,13 +16,7 @@ def specified(name, payload):
     if payload[0] & 15 == 0:
         return payload[at:]
     odd, at = payload[at : at + size % 2], at + size % 2
-    words = {
-        "rle": undo_rle,
-        "packbits10": undo_packbits10,
-        "huffman": lambda *rest: undo_blocks([huffman_words, huffman_words, huffman_pairs], *rest),
-        "rans": lambda *rest: undo_blocks([rans_words, rans_words], *rest),
-        "arithmetic": undo_arithmetic,
-    }[name](payload[at:], size // 2)
+    words = UNDO[name](payload[at:], size // 2)
     return np.array(words, "<u2").tobytes() + odd
 
 
@@ -378,3 +372,12 @@ def undo_arithmetic(data, count):
         recent_escapes += 256 * escapes - recent_escapes // 4
     assert [code.size() for code in codes] == [size, len(data) - at - size]
     return words
+
+
+UNDO = {
+    "rle": undo_rle,
+    "packbits10": undo_packbits10,
+    "huffman": lambda *rest: undo_blocks([huffman_words, huffman_words, huffman_pairs], *rest),
+    "rans": lambda *rest: undo_blocks([rans_words, rans_words], *rest),
+    "arithmetic": undo_arithmetic,
+}

@@ -1,0 +1,96 @@
+"""A codec is in each place that it needs; a test that fails names the place that was forgotten."""
+
+import re
+import shutil
+from importlib.metadata import entry_points
+
+import numcodecs
+import pytest
+from places import BUILD, CORE, ENTRY_POINTS, FORMAT, LIST, ROOT, TABLE, forgotten
+from test_pipelines import as_parameters
+from test_transforms import UNDO
+
+from conftest import needs_zarr3
+from n1store.codecs import native
+from n1store.codecs.catalogue import CATALOGUE
+from n1store.codecs.simple_table import SIMPLE_CODECS
+from reference_coders import UNDO as UNDO_CODERS
+
+OWN = {name: entry for name, entry in CATALOGUE.items() if entry.codec_id.startswith("n1store.")}
+
+
+def test_simple_codecs_are_in_all_places():
+    assert not forgotten(ROOT)
+
+
+@pytest.mark.parametrize("row", SIMPLE_CODECS, ids=lambda row: row.name)
+def test_a_forgotten_place_is_named(row, tmp_path):
+    """Each line that names a codec is taken out of a copy of the checkout, one after the other."""
+    name = row.name
+    lines = {
+        f"{CORE}/{name}.c": [r'.*\.name = "{}".*', r'CODER\(SIMPLE_\w+, "{}"\);'],
+        LIST: [rf"    &SIMPLE_{name.upper()},"],
+        BUILD: [r"add_simple_plugin\({} .*"],
+        FORMAT: [r"\| `{}` .*", r"### `{}`"],
+        TABLE: [r'        name="{}",'],
+        ENTRY_POINTS: [r'"n1store.{}" = ".*simple:.*"', r'"n1store.{}" = ".*zarr3:.*"'],
+    }
+    for place, patterns in lines.items():
+        for pattern in patterns:
+            content = (ROOT / place).read_text()
+            changed = re.sub(f"^{pattern.format(name)}\n", "", content, flags=re.MULTILINE)
+            if changed == content:  # a transform is written otherwise than a coder
+                assert len(patterns) == 2
+                continue
+            copy = tmp_path / "copy"
+            for file in (LIST, BUILD, FORMAT, TABLE, ENTRY_POINTS):
+                (copy / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / file, copy / file)
+            shutil.copytree(ROOT / CORE, copy / CORE, dirs_exist_ok=True)
+            (copy / place).write_text(changed)
+            (line,) = forgotten(copy)
+            assert line.startswith(f"{name} is not in ")
+            assert place in line or line.endswith(f"a file in {CORE}")
+
+
+def test_what_was_built_and_installed_is_of_this_checkout():
+    remedy = "make setup builds and installs it"
+    assert set(native.simple_codec_names()) == {row.name for row in SIMPLE_CODECS}, remedy
+    for entry in OWN.values():
+        (point,) = entry_points(group="numcodecs.codecs", name=entry.codec_id) or [None]
+        assert point is not None, f"{entry.codec_id}: {remedy}"
+
+
+@pytest.mark.parametrize("name", as_parameters(OWN))
+def test_entry_points_are_those_of_the_catalogue(name):
+    entry = OWN[name]
+    for group, module in (("numcodecs.codecs", None), ("zarr.codecs", "n1store.codecs.zarr3")):
+        found = [point.value for point in entry_points(group=group, name=entry.codec_id)]
+        home, _, class_name = entry.home.partition(":")
+        assert found == [f"{module or home}:{class_name}"], f"{ENTRY_POINTS}, {group}"
+    assert f"`{entry.codec_id}`" in (ROOT / FORMAT).read_text(), f"{FORMAT}, the table"
+
+
+@needs_zarr3
+@pytest.mark.parametrize("name", as_parameters(OWN))
+def test_class_for_zarr_has_the_settings_of_that_for_numcodecs(name):
+    from zarr.registry import get_codec_class
+
+    codec = OWN[name].build()
+    configuration = codec.get_config()
+    assert configuration["id"] == OWN[name].codec_id == codec.codec_id
+    in_zarr = get_codec_class(OWN[name].codec_id)
+    metadata = in_zarr().to_dict()
+    assert metadata["name"] == configuration.pop("id")
+    assert metadata.get("configuration", {}) == configuration, "settings in its row"
+    assert in_zarr.from_dict({"configuration": configuration} if configuration else {}) == in_zarr()
+    numcodecs.get_codec(codec.get_config())
+
+
+@pytest.mark.parametrize("row", SIMPLE_CODECS, ids=lambda row: row.name)
+def test_what_a_format_owes(row):
+    decoders = UNDO if row.kind == "array-array" else UNDO_CODERS
+    assert row.name in decoders, "a decoder written from filters/FORMAT.md alone"
+    for target in ("simple_decode", "simple_samples"):
+        seeds = (ROOT / "filters/fuzz/corpus" / target).glob(f"{row.name}-*")
+        assert list(seeds), "seeds of the fuzz targets: python filters/fuzz/seeds.py"
