@@ -2,25 +2,25 @@
 
 import re
 import shutil
+from dataclasses import fields
 from importlib.metadata import entry_points
 
 import numcodecs
 import pytest
 from places import BUILD, CORE, ENTRY_POINTS, FORMAT, LIST, ROOT, TABLE, forgotten
-from test_pipelines import as_parameters
-from test_transforms import UNDO
 
 from conftest import needs_zarr3
 from n1store.codecs import native
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.simple_table import SIMPLE_CODECS
-from reference_coders import UNDO as UNDO_CODERS
+from n1store.errors import N1StoreError
 
 OWN = {name: entry for name, entry in CATALOGUE.items() if entry.codec_id.startswith("n1store.")}
 
 
 def test_simple_codecs_are_in_all_places():
-    assert not forgotten(ROOT)
+    lines = forgotten(ROOT)
+    assert not lines, "\n".join(lines)
 
 
 @pytest.mark.parametrize("row", SIMPLE_CODECS, ids=lambda row: row.name)
@@ -61,7 +61,7 @@ def test_what_was_built_and_installed_is_of_this_checkout():
         assert point is not None, f"{entry.codec_id}: {remedy}"
 
 
-@pytest.mark.parametrize("name", as_parameters(OWN))
+@pytest.mark.parametrize("name", OWN)
 def test_entry_points_are_those_of_the_catalogue(name):
     entry = OWN[name]
     for group, module in (("numcodecs.codecs", None), ("zarr.codecs", "n1store.codecs.zarr3")):
@@ -72,24 +72,34 @@ def test_entry_points_are_those_of_the_catalogue(name):
 
 
 @needs_zarr3
-@pytest.mark.parametrize("name", as_parameters(OWN))
+@pytest.mark.parametrize("name", OWN)
 def test_class_for_zarr_has_the_settings_of_that_for_numcodecs(name):
     from zarr.registry import get_codec_class
 
-    codec = OWN[name].build()
+    try:
+        codec = OWN[name].build()
+    except N1StoreError as error:
+        assert OWN[name].install in str(error)
+        pytest.skip(str(error))
     configuration = codec.get_config()
     assert configuration["id"] == OWN[name].codec_id == codec.codec_id
     in_zarr = get_codec_class(OWN[name].codec_id)
+    unknown = configuration.keys() - {"id", *(each.name for each in fields(in_zarr))}
+    assert not unknown, f"{unknown} are not among the parameters and settings of the row of {name}"
     metadata = in_zarr().to_dict()
     assert metadata["name"] == configuration.pop("id")
-    assert metadata.get("configuration", {}) == configuration, "settings in its row"
+    assert metadata.get("configuration", {}) == configuration
     assert in_zarr.from_dict({"configuration": configuration} if configuration else {}) == in_zarr()
     numcodecs.get_codec(codec.get_config())
 
 
 @pytest.mark.parametrize("row", SIMPLE_CODECS, ids=lambda row: row.name)
 def test_what_a_format_owes(row):
-    decoders = UNDO if row.kind == "array-array" else UNDO_CODERS
+    # Not above, where they would keep the other tests from naming what is missing.
+    if row.kind == "array-array":
+        from test_transforms import UNDO as decoders  # noqa: N811
+    else:
+        from reference_coders import UNDO as decoders  # noqa: N811
     assert row.name in decoders, "a decoder written from filters/FORMAT.md alone"
     for target in ("simple_decode", "simple_samples"):
         seeds = (ROOT / "filters/fuzz/corpus" / target).glob(f"{row.name}-*")
