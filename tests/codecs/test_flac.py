@@ -78,7 +78,7 @@ def test_wrong_level_is_refused(level):
 
 def test_without_the_library_it_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(flac, "find_library", lambda _: None)
-    flac._library.cache_clear()
+    flac.load_library.cache_clear()
     with pytest.raises(N1StoreError, match="apt-get install libflac-dev") as error:
         Flac()
     assert_one_line(error)

@@ -41,7 +41,7 @@ class Flac(OwnCodec):
 
     def __init__(self, level: int = 5):
         self.level = level_of("flac", level, LEVELS)
-        _library()
+        load_library()
 
     def encode(self, buf: Any) -> bytes:
         """Return the payload of a chunk.
@@ -217,7 +217,8 @@ _libc.fmemopen.argtypes = [_Pointer, ctypes.c_size_t, ctypes.c_char_p]
 
 
 @lru_cache
-def _library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
+    """Return libFLAC with the types of its functions; N1StoreError if there is none."""
     name = find_library("FLAC")
     if name is None:
         raise N1StoreError("codec flac needs libFLAC: apt-get install libflac-dev")
@@ -263,7 +264,7 @@ def _encode(samples: Array, level: int) -> bytes:
         return _CONTINUE
 
     callback = _EncoderWrite(write)
-    library = _library()
+    library = load_library()
     encoder = library.FLAC__stream_encoder_new()
     try:
         done = (
@@ -330,7 +331,7 @@ def _decode(stream: memoryview, samples: Array) -> None:
     if not file:
         raise MemoryError("there is no memory to decode FLAC with")
     callbacks = _DecoderWrite(write), None, _DecoderError(error)
-    library = _library()
+    library = load_library()
     decoder = library.FLAC__stream_decoder_new()
     try:
         library.FLAC__stream_decoder_set_md5_checking(decoder, True)
