@@ -229,8 +229,14 @@ def parse_pipeline(spec: str) -> Pipeline:
     text = json.dumps(settings)
     if "+" in text:
         raise N1StoreError(f"{text}: cannot be compared, as + joins the stages of a pipeline")
-    summary = "a codec of numcodecs, by its configuration"
-    stage = Entry(settings["id"], "other", summary, "bytes-bytes", home="")
+    stage = Entry(
+        name=settings["id"],
+        codec_id=settings["id"],
+        group="other",
+        summary="a codec of numcodecs, by its configuration",
+        kind="bytes-bytes",
+        home="",
+    )
     if not front.strip():
         return Pipeline(text, ((stage, codec),))
     before = Pipeline.parse(front.strip().removesuffix("+"))

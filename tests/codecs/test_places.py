@@ -69,6 +69,7 @@ def test_entry_points_are_those_of_the_catalogue(name):
         home, _, class_name = entry.home.partition(":")
         assert found == [f"{module or home}:{class_name}"], f"{ENTRY_POINTS}, {group}"
     assert f"`{entry.codec_id}`" in (ROOT / FORMAT).read_text(), f"{FORMAT}, the table"
+    assert f"`{name}`" in (ROOT / "docs/codecs.md").read_text(), "docs/codecs.md"
 
 
 @needs_zarr3
