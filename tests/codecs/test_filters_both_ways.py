@@ -1,11 +1,13 @@
 """Each HDF5 filter's cd_values, from a codec's settings and back; and the same ids everywhere."""
 
+import json
 import re
 from itertools import product
 from types import SimpleNamespace
 
 import h5py
 import hdf5plugin  # noqa: F401  (so that the filters of others change cd_values as they do)
+import numpy as np
 import pytest
 from places import ROOT
 from test_catalogue import variants
@@ -21,6 +23,7 @@ from n1store.codecs.simple_table import SIMPLE_CODECS
 from n1store.stores.nwb.chunks import filters_of
 
 CHUNKS = make.on_grid(600, 5), make.noise(40, 64), make.on_grid(17)
+SIMPLE = {row.name: row for row in SIMPLE_CODECS}
 IN_HDF5 = [name for name, entry in CATALOGUE.items() if entry.hdf5]
 # Settings that no cd_values hold, and which decoding does not need.
 LOST = {
@@ -49,6 +52,47 @@ def in_file(path, filters, shape):
     with h5py.File(path) as file:
         stored = file["x"].id.get_create_plist()
         return [stored.get_filter(number)[::2] for number in range(stored.get_nfilters())]
+
+
+# With default settings, for chunks of 20,000 x 64: as the filters of others have them, which are
+# asked for nothing here, and filters/FORMAT.md.
+GIVEN = {
+    "adc": (),
+    "shuffle": (2,),
+    "n1": (2, 0, 64),
+    "wavpack": (2, 0, 64),
+    "flac": (5, 0, 64),
+    "zstd": (3,),
+    "lz4": (),
+    "lz4hc": (),
+    "lzf": (4, 261, 2560000),
+    "bitshuffle": (0, 2),
+    "gzip": (6,),
+    "zlib": (6,),
+    "bz2": (9,),
+    "blosc": (2, 2, 2, 2560000, 5, 2, 5),
+    "blosc2": (1, 0, 2, 2560000, 5, 2, 5),
+    "fletcher32": (),
+}
+
+
+@pytest.mark.parametrize("name", as_parameters(IN_HDF5))
+def test_cd_values_are_those_that_are_specified(name):
+    pipeline = Pipeline.parse(name).for_hdf5()
+    ((filter_id, cd_values),) = pipeline.hdf5((20_000, 64))
+    hdf5_filter = FILTERS_BY_ID[filter_id]
+    if hdf5_filter.name == "numcodecs":
+        configuration = pipeline.stages[0][1].get_config()
+        # What it is given: 3 means bytes, 0 samples, of which it must know the channels.
+        given = (3, 0) if CATALOGUE[name].kind == "bytes-bytes" else (0, 64)
+        text = json.dumps(configuration, separators=(",", ":"), sort_keys=True).encode()
+        assert cd_values[:4] == (len(text), *given, 0)
+        assert np.array(cd_values[4:], "<u4").tobytes() == text + bytes(-len(text) % 4)
+    elif name in SIMPLE:
+        default = SIMPLE[name].parameter.default if SIMPLE[name].parameter else 0
+        assert cd_values == (() if SIMPLE[name].kind == "bytes-bytes" else (default, 0, 64))
+    else:
+        assert cd_values == GIVEN[name]
 
 
 @pytest.mark.parametrize("name", as_parameters(IN_HDF5))

@@ -367,6 +367,17 @@ def test_row_of_the_catalogue(entry):
     assert CATALOGUE[entry.name] is entry
     assert entry.summary
     assert len(entry.summary.splitlines()) == 1
+    try:
+        pipeline = Pipeline.parse(entry.name)
+    except N1StoreError as error:
+        assert entry.install in str(error)
+    else:
+        # Those who read it need n1store if, and only if, a store names a codec of n1store.
+        named = {
+            str(each.get("id", each.get("name"))) for each in pipeline.zarr2() + pipeline.zarr3()
+        }
+        needs_n1store = any(each.startswith("n1store.") for each in named)
+        assert needs_n1store == ("n1store" in entry.packages), named
     for parameter in entry.parameters:
         if parameter.content:
             content = CONTENTS[entry.name, parameter.name]
