@@ -293,8 +293,11 @@ def test_zarr_format_3(tmp_path, dtype, shards):
 @needs_zarr3
 @pytest.mark.parametrize("widths", [None, WIDTHS])
 def test_zarr_format_3_has_the_payload_and_the_settings_of_format_2(tmp_path, widths):
+    from n1store.codecs import zarr3
+
     create_format_3(tmp_path / "x.zarr", TRACES, (500, 4), widths)
     codec = N1(3, widths)
+    assert zarr3.N1(3, widths) == zarr3.N1(3, codec.widths)
     payload = (tmp_path / "x.zarr/x/c/1/0").read_bytes()
     assert payload == codec.encode(TRACES[500:1000])
     metadata = json.loads((tmp_path / "x.zarr/x/zarr.json").read_text())

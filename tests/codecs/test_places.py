@@ -1,5 +1,7 @@
 """A codec is in each place that it needs; a test that fails names the place that was forgotten."""
 
+import inspect
+import pickle
 import re
 import shutil
 from dataclasses import fields
@@ -77,6 +79,8 @@ def test_entry_points_are_those_of_the_catalogue(name):
 def test_class_for_zarr_has_the_settings_of_that_for_numcodecs(name):
     from zarr.registry import get_codec_class
 
+    from n1store.codecs import zarr3
+
     try:
         codec = OWN[name].build()
     except N1StoreError as error:
@@ -91,7 +95,12 @@ def test_class_for_zarr_has_the_settings_of_that_for_numcodecs(name):
     assert metadata["name"] == configuration.pop("id")
     assert metadata.get("configuration", {}) == configuration
     assert in_zarr.from_dict({"configuration": configuration} if configuration else {}) == in_zarr()
-    numcodecs.get_codec(codec.get_config())
+    assert numcodecs.get_codec(codec.get_config()) == codec
+    for again in (pickle.loads(pickle.dumps(in_zarr())), eval(repr(in_zarr()), vars(zarr3))):
+        assert again == in_zarr()
+        assert type(again) is in_zarr
+    assert inspect.getdoc(in_zarr)
+    assert inspect.getdoc(type(codec))
 
 
 @pytest.mark.parametrize("row", SIMPLE_CODECS, ids=lambda row: row.name)
