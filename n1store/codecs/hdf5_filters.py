@@ -207,7 +207,7 @@ _WIDTH_BITS = 7  # of each code width, as filters/FORMAT.md has it
 
 
 def _wavpack_configuration(level: int, dtype: int, num_channels: int) -> Configuration:
-    # Its threads are left to those who decode chunks in parallel.
+    # One thread a chunk: chunks are what n1store decodes in parallel.
     threads = {"num_encoding_threads": 1, "num_decoding_threads": 1}
     return {"id": "wavpack", "level": level, **threads}
 
