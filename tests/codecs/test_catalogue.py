@@ -242,6 +242,7 @@ def found(request, tmp_path_factory, hdf5_file):
     return kind, contents
 
 
+@pytest.mark.slow
 def test_codecs_are_lossless_for_readers_without_n1store(found):
     kind, contents = found
     for index, (spec, pipeline) in enumerate(HERE.items()):
@@ -265,6 +266,7 @@ def test_catalogue_is_complete():
     assert {name for name, entry in CATALOGUE.items() if not entry.hdf5} == NOT_IN_HDF5
 
 
+@pytest.mark.slow
 def test_chunks_are_decoded_past_hdf5(hdf5_file):
     with h5py.File(hdf5_file) as file, hdf5_file.open("rb", buffering=0) as bare:
         for path, (_, _, digest) in EXPECTED.items():

@@ -294,6 +294,7 @@ def run_with_plugins(tmp_path, plugins, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_plugin_that_was_not_built(folder, tmp_path):
     missing = [name for name in ("wavpack", "flac") if name in HERE]
     built = [name for name in hdf5.plugins() if name not in missing]

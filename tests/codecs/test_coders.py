@@ -84,6 +84,7 @@ WORDS = {name: rounded(make()) for name, make in WORDS.items()}
 LONGEST = 25_000  # words, of those that the slow decoders are tried on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CODERS)
 def test_payloads_are_as_specified(name):
     for words, numbers in WORDS.items():

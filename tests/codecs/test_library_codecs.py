@@ -762,6 +762,7 @@ def test_plugin_links_nothing_of_python():
     assert "libpython" not in needed.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("imports", "names"),
     [
