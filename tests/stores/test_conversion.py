@@ -15,6 +15,7 @@ from installed import (
 )
 from make_wav import read_wav_independently, write_wav
 from n1store import N1StoreError
+from n1store.stores.grid import chunk_shape_for
 from processes import read_with_zarr_alone
 
 CODECS = [
@@ -123,6 +124,8 @@ def test_chunks_are_a_second_long_and_64_channels_wide_in_multiples_of_8_samples
     write_wav(tmp_path / "a.wav", np.zeros((3000, 100), np.int16), 1001)
     n1store.convert(tmp_path / "a.wav", tmp_path / "out.zarr", codec="zstd")
     assert n1store.open(tmp_path / "out.zarr").array("a").grid.chunk_shape == (1008, 50)
+    for channels, together in ((64, 64), (65, 33)):
+        assert chunk_shape_for((3000, channels), 1001, 1.0) == (1008, together)
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(19_531, 5), (20_000, 3), (1001, 7), (30_000, 0.2)])

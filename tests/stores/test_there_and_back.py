@@ -19,6 +19,9 @@ from make_wav import (
     wav,
     write_wav,
 )
+from n1store.bench import benchmark
+from n1store.errors import N1StoreError
+from n1store.recording import Recording
 
 CODECS = ["n1", pytest.param("wavpack", marks=needs_wavpack)]
 
@@ -187,6 +190,22 @@ def test_bench_and_info_agree_on_sizes(recordings, tmp_path, run, run_json):
     text = run("bench", *stores, "--windows", 5).stdout
     for word in ("1 s windows", "10 s windows", "everything", "xRT", "ratio", "median"):
         assert word in text
+
+
+def test_bench_compares_what_it_reads(tmp_path, monkeypatch):
+    """A window that is read otherwise than its chunks say is no speed, but an error."""
+    write_wav(tmp_path / "a.wav", noise(5000, 2), 1000)
+    n1store.convert(tmp_path / "a.wav", tmp_path / "a.zarr", codec="zstd", chunk_seconds=1)
+    read = Recording.read
+
+    def read_wrongly(self, start, stop, *more):
+        samples = read(self, start, stop, *more)
+        is_chunk = start % 1000 == 0
+        return samples if is_chunk else samples ^ 1
+
+    monkeypatch.setattr(Recording, "read", read_wrongly)
+    with pytest.raises(N1StoreError, match="is not read as it was stored"):
+        benchmark(tmp_path / "a.zarr", num_windows=5)
 
 
 def test_synth_makes_files_that_convert(tmp_path, run):

@@ -397,6 +397,12 @@ BAD_FILES = {
     "extensible float": (_extensible(make.FLOAT_GUID, 32), "floating-point"),
     "extensible 24 bit": (_extensible(make.PCM_GUID, 24), "24-bit"),
     "extensible of unknown kind": (_extensible(bytes(range(16, 32))), "16-bit"),
+    "extensible of a tag that begins like PCM": (
+        _extensible(b"\x01\x01" + make.PCM_GUID[2:]), "0x0101",
+    ),
+    "unknown bytes behind many samples": (
+        make.wav(make.fmt(), make.data(make.noise(5000))) + b"\xff" * 4097, "4097 bytes after",
+    ),
     "extensible of a kind that begins like PCM": (_extensible(b"\x01\x00" + bytes(14)), "16-bit"),
     "extensible without subformat": (_with(tag=0xFFFE), "0xfffe"),
     "0 channels": (_with(0), "0 channels"),
