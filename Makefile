@@ -48,8 +48,9 @@ setup: .venv/ready
 demo: setup
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" sh examples/demo.sh $(RECORDINGS)
 
-# A file of tests stays in one process, which makes what the file shares once.
-PYTEST = bin/pytest --numprocesses auto --dist loadfile
+# Each process takes one half of the tests in their order, so that what a file shares is mostly made
+# once, and then what the other has left.
+PYTEST = bin/pytest --numprocesses auto --dist worksteal
 
 test: .venv/ready-to-test
 	.venv/$(PYTEST)
