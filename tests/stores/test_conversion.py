@@ -1,3 +1,5 @@
+"""What convert writes is read by zarr alone, whatever the codec, format, layout and shape."""
+
 import hashlib
 import json
 
