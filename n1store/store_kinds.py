@@ -101,9 +101,9 @@ def open(path: str | os.PathLike[str]) -> Store:
     >>> store["rat-7"].traces[20_000:40_000, [0, 3]]  # doctest: +SKIP
     """
     path = Path(path)
-    if not path.exists():
-        raise N1StoreError(f"{path}: no such store")
     kind = _kind_of(path)
+    if (kind is None or kind.scheme == "file") and not path.exists():
+        raise N1StoreError(f"{path}: no such store")
     return kind.open(path) if kind else _open_zarr(path)
 
 

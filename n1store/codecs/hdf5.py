@@ -336,7 +336,7 @@ def _class_of(row: SimpleRow) -> type[_Filter]:
     namespace = {
         "__doc__": f"{row.docstring.splitlines()[0]}\n\n"
         f"See `n1store.codecs.simple.{row.class_name}`"
-        + (" for its parameter, and `ADC` for how to use it." if row.parameter else "."),
+        + (" for its settings, and `ADC` for how to use it." if row.kind == "array-array" else "."),
         "__module__": __name__,
         "name": row.name,
         "codec": getattr(simple, row.class_name),

@@ -105,7 +105,7 @@ class _Array:
         losses = dict.fromkeys([*(each.loss for each in plan.inputs), pipeline.loss])
         self._loss = ", then ".join(filter(None, losses))
         # Of a recording that is one whole file, that file's hash says as much.
-        is_one_file = not self._loss and sum(each.num_files for each in plan.inputs) == 1
+        is_one_file = plan.keeps_files and not self._loss and plan.num_files == 1
         self._samples_hash = None if is_one_file else hashlib.sha256()
 
     def steps(self) -> Iterator[Step]:
@@ -177,11 +177,10 @@ class _Array:
         attributes: dict[str, Any] = {
             "sampling_frequency": self.plan.sampling_frequency,
             "channel_ids": list(self.plan.channel_ids),
-            "sources": sources,
+            "sources": sources if self.plan.keeps_files and not self._loss else [],
         }
         if self._loss:
-            # No file can be restored from it.
-            attributes |= {"sources": [], "lossy": self._loss}
+            attributes["lossy"] = self._loss
         attributes["chunk_crc32"] = "".join(f"{crc:08x}" for crc in self._crcs)
         if self._samples_hash is not None:
             attributes["samples_sha256"] = self._samples_hash.hexdigest()

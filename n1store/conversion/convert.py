@@ -164,6 +164,11 @@ def convert(
             target.shard_seconds,
         )
         session, lost = merge_sessions({plan.name: _session_parts_of(plan) for plan in plans})
+        lost += [
+            f"{plan.name}: its {plan.num_files} original files, as other channels came from none"
+            for plan in plans
+            if plan.num_files and not plan.keeps_files
+        ]
         with target:
             with target.create(session) as store:
                 written = write_arrays(

@@ -31,6 +31,16 @@ class ArrayPlan:
         return self.inputs[0].sampling_frequency
 
     @property
+    def num_files(self) -> int:
+        """Original files that its inputs came from."""
+        return sum(each.num_files for each in self.inputs)
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether all of its channels came from files, which then can be restored."""
+        return all(each.num_files for each in self.inputs)
+
+    @property
     def raw_bytes(self) -> int:
         return DTYPE.itemsize * self.grid.shape[0] * self.grid.shape[1]
 

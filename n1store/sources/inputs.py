@@ -18,7 +18,7 @@ READERS: tuple[Reader, ...] = (stored.READER, wav_source.READER)
 
 
 def find_inputs(paths: Sequence[Path], on_error: str, findings: Findings) -> Iterator[Input]:
-    """Open what is to be converted: recordings in files first, then those in stores.
+    """Open what is to be converted: files first, then stores and other folders that are sources.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def find_inputs(paths: Sequence[Path], on_error: str, findings: Findings) -> Ite
     N1StoreError
         If there is no such source, no reader for one, or one cannot be read and is not skipped.
     """
-    whole = [path for path in paths if stored.READER.is_mine(path) and path.exists()]
+    whole = [path for path in paths if path.exists() and _is_whole(path)]
     suffixes = tuple(suffix for reader in READERS for suffix in reader.suffixes)
     files = find_files([path for path in paths if path not in whole], suffixes)
     for path, file in [*files, *((path, path.name) for path in whole)]:
@@ -45,6 +45,12 @@ def find_inputs(paths: Sequence[Path], on_error: str, findings: Findings) -> Ite
             if on_error == "stop" or not reader.may_be_skipped:
                 raise
             findings.skipped.append(str(error))
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a path is itself a source, rather than a folder or file to look for it in."""
+    readers = [reader for reader in READERS if reader.is_mine(path)]
+    return bool(readers) and (path.is_dir() or not readers[0].suffixes)
 
 
 def _reader_of(path: Path) -> Reader:

@@ -170,6 +170,8 @@ def default_channel_ids(num_channels: int) -> tuple[str, ...]:
 
 def is_wav(path: Path) -> bool:
     """Return whether a file is called .wav, or begins as a WAV file does."""
+    if path.is_dir():
+        return False
     if path.suffix.lower() == ".wav":
         return True
     if not path.is_file():

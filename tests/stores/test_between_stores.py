@@ -165,6 +165,27 @@ def test_the_wav_files_come_back_from_channels(tmp_path, run):
     assert filecmp.cmpfiles(folder, tmp_path / "back", names, shallow=False)[0] == names
 
 
+def test_channels_that_came_from_no_file_beside_one_that_did(tmp_path, run):
+    wav = write_wav(tmp_path / "a.wav", make_nwb.samples((3_000, 2)), rate=1000)
+    nwbfile, series = make_nwb.make_bare(3)
+    nwbfile.add_acquisition(series("b", make_nwb.samples((3_000, 3), 1)))
+    other, store = make_nwb.write(tmp_path / "other.nwb", nwbfile), tmp_path / "both.zarr"
+    result = run("convert", wav, other, store, "--layout", "channels")
+    assert "not kept: traces: its 1 original files" in result.stderr
+    assert "all as stored" in run("verify", store).stdout
+    run("convert", store, tmp_path / "again.nwb")
+    assert "all as stored" in run("verify", tmp_path / "again.nwb").stdout
+    expected = np.hstack([make_nwb.samples((3_000, 2)), make_nwb.samples((3_000, 3), 1)])
+    np.testing.assert_array_equal(n1store.open(store)["traces"].traces[:], expected)
+    assert "not made from WAV files" in run("export", store, tmp_path / "back", exit_code=1).stderr
+
+
+def test_a_folder_that_is_called_as_a_file_is_searched(tmp_path, run):
+    write_wav(tmp_path / "session.wav" / "a.wav", make_nwb.samples((3_000, 1)))
+    run("convert", tmp_path / "session.wav", tmp_path / "out.zarr")
+    assert list(n1store.open(tmp_path / "out.zarr")) == ["a"]
+
+
 def test_metadata_are_as_good_as_before(sources, tmp_path):
     first = sources("nwb", "n1")
     store, second = tmp_path / "between.zarr", tmp_path / "out.nwb"
