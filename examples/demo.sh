@@ -16,6 +16,9 @@ else
     echo "WavPack is not installed, so it is left out here"
 fi
 
+echo "The recordings of $recordings, with five codecs. Each is converted, and verified: all samples are"
+echo "compared with the WAV files. What the words mean: docs/getting-started.md."
+
 stores=
 for codec in n1 $codecs; do
     store="demo/$(echo "$codec" | tr ':+=' '---').zarr"
@@ -25,6 +28,7 @@ for codec in n1 $codecs; do
 done
 
 echo
+echo "How fast these stores are read: xRT is seconds of recording for each second of waiting."
 n1store bench $stores
 
 # What was seen, in one sentence.
