@@ -6,7 +6,7 @@ What is public here is imported on first use, so that the command line starts at
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from n1store.version import __version__
+from n1store.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from n1store.bench import benchmark
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = [
     "N1StoreError",
     "Recording",
-    "__version__",
     "benchmark",
     "compare",
     "convert",

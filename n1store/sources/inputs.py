@@ -40,22 +40,29 @@ def find_inputs(paths: Sequence[Path], on_error: str, findings: Findings) -> Ite
     for path, file in [*files, *((path, path.name) for path in whole)]:
         reader = _reader_of(path)
         try:
+            if reader is None:
+                raise N1StoreError(f"{path}: {_why_nobody_reads(path)}")
             yield from reader.open(path, file, findings)
         except N1StoreError as error:
-            if on_error == "stop" or not reader.may_be_skipped:
+            if on_error == "stop" or (reader is not None and not reader.may_be_skipped):
                 raise
             findings.skipped.append(str(error))
 
 
 def _is_whole(path: Path) -> bool:
     """Return whether a path is itself a source, rather than a folder or file to look for it in."""
-    readers = [reader for reader in READERS if reader.is_mine(path)]
-    return bool(readers) and (path.is_dir() or not readers[0].suffixes)
+    reader = _reader_of(path)
+    return reader is not None and (path.is_dir() or not reader.suffixes)
 
 
-def _reader_of(path: Path) -> Reader:
-    for reader in READERS:
-        if reader.is_mine(path):
-            return reader
-    names = " and ".join(reader.name for reader in READERS)
-    raise N1StoreError(f"{path}: there is no reader for this; n1store converts {names}")
+def _reader_of(path: Path) -> Reader | None:
+    return next((reader for reader in READERS if reader.is_mine(path)), None)
+
+
+def _why_nobody_reads(path: Path) -> str:
+    if not path.exists():
+        return "is a link to something that is not there"
+    if not path.is_file():
+        return "is not a regular file"
+    names = ", ".join(reader.name for reader in READERS)
+    return f"there is no reader for this; n1store converts {names}"

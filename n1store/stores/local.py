@@ -34,6 +34,7 @@ class LocalDestination(Destination):
         self._replacement = Replacement(
             self.path, overwrite=self._overwrite, folder=self.is_folder, any_kind=True
         )
+        self._replacement.begin()
         return self._create_at(self._replacement.temporary, session)
 
     def publish(self) -> None:

@@ -72,18 +72,33 @@ class Replacement:
         self._destination = destination
         self._overwrite = overwrite
         self._is_folder = folder
-        _remove_abandoned(destination, self.temporary)
+        self._is_made = False
+        self._lock: int | None = None
+        self._leftover: os.stat_result | None = None
+
+    def begin(self) -> None:
+        """Make the temporary path; N1StoreError if another process is writing to it.
+
+        Whatever interrupts this, `__exit__` removes what has been made.
+        """
+        _remove_abandoned(self._destination, self.temporary)
+        self._is_made = True
         try:
-            self.temporary.mkdir() if folder else self.temporary.touch(exist_ok=False)
-            self._lock, self._leftover = _lock(self.temporary, destination)
-        except FileExistsError:
-            raise _busy(destination) from None
-        except KeyboardInterrupt:
-            _remove_abandoned(destination, self.temporary)
-            raise
+            self.temporary.mkdir() if self._is_folder else self.temporary.touch(exist_ok=False)
+            self._lock = os.open(self.temporary, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(self._lock)
+            if not _is(self.temporary, status):
+                raise FileNotFoundError
+        except (FileExistsError, FileNotFoundError, BlockingIOError):
+            # Another writer was first, or took what was made for abandoned.
+            self._is_made = False
+            raise _busy(self._destination) from None
+        self._leftover = status
 
     def publish(self) -> None:
         """Give what was written the destination's name, in one step."""
+        assert self._lock is not None, "nothing was begun"
         # A name must not outlive a power cut that its content did not survive.
         if self._is_folder:
             _check(_libc.syncfs(self._lock), self._destination)
@@ -97,13 +112,24 @@ class Replacement:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        # Unfinished, or what was replaced; but never what another writer began meanwhile.
         try:
-            if _is(self.temporary, self._leftover):
-                _remove(self.temporary)
-        finally:
-            os.close(self._lock)
+            self._clean_up()
+        except KeyboardInterrupt:
+            self._clean_up()
+            raise
         _name(error, self._destination)
+
+    def _clean_up(self) -> None:
+        """Remove what is unfinished, or what was replaced; never what another writer began."""
+        if self._leftover is not None and _is(self.temporary, self._leftover):
+            _remove(self.temporary)
+        if self._lock is not None:
+            lock, self._lock = self._lock, None
+            os.close(lock)
+        if self._leftover is None and self._is_made:
+            with suppress(N1StoreError):
+                _remove_abandoned(self._destination, self.temporary)
+        self._is_made = False
 
 
 @contextmanager
@@ -112,6 +138,7 @@ def replacing(
 ) -> Iterator[Path]:
     """Give the temporary path of a `Replacement`, which is published at the end."""
     with Replacement(destination, overwrite=overwrite, folder=folder) as replacement:
+        replacement.begin()
         yield replacement.temporary
         replacement.publish()
 
@@ -129,26 +156,6 @@ def naming(path: Path) -> Iterator[None]:
 def _name(error: BaseException | None, path: Path) -> None:
     if isinstance(error, OSError) and error.filename is None and error.errno in _NO_ROOM:
         error.filename = str(path)
-
-
-def _lock(temporary: Path, destination: Path) -> tuple[int, os.stat_result]:
-    """Open and lock what was just made; N1StoreError if another writer took it for abandoned."""
-    try:
-        lock = os.open(temporary, os.O_RDONLY)
-    except FileNotFoundError:
-        raise _busy(destination) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        status = os.fstat(lock)
-        if _is(temporary, status):
-            return lock, status
-    except BlockingIOError:
-        pass
-    except KeyboardInterrupt:
-        os.close(lock)
-        raise
-    os.close(lock)
-    raise _busy(destination)
 
 
 def _is(path: Path, status: os.stat_result) -> bool:

@@ -1,6 +1,7 @@
 """Whatever stops a conversion, sources and older results stay, and nothing half-done does."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -688,3 +689,20 @@ def test_names_that_begin_alike_are_exported_together(run, tmp_path):
     run("export", tmp_path / "x.zarr", tmp_path / "out")
     for file in files:
         assert (tmp_path / "out" / file.name).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_an_interrupt_while_an_output_is_begun_leaves_nothing(tmp_path, monkeypatch, folder):
+    lock = fcntl.flock
+    for before in (True, False):
+
+        def interrupt(*arguments, before=before):
+            monkeypatch.setattr(fcntl, "flock", lock)
+            if not before:
+                lock(*arguments)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(fcntl, "flock", interrupt)
+        with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "x", folder=folder):
+            pytest.fail("it goes on")
+        assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 import filecmp
 import multiprocessing
+import os
 
 import numpy as np
 import pytest
@@ -125,6 +126,21 @@ def test_skipped_files_are_listed_and_the_rest_is_converted(recordings, tmp_path
     assert sorted(n1store.open(store)) == sorted(path.stem for path in recordings.iterdir())
     summary = run_json(*arguments, "--on-error", "skip", "--overwrite", exit_code=3)
     assert len(summary["skipped"]) == 3
+
+
+def test_what_nobody_reads_is_one_line_and_may_be_skipped(recordings, tmp_path, run):
+    (tmp_path / "notes.txt").write_text("no recording")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    store = tmp_path / "out.zarr"
+    words = {"notes.txt": "no reader", "pipe": "not a regular file", "link": "is not there"}
+    for name, why in words.items():
+        assert why in run("convert", tmp_path / name, store, exit_code=1).stderr
+        assert not store.exists()
+    sources = [*(tmp_path / name for name in words), recordings]
+    result = run("convert", *sources, store, "--on-error", "skip", exit_code=3)
+    assert len(result.stderr.splitlines()) == len(words)
+    assert len(n1store.open(store)) == len(list(recordings.iterdir()))
 
 
 def test_nothing_readable_is_an_error(tmp_path, run):

@@ -124,7 +124,7 @@ def test_no_module_hides_what_is_public():
     modules = {file.partition(".")[0] for file in files()}
     assert not modules & set(n1store.__all__)
     for name in n1store.__all__:
-        assert not name.islower() or callable(getattr(n1store, name)) or name.startswith("__")
+        assert callable(getattr(n1store, name))
 
 
 def main():
