@@ -322,10 +322,12 @@ def test_channels_of_several_sources_side_by_side(tmp_path):
         assert traces.electrodes.data[:].tolist() == [1, 0, 3, 2]
     wav = write_wav(tmp_path / "c.wav", make_nwb.samples(100), 1000)
     result = n1store.convert([paths[0], wav], out, layout="channels", overwrite=True)
-    assert result.lost == [
+    *differing, files = result.lost
+    assert differing == [
         f"traces: {key}: those of its channels differ"
         for key in ("comments", "filtering", "conversion", "electrodes_description")
     ]
+    assert files == "traces: its 1 original files, as other channels came from none"
     with pynwb.NWBHDF5IO(out, "r") as io:
         traces = io.read().acquisition["traces"]
         assert "gain unknown" in traces.comments
