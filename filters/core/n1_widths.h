@@ -1,7 +1,7 @@
 /*
  * Tables of the n1 codec, learned from recordings and made by `n1store train`; see
- * n1store/training.py for how. Not to be edited: payloads are decoded with them, so that any
- * change is one of format. `make train` makes the same ones of the same recordings.
+ * n1store/implant/training.py for how. Not to be edited: payloads are decoded with them, so that
+ * any change is one of format. `make train` makes the same ones of the same recordings.
  *
  * recordings      84
  * samples         8294901
