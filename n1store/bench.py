@@ -132,12 +132,12 @@ def benchmark(
         scans = [
             _time_scan(reader, recordings, grids, hashes) for reader, recordings in readers.items()
         ]
-        others = dict(zip(readers, reversed(readers.values()), strict=True))
-        windows = [
-            _time_windows(reader, recordings, others[reader], grids, seconds, num_windows, seed)
-            for seconds in window_seconds
-            for reader, recordings in readers.items()
-        ]
+        with Workers() as workers:
+            windows = [
+                speed
+                for seconds in window_seconds
+                for speed in _time_windows(readers, grids, workers, seconds, num_windows, seed)
+            ]
     return Benchmark(Path(path), sizes, windows, scans)
 
 
@@ -169,47 +169,56 @@ def _time_scan(
 
 
 def _time_windows(
-    reader: str,
-    recordings: list[Recording],
-    others: list[Recording],
+    readers: dict[str, list[Recording]],
     grids: dict[str, Grid],
+    workers: Workers,
     seconds: float,
     num_windows: int,
     seed: int,
-) -> Speed:
+) -> list[Speed]:
+    """Read windows at random, each with every reader, and compare them with what was stored."""
     rng = np.random.default_rng(seed)
-    durations = np.array([recording.duration for recording in recordings])
-    xrt, mb_per_s = [], []
-    for choice in rng.choice(len(recordings), num_windows, p=durations / durations.sum()):
-        recording = recordings[choice]
+    own = next(iter(readers.values()))
+    durations = np.array([recording.duration for recording in own])
+    xrt: dict[str, list[float]] = {reader: [] for reader in readers}
+    mb_per_s: dict[str, list[float]] = {reader: [] for reader in readers}
+    for choice in rng.choice(len(own), num_windows, p=durations / durations.sum()):
+        recording = own[choice]
         length = min(round(seconds * recording.sampling_frequency), recording.num_samples)
         start = int(rng.integers(recording.num_samples - length + 1))
-        started = time.perf_counter()
-        samples = recording.read(start, start + length)
-        elapsed = time.perf_counter() - started
+        windows = []
+        for reader, recordings in readers.items():
+            started = time.perf_counter()
+            samples = recordings[choice].read(start, start + length)
+            elapsed = time.perf_counter() - started
+            xrt[reader].append(length / recording.sampling_frequency / elapsed)
+            mb_per_s[reader].append(samples.nbytes / 1e6 / elapsed)
+            windows.append(samples)
         if "chunk_crc32" in recording.attributes:
-            expected = _checked_window(recording, grids[recording.name], start, length)
-        else:
-            expected = others[choice].read(start, start + length)
-        if not np.array_equal(samples, expected):
+            windows.append(
+                _checked_window(recording, grids[recording.name], workers, start, length)
+            )
+        if not all(np.array_equal(window, windows[-1]) for window in windows):
             raise _differs(recording)
-        xrt.append(length / recording.sampling_frequency / elapsed)
-        mb_per_s.append(samples.nbytes / 1e6 / elapsed)
-    return Speed(reader, seconds, np.array(xrt), np.array(mb_per_s))
+    return [
+        Speed(reader, seconds, np.array(xrt[reader]), np.array(mb_per_s[reader]))
+        for reader in readers
+    ]
 
 
-def _checked_window(recording: Recording, grid: Grid, start: int, length: int) -> Samples:
+def _checked_window(
+    recording: Recording, grid: Grid, workers: Workers, start: int, length: int
+) -> Samples:
     """Read a window anew, chunk by chunk, each checked against its CRC-32."""
     chunk_samples = grid.chunk_shape[0]
     rows = range(start // chunk_samples, -(-(start + length) // chunk_samples))
     window = np.empty((len(rows) * chunk_samples, grid.shape[1]), "<i2")
-    with Workers() as workers:
-        for index, chunk in read_chunks(recording, grid, workers, rows):
-            if isinstance(chunk, Exception):
-                raise _differs(recording) from chunk
-            samples, channels = grid.region(index)
-            first = samples.start - rows[0] * chunk_samples
-            window[first : first + len(chunk), channels] = chunk
+    for index, chunk in read_chunks(recording, grid, workers, rows):
+        if isinstance(chunk, Exception):
+            raise _differs(recording) from chunk
+        samples, channels = grid.region(index)
+        first = samples.start - rows[0] * chunk_samples
+        window[first : first + len(chunk), channels] = chunk
     offset = start - rows[0] * chunk_samples
     return window[offset : offset + length]
 
