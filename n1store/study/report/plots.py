@@ -19,7 +19,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 from matplotlib.text import Text
@@ -448,7 +450,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _lay_out(figure: Figure) -> None:
     """Fix the place of the axes, as labels are placed where they cover nothing that is drawn."""
-    if figure.get_layout_engine() is not None:
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
 
@@ -619,7 +621,8 @@ def png_of(figure: Figure) -> bytes:
     """Return a figure as a PNG file."""
     _lay_out(figure)
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
+    figure.dpi = 200
+    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
     return file.getvalue()
 
 
@@ -628,7 +631,7 @@ def svg_of(figure: Figure) -> str:
     _lay_out(figure)
     file = io.StringIO()
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(file, format="svg", metadata=metadata)
+    FigureCanvasSVG(figure).print_svg(file, metadata=metadata)
     return file.getvalue()
 
 
