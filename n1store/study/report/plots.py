@@ -622,7 +622,7 @@ def png_of(figure: Figure) -> bytes:
     _lay_out(figure)
     file = io.BytesIO()
     figure.dpi = 200
-    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return file.getvalue()
 
 
@@ -631,7 +631,7 @@ def svg_of(figure: Figure) -> str:
     _lay_out(figure)
     file = io.StringIO()
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    FigureCanvasSVG(figure).print_svg(file, metadata=metadata)
+    FigureCanvasSVG(figure).print_svg(file, metadata=metadata)  # type: ignore[no-untyped-call]
     return file.getvalue()
 
 
