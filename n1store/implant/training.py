@@ -497,12 +497,21 @@ def _levinson(autocorrelation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return reflections, predictor
 
 
-_CDF_POINTS = np.linspace(-8, 8, 2049)
-_CDF = np.array([math.erfc(-point / math.sqrt(2)) / 2 for point in _CDF_POINTS])
+_CDF_REACH, _CDF_STEPS = 8, 128
+_CDF = np.array(
+    [
+        math.erfc(_CDF_REACH / math.sqrt(2) - step / (_CDF_STEPS * math.sqrt(2))) / 2
+        for step in range(2 * _CDF_REACH * _CDF_STEPS + 1)
+    ]
+)
+_CDF_RISES = np.diff(_CDF, append=_CDF[-1])
 
 
 def _normal_cdf(values: np.ndarray) -> np.ndarray:
-    shares: np.ndarray = np.interp(values, _CDF_POINTS, _CDF, left=0, right=1)
+    # np.interp, which searches for each value, takes ten times as long.
+    steps = _CDF_STEPS * (values.clip(-_CDF_REACH, _CDF_REACH) + _CDF_REACH)
+    whole = steps.astype(np.int64)
+    shares: np.ndarray = _CDF[whole] + (steps - whole) * _CDF_RISES[whole]
     return shares
 
 
