@@ -1,5 +1,6 @@
 """Recording: what flows through n1store, whether from a WAV file or from a store."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -22,6 +23,45 @@ class Traces(Protocol):
 
     def __getitem__(self, key: Any, /) -> Samples:
         """Read ``[samples]`` or ``[samples, channels]``, each indexed as in an ndarray."""
+
+
+class LazyTraces(ABC):
+    """Samples as an array of shape (num_samples, num_channels), of which windows are read.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    """
+
+    dtype = np.dtype("<i2")
+    ndim = 2
+    shape: tuple[int, int]
+
+    @abstractmethod
+    def _read(self, first: int, last: int, left: int, right: int) -> Samples:
+        """Read the samples and channels of two ranges, which are within the array."""
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Samples:
+        """Read ``[samples]`` or ``[samples, channels]``, each indexed as in an ndarray.
+
+        Lists and masks select along their own axis, as ``numpy.ix_`` has it.
+        """
+        samples, *channels = _without_ellipsis(key)
+        if len(channels) > 1:
+            raise IndexError("traces have two axes, time and channel")
+        first, last, in_rows = _extent(samples, self.shape[0])
+        left, right, in_columns = _extent(channels[0] if channels else slice(None), self.shape[1])
+        return self._read(first, last, left, right)[in_rows][..., in_columns]
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        if copy is False:
+            raise ValueError("samples are read into an array of their own, which is a copy")
+        return self[:].astype(dtype or self.dtype, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,3 +115,33 @@ class Recording:
             raise N1StoreError(
                 f"recording {self.name} cannot be read from {start} to {stop}: {one_line(error)}"
             ) from error
+
+
+def _without_ellipsis(key: Any) -> tuple[Any, ...]:
+    keys = key if isinstance(key, tuple) else (key,)
+    if not any(part is Ellipsis for part in keys):
+        return keys or (slice(None),)
+    position = next(number for number, part in enumerate(keys) if part is Ellipsis)
+    filled = (slice(None),) * (3 - len(keys))
+    return keys[:position] + filled + keys[position + 1 :] or (slice(None),)
+
+
+def _extent(key: Any, length: int) -> tuple[int, int, slice | int | npt.NDArray[np.intp]]:
+    """Return the range that `key` touches, and what picks its elements out of that range."""
+    if isinstance(key, slice):
+        wanted = range(length)[key]
+        if not wanted:
+            return 0, 0, slice(None)
+        first, last = sorted((wanted[0], wanted[-1]))
+        start = wanted[0] - first
+        stop = wanted[-1] - first + (1 if wanted.step > 0 else -1)
+        return first, last + 1, slice(start, stop if stop >= 0 else None, wanted.step)
+    if isinstance(key, int | np.integer):
+        index = range(length)[int(key)]
+        return index, index + 1, 0
+    chosen = np.arange(length)[np.asarray(key) if len(key) else np.empty(0, int)]
+    if chosen.ndim != 1:
+        raise IndexError("an axis is indexed by an integer, a slice, a list or a mask")
+    if not chosen.size:
+        return 0, 0, chosen
+    return int(chosen.min()), int(chosen.max()) + 1, chosen - chosen.min()

@@ -15,13 +15,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from n1store.errors import N1StoreError
-from n1store.recording import Recording, Samples
+from n1store.recording import LazyTraces, Recording, Samples
 from n1store.system.atomic import replacing
 
 MAX_CHANNELS = 1024
@@ -100,45 +98,15 @@ class WavFile:
         return block
 
 
-class WavTraces:
-    """The samples of a WAV file as a lazy array of shape (num_samples, num_channels)."""
-
-    dtype = SAMPLE_DTYPE
-    ndim = 2
+class WavTraces(LazyTraces):
+    """The samples of a WAV file."""
 
     def __init__(self, wav: WavFile):
         self._wav = wav
         self.shape = (wav.num_samples, wav.num_channels)
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> Samples:
-        """Read ``[samples]`` or ``[samples, channels]``.
-
-        `samples` is an integer, an ellipsis or a slice of positive step; `channels` is
-        anything that indexes an axis of an ndarray.
-        """
-        samples, *channels = (key if isinstance(key, tuple) else (key,)) or (...,)
-        if samples is Ellipsis:
-            samples = slice(None)
-        if not isinstance(samples, slice):
-            row = range(len(self))[samples]
-            frame: Samples = self._wav.read(row, row + 1)[(0, *channels)]
-            return frame
-        start, stop, step = samples.indices(len(self))
-        if step < 1:
-            raise IndexError("samples are read forwards: the step must be positive")
-        window = self._wav.read(start, max(start, stop))
-        chosen: Samples = window[(slice(None, None, step), *channels)]
-        return chosen
-
-    def __array__(
-        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
-    ) -> npt.NDArray[Any]:
-        if copy is False:
-            raise ValueError("samples are read into an array of their own, which is a copy")
-        return self[:].astype(dtype or self.dtype, copy=False)
+    def _read(self, first: int, last: int, left: int, right: int) -> Samples:
+        return self._wav.read(first, last)[:, left:right]
 
 
 def read_wav(path: str | os.PathLike[str]) -> Recording:

@@ -282,7 +282,7 @@ def slices(step):
 row_keys = (
     st.integers(-26, 26)
     | st.integers(-26, 26).map(np.int64)
-    | slices(st.none() | st.integers(1, 30))
+    | slices(st.none() | st.integers(1, 30) | st.integers(-30, -1))
     | st.just(...)
 )
 channel_keys = (
@@ -314,15 +314,6 @@ def test_indexing_traces_equals_indexing_an_ndarray(traces_and_samples, key):
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("step", [-1, -7])
-def test_traces_cannot_be_read_backwards(traces_and_samples, step):
-    traces, _ = traces_and_samples
-    with pytest.raises(IndexError, match="positive"):
-        traces[::step]
-    with pytest.raises(ValueError, match="zero"):
-        traces[::0]
-
-
 def test_traces_are_like_an_array(traces_and_samples):
     traces, samples = traces_and_samples
     assert (traces.shape, traces.ndim, traces.dtype) == (samples.shape, 2, samples.dtype)
@@ -331,6 +322,8 @@ def test_traces_are_like_an_array(traces_and_samples):
     assert np.asarray(traces, dtype=np.float32).dtype == np.float32
     with pytest.raises(ValueError, match="a copy"):
         traces.__array__(copy=False)
+    with pytest.raises(ValueError, match="zero"):
+        traces[::0]
     np.testing.assert_array_equal(np.mean(traces, axis=0), samples.mean(axis=0))
 
 
