@@ -18,7 +18,7 @@ import numpy.typing as npt
 from numcodecs import get_codec
 from numcodecs.abc import Codec
 
-from n1store.codecs import hdf5_numcodecs, n1, simple
+from n1store.codecs import hdf5_numcodecs, n1
 from n1store.codecs.base import level_of
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.hdf5_filters import FILTERS, CdValues, Content, Filter
@@ -252,10 +252,8 @@ class _Transform(_SampleFilter):
         If any of them is not of its kind.
     """
 
-    codec: ClassVar[type[simple.Simple]]
-
     def __init__(self, num_channels: int | None, dtype: npt.DTypeLike = "int16", **parameter: int):
-        configuration = self.codec(**parameter).get_config()
+        configuration = CATALOGUE[self.name].codec(parameter).get_config()
         settings = {name: value for name, value in configuration.items() if name != "id"}
         super().__init__(configuration, num_channels, dtype, **settings)
 
@@ -265,8 +263,6 @@ class _Coder(_Filter):
 
     A chunk that does not become smaller is stored as it is.
     """
-
-    codec: ClassVar[type[simple.Simple]]
 
     def __init__(self) -> None:
         super().__init__()
@@ -339,7 +335,6 @@ def _class_of(row: SimpleRow) -> type[_Filter]:
         + (" for its settings, and `ADC` for how to use it." if row.kind == "array-array" else "."),
         "__module__": __name__,
         "name": row.name,
-        "codec": getattr(simple, row.class_name),
     }
     return type(row.class_name, (base,), namespace)
 

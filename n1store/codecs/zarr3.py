@@ -220,7 +220,10 @@ def _class_of(entry: Entry) -> type[_Twin]:
     )
 
 
-for _entry in CATALOGUE.values():
-    if _entry.codec_id.startswith("n1store.") and _entry.name != "adc":
-        _made = _class_of(_entry)
-        globals()[_made.__name__] = _made
+globals().update(
+    {
+        entry.home.partition(":")[2]: _class_of(entry)
+        for entry in CATALOGUE.values()
+        if entry.codec_id.startswith("n1store.") and entry.name != "adc"
+    }
+)

@@ -6,8 +6,8 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from numcodecs.abc import Codec
@@ -163,7 +163,7 @@ class ArrayWriter(ABC):
         """Give the array up; nothing of it stays."""
 
 
-class StoreWriter(ABC):
+class StoreWriter(AbstractContextManager["StoreWriter", None]):
     """Writes a store's arrays, one after the other, and then what makes them a store.
 
     Use as a context manager, at whose end all is written to the files.
@@ -177,19 +177,8 @@ class StoreWriter(ABC):
     def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
         """Make the arrays a store, given the paths of recordings by their names."""
 
-    def __enter__(self) -> Self:
-        return self
 
-    @abstractmethod
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-
-class Destination(ABC):
+class Destination(AbstractContextManager["Destination", None]):
     """Where a store is to appear, complete or not at all.
 
     Use as a context manager: at its end, what was not published is removed.
@@ -232,17 +221,6 @@ class Destination(ABC):
     @abstractmethod
     def publish(self) -> None:
         """Let the store, whose writer has ended, appear at its path."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    @abstractmethod
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
 
 
 def check(grid: Grid, attributes: dict[str, Any]) -> None:
