@@ -69,8 +69,8 @@ def test_entry_points_are_those_of_the_catalogue(name):
         found = [point.value for point in entry_points(group=group, name=entry.codec_id)]
         home, _, class_name = entry.home.partition(":")
         assert found == [f"{module or home}:{class_name}"], f"{ENTRY_POINTS}, {group}"
-    assert f"`{entry.codec_id}`" in (ROOT / FORMAT).read_text(), f"{FORMAT}, the table"
-    assert f"`{name}`" in (ROOT / "docs/codecs.md").read_text(), "docs/codecs.md"
+    for page, text in ((FORMAT, entry.codec_id), ("docs/codecs.md", name)):
+        assert f"`{text}`" in (ROOT / page).read_text(), page
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -108,6 +108,8 @@ def test_what_a_format_owes(row):
     else:
         from reference_coders import UNDO as decoders  # noqa: N811
     assert row.name in decoders, "a decoder written from filters/FORMAT.md alone"
+    for page in ("docs/codecs.md", "docs/nwb.md", "docs/python.md"):
+        assert f"`{row.name}`" in (ROOT / page).read_text(), page
     for target in ("simple_decode", "simple_samples"):
         seeds = (ROOT / "filters/fuzz/corpus" / target).glob(f"{row.name}-*")
         assert list(seeds), "seeds of the fuzz targets: python filters/fuzz/seeds.py"
