@@ -48,6 +48,10 @@ setup: .venv/ready
 demo: setup
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" sh examples/demo.sh $(RECORDINGS)
 
+# The hundreds of processes that tests start would each compile n1store anew where Python is told to
+# write no bytecode.
+export PYTHONDONTWRITEBYTECODE =
+
 # Each process takes one half of the tests in their order, so that what a file shares is mostly made
 # once, and then what the other has left.
 PYTEST = bin/pytest --numprocesses auto --dist worksteal

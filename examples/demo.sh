@@ -33,7 +33,7 @@ n1store bench $stores
 
 # What was seen, in one sentence.
 verified=$(n1store verify demo/n1.zarr "$recordings" --json)
-measured=$(n1store bench demo/n1.zarr --json)
+measured=$(n1store bench demo/n1.zarr --windows 40 --json)
 echo
 python - "$verified" "$measured" <<'END'
 import json
