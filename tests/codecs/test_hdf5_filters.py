@@ -164,10 +164,12 @@ def test_chunks_are_those_of_numcodecs(tmp_path, name, dtype, level):
 @needs_wavpack
 @pytest.mark.parametrize("shape", [(5000,), (5000, 5), (260_000, 1), (300, 4096)], ids=str)
 def test_stream_is_that_of_wavpack_numcodecs_itself(shape):
+    # The most channels of all, which take long, and how they are cut knows nothing of levels.
+    levels = [2] if shape[-1] == 4096 else [1, 2, 3, 4]
     from wavpack_numcodecs.wavpack import WavPack
 
     call = Filter("wavpack")
-    for dtype, level in product(["<i2", "i1"], [1, 2, 3, 4]):
+    for dtype, level in product(["<i2", "i1"], levels):
         samples = samples_of(dtype, shape)
         values = hdf5.WavPack(num_channels(shape), dtype, level).filter_options
         stream = call(0, values, samples.tobytes())

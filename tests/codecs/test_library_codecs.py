@@ -156,7 +156,7 @@ def test_damage_is_an_error_of_one_line_or_noticed_by_the_checksum_behind(name):
 @pytest.mark.parametrize("name", OWN)
 def test_threads_do_not_disturb_each_other(name):
     codec = codec_of(name)
-    chunks = [np.roll(TRACES[:500], shift, axis=0) for shift in range(16)]
+    chunks = [np.roll(TRACES[:100], shift, axis=0) for shift in range(16)]
     payloads = [codec.encode(chunk) for chunk in chunks]
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(codec.encode, 2 * chunks)) == 2 * payloads

@@ -140,10 +140,15 @@ def test_damaged_payload_takes_no_memory_and_says_one_line(kind):
 # Zarr arrays, made as any user of Zarr makes them
 
 
+def dtypes_for(kind):
+    """Return the dtypes to try a codec with; to a coder all are bytes."""
+    return ["<i2", "<u2"] if kind in TRANSFORMS else ["<u2"]
+
+
 @pytest.mark.parametrize("kind", simple.CODECS)
 def test_zarr_2_array(tmp_path, kind):
     options = {"zarr_format": 2} if ZARR_VERSION >= 3 else {}
-    for dtype, shape in product(["<i2", "<u2"], SHAPES):
+    for dtype, shape in product(dtypes_for(kind), SHAPES):
         samples = samples_of(shape, dtype)
         chunks = (shape[0] // 2 + 1, *shape[1:])
         array = zarr.open_array(
@@ -172,15 +177,15 @@ def test_zarr_3_array(tmp_path, kind, sharded):
     codec = getattr(zarr3, kind.__name__)
     settings = {"delta": [2], "lpc": [3], "iwt": [2]}
     filters = [getattr(zarr3, each.__name__)(*settings.get(each().name, ())) for each in TRANSFORMS]
-    for dtype, shape in product(["int16", "uint16"], SHAPES):
-        samples = samples_of(shape, np.dtype(dtype))
+    for dtype, shape in product(dtypes_for(kind), SHAPES):
+        samples = samples_of(shape, dtype)
         chunks = (shape[0] // 2 + 1, *shape[1:])
         array = zarr.create_array(
             str(tmp_path / "x"),
             shape=shape,
             chunks=chunks,
             shards=tuple(2 * length for length in chunks) if sharded else None,
-            dtype=dtype,
+            dtype=np.dtype(dtype),
             filters=[codec()] if kind in TRANSFORMS else filters,
             serializer=BytesCodec(),
             compressors=[codec()] if kind in CODERS else None,

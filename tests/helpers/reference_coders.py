@@ -4,6 +4,7 @@ Plain Python in whole numbers, one word after the other, in the order and with t
 specification. Whatever that demands of a payload is asserted.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 
 import numpy as np
@@ -162,14 +163,14 @@ def tables_of(forms, code, num_words):
     tables = []
     for size in sizes:
         rare = 13 if forms[form] is huffman_words and num_words > 1 else 1
-        value, values = rare, {}
+        value, values, known = rare, {}, []  # the words that are known ascend
         for i in range(size):
             if i == 0:
                 word = code.plain(16) - 32768
             else:
-                e = min(v for v in values if v > word - 64) - (word - 64) if stepped else 0
-                if mirrored and word >= 0 and min(values) < -word:
-                    e = -max(v for v in values if v < -word) - word
+                e = known[bisect_right(known, word - 64)] - (word - 64) if stepped else 0
+                if mirrored and word >= 0 and known[0] < -word:
+                    e = -known[bisect_left(known, -word) - 1] - word
                 number = code.number(("distance", e if e < 4 else 4 if e < 63 else 5))
                 e = e or usual
                 word += number + (number >= e) if number else e
@@ -181,6 +182,7 @@ def tables_of(forms, code, num_words):
             value = values[like] if k else rare if stepped else value
             value += unfolded(code.number(("change", k)))
             values[word] = value
+            known.append(word)
         tables.append([(word % 65536, value) for word, value in values.items()])
     return tables, threshold, form
 
