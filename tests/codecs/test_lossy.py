@@ -71,7 +71,14 @@ def test_it_is_said_everywhere(wavs, store):
     assert "LOSSY" in converted.output
     assert "lossy" in invoke("codecs", "wavpack").output
     assert f"LOSSY: 3 recordings, by {LOSSY}" in invoke("bench", store, "--windows", "3").output
-    results = store.with_name("results")
+
+
+# Of one kind of store only: all say of their recordings what they lost, as is tested above, and a
+# comparison takes long.
+@pytest.mark.slow
+def test_a_comparison_says_it(wavs, tmp_path):
+    store, results = tmp_path / "out.zarr", tmp_path / "results"
+    n1store.convert(wavs, store, codec="wavpack:bps=3", chunk_seconds=0.02)
     compared = ("compare", store, "-o", results, "--codecs", "lz4", "--repeats", "1")
     assert f"LOSSY: there are samples not as recorded, but as {LOSSY}" in invoke(*compared).output
     assert load_results(results).data.lossy == [LOSSY]
