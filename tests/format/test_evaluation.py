@@ -143,16 +143,25 @@ def test_eval_of_files_with_odd_names(run, pair):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
 def test_names_that_are_no_text_in_the_encoding_of_the_terminal(pair, encoding):
-    script = "import sys; from n1store.cli.commands import main; sys.argv[0] = 'n1store'; main()"
+    script = """
+        import json, sys
+        from n1store.cli.commands import main
+
+        for arguments in json.loads(sys.argv[1]):
+            sys.argv = ["n1store", *arguments]
+            try:
+                main()
+            except SystemExit as ended:
+                assert not ended.code, arguments
+    """
     for name in (b"\xff.wav", "日本.wav".encode()):
         (pair / os.fsdecode(name)).write_bytes((pair / "old.wav").read_bytes())
-    printed = run_alone(script, "eval", pair, PYTHONIOENCODING=encoding)
-    assert "4 of 4 files came back identical" in printed
-    folder = pair / os.fsdecode(b"\xff")
-    printed = run_alone(
-        script, "encode", pair / "old.wav", f"{folder}.n1", PYTHONIOENCODING=encoding
-    )
-    assert "ratio" in printed
+    packed = str(pair / os.fsdecode(b"\xff.n1"))
+    commands = [["eval", str(pair)], ["encode", str(pair / "old.wav"), packed]]
+    printed = run_alone(script, json.dumps(commands), PYTHONIOENCODING=encoding)
+    evaluated, encoded = printed.split("4 of 4 files came back identical")
+    assert "new.wav" in evaluated
+    assert "ratio" in encoded
 
 
 def test_eval_of_what_is_not_there(run, fails, tmp_path):

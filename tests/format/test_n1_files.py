@@ -69,6 +69,15 @@ def assert_restored(wav, **options):
     return info
 
 
+def assert_restored_from_file(wav, **options):
+    """Encode a WAV file that is large and decode it, once each; return what was found."""
+    packed, back = wav.with_suffix(".n1"), wav.with_suffix(".back.wav")
+    info = n1store.encode_file(wav, packed, **options)
+    assert n1store.decode_file(packed, back) == info
+    assert filecmp.cmp(wav, back, shallow=False)
+    return info
+
+
 def names(folder):
     return sorted(entry.name for entry in folder.iterdir())
 
@@ -125,7 +134,7 @@ def test_other_writers_may_cut_files_as_they_like():
     ids=["riff", "fmt of 18 bytes", "extensible", "rf64", "bw64"],
 )
 def test_formats_channels_and_lengths(new_file, build):
-    for channels, num_samples in product([1, 2, 64, 1024], [0, 1, 2, 1001]):
+    for channels, num_samples in product([1, 2, 64, 1024], [0, 1, 2, 33]):
         with case(channels, num_samples):
             path = new_file(build(make.on_grid(num_samples, channels)))
             info = assert_restored(path)
@@ -173,7 +182,7 @@ def test_a_header_of_the_largest_size(new_file):
             make.wav(make.fmt(), make.chunk(b"JUNK", content), make.data(make.noise(10)))
         )
         assert len(open_wav(path).header) == 16 * 1024 * 1024
-        assert_restored(path)
+        assert_restored_from_file(path)
 
 
 @modest
@@ -232,22 +241,25 @@ def test_recordings(recordings, new_path, level, widths):
     ],
 )
 def test_long_files_have_several_payloads(new_file, num_samples, channels, expected):
-    samples = np.resize(make.on_grid(999, channels), (num_samples, channels))
+    # Each channel is constant within each payload, which takes the least time.
+    payload = np.repeat(np.arange(len(expected), dtype="<i2"), expected)
+    samples = 1000 * payload[:, None] + np.arange(channels, dtype="<i2")
     path = new_file(make.wav(make.fmt(channels), make.data(samples)))
-    info = assert_restored(path)
+    info = assert_restored_from_file(path)
     assert [count for count, _ in info.payloads] == expected
 
 
 @pytest.mark.slow
 def test_no_payload_is_larger_than_readers_take(new_file):
     """They take 2 ** 24 values, however many are asked for."""
-    samples = np.resize(make.on_grid(999, 2), (2**23 + 1, 2))
+    counts = [2**22 + 1, 2**22]
+    # All but the beginning of each payload is constant, which takes the least time.
+    samples = np.repeat(np.array([[1, 2], [3, 4]], "<i2"), counts, axis=0)
+    for start in (0, counts[0]):
+        samples[start : start + 999] = make.on_grid(999, 2, start)
     path = new_file(make.wav(make.fmt(2), make.data(samples)))
-    packed, back = path.with_suffix(".n1"), path.with_suffix(".back.wav")
-    info = n1store.encode_file(path, packed, level=1, payload_samples=2**30)
-    n1store.decode_file(packed, back)
-    assert filecmp.cmp(path, back, shallow=False)
-    assert [count for count, _ in info.payloads] == [2**22 + 1, 2**22]
+    info = assert_restored_from_file(path, level=1, payload_samples=2**30)
+    assert [count for count, _ in info.payloads] == counts
 
 
 @pytest.mark.parametrize("channels", [1, 3])

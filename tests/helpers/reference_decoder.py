@@ -9,7 +9,9 @@ specification. Whatever that demands of a payload is asserted.
 import math
 import re
 from bisect import bisect_right
+from functools import lru_cache
 from itertools import accumulate
+from operator import mul
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -146,7 +148,7 @@ def signed32(value):
 
 
 def limit(value, low, high):
-    return max(low, min(value, high))
+    return low if value < low else high if value > high else value
 
 
 # --- Block
@@ -415,7 +417,8 @@ def make_predictors(block):
 def for_use(a):
     S = sum(abs(x) for x in a)
     s = max(s for s in range(16) if 32735 * 2 ** (24 - s) >= S)
-    return [(x + 2 ** (23 - s)) >> (24 - s) for x in a], s
+    A = [(x + 2 ** (23 - s)) >> (24 - s) for x in a]
+    return A, s, sum(A)
 
 
 def log2(cosine):
@@ -438,9 +441,9 @@ def predict(block, lane):
     if lane.classes[len(y)].hold:
         mu = y[-1] if y else Y
     else:
-        A, s = block.predictors[min(len(y), len(block.angles))]
-        mu = sum(a * before for a, before in zip(A, reversed(y), strict=False))
-        mu = signed32(mu + Y * (2**s - sum(A)) + (2 ** (s - 1) if s > 0 else 0)) >> s
+        A, s, sum_of_A = block.predictors[min(len(y), len(block.angles))]
+        mu = sum(map(mul, A, reversed(y)))
+        mu = signed32(mu + Y * (2**s - sum_of_A) + (2 ** (s - 1) if s > 0 else 0)) >> s
     return limit(mu, low, high)
 
 
@@ -452,18 +455,26 @@ def distribution(block, lane):
     i = len(lane.codes)
     each = lane.classes[i]
     extra = 0 if each.hold else block.extra_scale[min(i, len(block.angles))]
-    o, j = divmod(min(each.scale + extra, 255), 16)
-    R = round(2 ** (16 - j / 16))
-    u = 4 if block.kind == WIDTH else 0
-    shape = N1_SHAPES[each.shape]
+    scale = min(each.scale + extra, 255)
+    return distribution_of(scale, each.shape, block.kind, block.symbol_slots)
 
+
+# Both remember what they returned: many samples have the same distribution, and ask for the same.
+@lru_cache(maxsize=1000)
+def distribution_of(scale, shape, kind, symbol_slots):
+    o, j = divmod(scale, 16)
+    R = round(2 ** (16 - j / 16))
+    u = 4 if kind == WIDTH else 0
+    shape = N1_SHAPES[shape]
+
+    @lru_cache(maxsize=1000)
     def F(p):
         z = (abs(p) * R) >> (o + u)
         if z >= 65536:
             G = 2**23
         else:
             G = shape[z >> 8] + ((shape[(z >> 8) + 1] - shape[z >> 8]) * (z & 255) >> 8)
-        return ((2**23 + (G if p >= 0 else -G)) * block.symbol_slots) >> 24
+        return ((2**23 + (G if p >= 0 else -G)) * symbol_slots) >> 24
 
     return F
 
@@ -481,7 +492,8 @@ def find_symbol(block, lane, slot):
         index = bisect_right(codes, slot, key=lambda k: below(k + 1))
         assert index < len(codes)
         k = codes[index]
-        return below(k), below(k + 1) - below(k), k
+        start = below(k)
+        return start, below(k + 1) - start, k
 
     i = len(lane.codes)
     if block.histogram:
