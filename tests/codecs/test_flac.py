@@ -153,7 +153,8 @@ def test_lost_frame_is_not_unnoticed(monkeypatch):
 # Zarr
 
 
-IN_ZARR = [(2000,), (2000, 7), (300, 4, 3)]
+# More than a shard of four chunks of 130 samples.
+IN_ZARR = [(700,), (700, 7), (530, 4, 3)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

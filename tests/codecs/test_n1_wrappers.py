@@ -229,6 +229,10 @@ ROLES = {
 }
 
 
+# More than a shard of four chunks of 130 samples.
+IN_ZARR = [(700,), (700, 7), (530, 4, 3)]
+
+
 def check_reads_and_writes(array, samples):
     """Across the borders of chunks of 130 samples."""
     np.testing.assert_array_equal(array[:], samples)
@@ -242,7 +246,7 @@ def check_reads_and_writes(array, samples):
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_zarr_format_2(tmp_path, dtype, role):
-    for shape in ((2000,), (2000, 7), (300, 4, 3)):
+    for shape in IN_ZARR:
         samples = samples_of(dtype, shape)
         group = zarr_group(tmp_path / "x.zarr", 2)
         chunks = (130, *shape[1:])
@@ -281,7 +285,7 @@ def create_format_3(path, samples, chunks, widths=None, **options):
 @pytest.mark.parametrize("shards", [None, 4])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_zarr_format_3(tmp_path, dtype, shards):
-    for shape in ((2000,), (2000, 7), (300, 4, 3)):
+    for shape in IN_ZARR:
         samples = samples_of(dtype, shape)
         chunks = (130, *shape[1:])
         options = {"shards": (shards * 130, *shape[1:])} if shards else {}
@@ -382,13 +386,21 @@ def wav(tmp_path):
     return write_wav(tmp_path / "in" / "x.wav", make.on_grid(5000, 3), 1000)
 
 
+@pytest.fixture(scope="module")
+def two_recordings(recordings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    for path in sorted(recordings.iterdir())[:2]:
+        shutil.copy(path, folder)
+    return folder
+
+
 @pytest.mark.parametrize("zarr_format", ZARR_FORMATS)
 @pytest.mark.parametrize("suffix", [".zarr", ".zarr.zip"])
 @pytest.mark.parametrize("level", LEVELS)
-def test_convert(recordings, tmp_path, level, suffix, zarr_format):
+def test_convert(two_recordings, tmp_path, level, suffix, zarr_format):
     store = tmp_path / f"out{suffix}"
-    n1store.convert(recordings, store, codec=f"n1:level={level}", zarr_format=zarr_format)
-    expected = {path.stem: read_wav_independently(path)[0] for path in recordings.iterdir()}
+    n1store.convert(two_recordings, store, codec=f"n1:level={level}", zarr_format=zarr_format)
+    expected = {path.stem: read_wav_independently(path)[0] for path in two_recordings.iterdir()}
     read = read_with_zarr_alone(store, tmp_path)
     assert read.keys() == expected.keys()
     with n1store.open(store) as opened:
@@ -396,7 +408,7 @@ def test_convert(recordings, tmp_path, level, suffix, zarr_format):
             np.testing.assert_array_equal(read[name], samples)
             assert isinstance(opened[name].traces, ChunkedTraces)  # not left to zarr
             np.testing.assert_array_equal(opened[name].traces[:], samples)
-    assert n1store.verify(store, [recordings]).problems == []
+    assert n1store.verify(store, [two_recordings]).problems == []
 
 
 @pytest.mark.parametrize("adc", [True, False])

@@ -86,12 +86,14 @@ SOME_MORE = ["delta+adc", "adc+delta", "delta+delta", "adc+adc"]
 
 
 def pipelines_with(name):
-    """Give the codec of that name with all its settings, and what may stand around it."""
+    """Give the codec of that name with all its settings, and what may stand around it.
+
+    What is part of a longer pipeline, as `adc` in front alone, is not tried once more.
+    """
     specs = settings_of(CATALOGUE[name])
     if name in ENCODERS:
-        specs += [f"{first}+{name}" for first in ("adc", "delta", "adc+delta")]
-        specs += [f"{name}+{last}" for last in ("zstd", "crc32", "crc32c")]
-        specs += [f"adc+{name}+{last}" for last in ("crc32", "crc32c")]
+        around = ("delta+{}", "adc+delta+{}", "{}+zstd", "adc+{}+crc32", "adc+{}+crc32c")
+        specs += [each.format(name) for each in around]
     else:
         specs += [spec for spec in SOME_MORE if spec.startswith(name)]
     if name == "blosc":
@@ -446,7 +448,7 @@ def stored_pipelines(name):
     """Give the pipelines with a codec that arrays are read with."""
     specs = settings_of(CATALOGUE[name])
     if name in ENCODERS:
-        around = ("adc+{}", "adc+delta+{}+crc32", "adc+{}+crc32c", "{}+zstd")
+        around = ("adc+delta+{}+crc32", "adc+{}+crc32c", "{}+zstd")
         specs += [each.format(name) for each in around]
     elif name == "adc":
         specs.append("adc+delta")
