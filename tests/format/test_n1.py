@@ -152,9 +152,12 @@ def test_signals(signal):
 LENGTHS = [0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 100, 1000, 4096, 19536, 70_000, 300_000]
 SHAPES = [
     (length, *channels)
-    for length, channels in product(LENGTHS, [(), *((n,) for n in (1, 2, 3, 4, 17, 64, 384))])
+    for length, channels in product(LENGTHS, [(), *((n,) for n in (1, 2, 3, 4, 17))])
     if length * max(channels, default=1) <= 350_000
 ]
+# Each channel has blocks of its own, so that many channels need not be of all lengths.
+SHAPES += product([0, 1, 33, 100, 1000], [64])
+SHAPES += product([0, 1, 33, 100], [384])
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -134,7 +134,7 @@ def test_other_writers_may_cut_files_as_they_like():
     ids=["riff", "fmt of 18 bytes", "extensible", "rf64", "bw64"],
 )
 def test_formats_channels_and_lengths(new_file, build):
-    for channels, num_samples in product([1, 2, 64, 1024], [0, 1, 2, 33]):
+    for channels, num_samples in (*product([1, 2, 64], [0, 1, 2, 1001]), (1024, 1), (1024, 2)):
         with case(channels, num_samples):
             path = new_file(build(make.on_grid(num_samples, channels)))
             info = assert_restored(path)
