@@ -94,19 +94,23 @@ def decode(chain, mask, payload, dtype="<i2"):
     return np.frombuffer(payload, dtype)
 
 
-def create(path, chain, samples, chunks, flags=h5py.h5z.FLAG_OPTIONAL, maxshape=None, **options):
-    """Create a dataset with all filters of a chain, and write samples to it."""
+def create(path, chain, samples, chunks, flags=h5py.h5z.FLAG_OPTIONAL, **options):
+    """Create a file with a dataset with all filters of a chain, and write samples to it."""
+    with h5py.File(path, "w", **options) as file:
+        create_dataset(file, "x", chain, samples, chunks, flags)
+
+
+def create_dataset(file, name, chain, samples, chunks, flags=h5py.h5z.FLAG_OPTIONAL, maxshape=None):
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_chunk(chunks)
-    for name in chain.split("+"):
-        codec = hdf5_codec(name, samples)
+    for stage in chain.split("+"):
+        codec = hdf5_codec(stage, samples)
         properties.set_filter(codec.filter_id, flags, codec.filter_options)
-    with h5py.File(path, "w", **options) as file:
-        space = h5py.h5s.create_simple(samples.shape, maxshape)
-        kind = h5py.h5t.py_create(samples.dtype, logical=True)
-        dataset = h5py.Dataset(h5py.h5d.create(file.id, b"x", kind, space, properties))
-        if samples.size:
-            dataset[...] = samples
+    space = h5py.h5s.create_simple(samples.shape, maxshape)
+    kind = h5py.h5t.py_create(samples.dtype, logical=True)
+    dataset = h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, properties))
+    if samples.size:
+        dataset[...] = samples
 
 
 def read(path):
@@ -252,12 +256,16 @@ HOSTILE = {name: samples.astype("<i2") for name, samples in hostile_samples().it
 
 @pytest.mark.parametrize("chain", CHAINS)
 def test_any_samples(tmp_path, chain):
-    for name, samples in HOSTILE.items():
-        for chunks in (samples.shape, (samples.shape[0] // 2 + 1, *samples.shape[1:])):
-            chunks = tuple(max(length, 1) for length in chunks)
-            maxshape = (h5py.h5s.UNLIMITED, *samples.shape[1:])
-            create(tmp_path / "x.h5", chain, samples, chunks, maxshape=maxshape)
-            np.testing.assert_array_equal(read(tmp_path / "x.h5"), samples, f"{name}, {chunks}")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for name, samples in HOSTILE.items():
+            for part, length in (("whole", len(samples)), ("half", len(samples) // 2 + 1)):
+                chunks = (max(length, 1), *samples.shape[1:])
+                maxshape = (h5py.h5s.UNLIMITED, *samples.shape[1:])
+                create_dataset(file, f"{name}, {part}", chain, samples, chunks, maxshape=maxshape)
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert len(file) == 2 * len(HOSTILE)
+        for name, dataset in file.items():
+            np.testing.assert_array_equal(dataset[...], HOSTILE[name.rpartition(", ")[0]], name)
 
 
 @pytest.mark.parametrize("dtype", ["<i2", "<u2", "i1", "u1"])
