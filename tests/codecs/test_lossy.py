@@ -57,7 +57,6 @@ def test_samples_differ_a_little_and_take_less(wavs, store):
     assert sizes.lossy == {}
 
 
-@pytest.mark.slow
 def test_it_is_said_everywhere(wavs, store):
     shown = invoke("info", store)
     assert f"LOSSY             3 recordings, by {LOSSY}" in shown.output
