@@ -101,8 +101,7 @@ def signals(num_samples, num_channels):
 # By the shape of a chunk. The last array ends within one. With 17 channels, FLAC has more than
 # two streams and WavPack half a pair. Other few samples are in test_pipelines.py.
 ARRAYS = {
-    shape: signals(*shape)[: -(shape[0] // 3) or None]
-    for shape in [(1, 1), (3, 17), (401, 3)]
+    shape: signals(*shape)[: -(shape[0] // 3) or None] for shape in [(1, 1), (3, 17), (401, 3)]
 }
 MIN_VALUES = {"wavpack": 16}
 
