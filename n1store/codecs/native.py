@@ -233,7 +233,10 @@ def n1_decode(
         # A damaged header can claim far more than its payload could hold.
         if math.prod(shape) > _MAX_SAMPLES_PER_BYTE * size:
             raise N1StoreError(_message(_CORRUPT))
-        out = np.empty(shape, dtype)
+        try:
+            out = np.empty(shape, dtype)
+        except MemoryError:
+            raise N1StoreError(_message(_MEMORY)) from None
     elif (out.dtype, out.shape) != (dtype, shape) or not out.flags.c_contiguous:
         raise N1StoreError(f"the payload holds {dtype} of shape {shape}")
     elif not out.flags.writeable:
@@ -251,7 +254,8 @@ def n1_decode(
 
 
 _MEMORY, _FORMAT, _VERSION, _CORRUPT = -2, -4, -5, -6
-_MAX_SAMPLES_PER_BYTE = 1 << 17
+# 2^30 equal samples take 22 bytes, and four times as many a byte more.
+_MAX_SAMPLES_PER_BYTE = 1 << 27
 
 
 def _check(result: int) -> None:
