@@ -2,7 +2,9 @@
 
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -100,6 +102,97 @@ def read_with_zarr_alone(store, tmp_path):
     assert code == "0", error.read_text() if error.exists() else f"it ended with {code}"
     with np.load(out) as arrays:
         return dict(arrays)
+
+
+# Has imported what takes long when it forks: a process that waits, and from that one the command,
+# whose process and session are its own as if a shell had started it. The one that waits tells how
+# it ended. A command that hangs ends itself and says where.
+FORK_COMMANDS = """
+    import faulthandler, json, os, resource, signal, socket, sys
+    import hdmf.backends.hdf5, pynwb
+    import n1store.conversion.convert, n1store.stores.nwb.writer
+    from n1store.cli.commands import main
+
+    asked = socket.socket(fileno=int(sys.argv[1]))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nobody need wait for those that wait
+    while (received := socket.recv_fds(asked, 100_000, 2))[0]:
+        request, (errors, end) = received[:2]
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            command = os.fork()
+            if command == 0:
+                break
+            os.close(errors)
+            asked.send(b"%d" % command)
+            os.write(end, b"%d" % os.waitstatus_to_exitcode(os.waitpid(command, 0)[1]))
+            os._exit(0)
+        os.close(errors)
+        os.close(end)
+    else:
+        sys.exit()
+
+    os.setsid()
+    os.dup2(errors, 2)
+    for descriptor in (asked.detach(), errors, end):
+        os.close(descriptor)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in HEED_SIGNALS
+    faulthandler.dump_traceback_later(100, exit=True)
+    arguments, file_size = json.loads(request)
+    if file_size is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+    sys.argv = ["n1store", *arguments]
+    main()
+"""
+
+
+@cache
+def _fork_commands():
+    """Start the process that forks commands; it ends when this one does."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", textwrap.dedent(FORK_COMMANDS), str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+        )
+    return ours, process
+
+
+class ForkedCommand:
+    """A command of n1store, in a process that need not import anything; like a `Popen`.
+
+    Its process may write no larger files than `file_size`.
+    """
+
+    def __init__(self, *arguments, file_size=None):
+        ends = [os.pipe(), os.pipe()]
+        self._errors, self._end = (os.fdopen(read) for read, _ in ends)
+        request = json.dumps([list(map(str, arguments)), file_size]).encode()
+        server, _ = _fork_commands()
+        socket.send_fds(server, [request], [write for _, write in ends])
+        for _, write in ends:
+            os.close(write)
+        self.pid = int(server.recv(100))
+        self.returncode = None
+
+    def poll(self):
+        if self.returncode is None and select.select([self._end], [], [], 0)[0]:
+            self.returncode = int(self._end.read())
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout=120):
+        with time_limit(timeout), self._errors, self._end:
+            errors = self._errors.read()
+            self.returncode = int(self._end.read()) if self.returncode is None else self.returncode
+        return "", errors
 
 
 @contextmanager
