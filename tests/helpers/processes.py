@@ -108,11 +108,12 @@ def read_with_zarr_alone(store, tmp_path):
 # whose process and session are its own as if a shell had started it. The one that waits tells how
 # it ended. A command that hangs ends itself and says where.
 FORK_COMMANDS = """
-    import faulthandler, json, os, resource, signal, socket, sys
+    import faulthandler, gc, json, os, resource, signal, socket, sys
     import hdmf.backends.hdf5, pynwb
     import n1store.conversion.convert, n1store.stores.nwb.writer
     from n1store.cli.commands import main
 
+    gc.freeze()
     asked = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nobody need wait for those that wait
     while (received := socket.recv_fds(asked, 100_000, 2))[0]:
