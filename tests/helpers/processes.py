@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -105,15 +105,15 @@ def read_with_zarr_alone(store, tmp_path):
 
 
 # Has imported what takes long when it forks: a process that waits, and from that one the command,
-# whose process and session are its own as if a shell had started it. The one that waits tells how
-# it ended. A command that hangs ends itself and says where.
+# in a session of its own and with signals handled as if a shell had started it. The one that waits
+# tells how the command ended. One that hangs ends itself and says where.
 FORK_COMMANDS = """
     import faulthandler, gc, json, os, resource, signal, socket, sys
     import hdmf.backends.hdf5, pynwb
     import n1store.conversion.convert, n1store.stores.nwb.writer
     from n1store.cli.commands import main
 
-    gc.freeze()
+    gc.freeze()  # a command that ends need not look through all that
     asked = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nobody need wait for those that wait
     while (received := socket.recv_fds(asked, 100_000, 2))[0]:
@@ -184,7 +184,8 @@ class ForkedCommand:
 
     def send_signal(self, number):
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # when it has ended since
+                os.kill(self.pid, number)
 
     def kill(self):
         self.send_signal(signal.SIGKILL)

@@ -23,7 +23,8 @@ METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
 
 
 def noise(name):
-    walk = np.random.default_rng(len(name) + ord(name[0])).integers(-20, 21, (4 * RATE + 13, 2))
+    """Return samples for three chunks or two shards, of which the last is shorter."""
+    walk = np.random.default_rng(len(name) + ord(name[0])).integers(-20, 21, (2 * RATE + 13, 2))
     return (64 * np.cumsum(walk, axis=0).clip(-500, 500)).astype("<i2")
 
 
@@ -164,23 +165,20 @@ def damaged_files(store, damage):
 def test_a_changed_byte_is_found_and_never_read(store, variant):
     path = store(variant)
     rng = np.random.default_rng(1)
-    positions = 8 if variant[2] else 2
+    positions = 12 if variant[2] else 3
+    array = zarr_array(path, "two")
     for file in chunk_files(path, "two"):
         content = file.read_bytes()
-        name = file.parent.name
         at = {0, len(content) - 1, len(content) - 5, *rng.integers(len(content), size=positions)}
         for position in at:
             changed = bytearray(content)
             changed[position] ^= int(rng.integers(1, 256))
             file.write_bytes(changed)
             assert_named(problems(path), file, variant[2])
-            array = zarr_array(path, name)
-            assert not assert_right_or_error(lambda array=array: array[:], SAMPLES[name])
-            for start in range(0, len(SAMPLES[name]), 2 * RATE):
+            assert not assert_right_or_error(lambda: array[:], SAMPLES["two"])
+            for start in range(0, len(SAMPLES["two"]), 2 * RATE):
                 window = slice(start, start + 2 * RATE)
-                assert_right_or_error(
-                    lambda array=array, window=window: array[window], SAMPLES[name][window]
-                )
+                assert_right_or_error(lambda window=window: array[window], SAMPLES["two"][window])
         file.write_bytes(content)
     assert problems(path) == []
 
@@ -252,9 +250,10 @@ def test_a_truncated_file_is_found(store, tmp_path, variant, length):
 @pytest.mark.parametrize("variant", FORMATS)
 def test_a_chunk_in_the_wrong_place_is_found(store, tmp_path, variant):
     path = store(variant)
-    contents = {file: file.read_bytes() for file in chunk_files(path, "two")}
-    for file, content in contents.items():
-        for other in contents.values():
+    contents = [file.read_bytes() for file in chunk_files(path)]
+    for file in chunk_files(path, "two"):
+        content = file.read_bytes()
+        for other in contents:
             if other == content:
                 continue
             file.write_bytes(other)
@@ -283,15 +282,15 @@ def test_all_damaged_chunks_are_listed(store, variant):
     path = store(variant)
     with n1store.open(path) as opened:
         stored = opened["one"].attributes["chunk_crc32"]
-    assert len(stored) == 8 * 5
+    assert len(stored) == 8 * 3
     for name in NAMES:
         array = zarr.open(str(path), mode="r+")[f"recordings/{name}"]
         array[:] = array[:] + 64
     lines = problems(path)
     for name in NAMES:
-        for chunk in range(5):
+        for chunk in range(3):
             assert any(f"{name}: chunk {chunk},0:" in line for line in lines)
-    assert len(lines) == 10
+    assert len(lines) == 6
 
 
 # Metadata
@@ -332,9 +331,9 @@ def assert_exported_or_failed(codes, tmp_path):
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
-def assert_never_wrong(path):
+def assert_never_wrong(codes, path):
     """Where verify finds nothing, the samples that n1store reads are right."""
-    if invoke("verify", path)[0] == 0:
+    if codes["verify"] == 0:
         with n1store.open(path) as opened:
             for name in opened:
                 if name in SAMPLES:
@@ -387,7 +386,7 @@ def test_metadata_with_a_changed_byte(store, tmp_path, zarr_format, key, seed):
         file.write_bytes(changed)
         codes = outcomes(tmp_path / "x.zarr", tmp_path)
         assert_exported_or_failed(codes, tmp_path)
-        assert_never_wrong(tmp_path / "x.zarr")
+        assert_never_wrong(codes, tmp_path / "x.zarr")
 
 
 WRONG = [None, 7, -1, 0, 1.5, "x", "", [], {}, [1], [None, None], True, float("nan"), float("inf")]
@@ -518,7 +517,7 @@ def test_a_changed_byte_in_a_zip_file(zipped, tmp_path, variant):
         path.write_bytes(changed)
         codes = outcomes(path, tmp_path)
         assert_exported_or_failed(codes, tmp_path)
-        assert_never_wrong(path)
+        assert_never_wrong(codes, path)
 
 
 @pytest.mark.parametrize("variant", FORMATS)
@@ -625,7 +624,7 @@ def test_wavs_that_are_alike(store, wavs, variant):
 
 
 @pytest.mark.parametrize("variant", FORMATS)
-@pytest.mark.parametrize(("sample", "channel"), [(0, 0), (2345, 1), (len(SAMPLES["two"]) - 1, 0)])
+@pytest.mark.parametrize(("sample", "channel"), [(0, 0), (1345, 1), (len(SAMPLES["two"]) - 1, 0)])
 def test_a_wav_with_one_other_sample(store, wavs, variant, sample, channel):
     samples = SAMPLES["two"].copy()
     samples[sample, channel] ^= 1
