@@ -6,6 +6,7 @@ import multiprocessing
 import shutil
 import signal
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -17,13 +18,14 @@ from click.testing import CliRunner
 from test_there_and_back import UNUSUAL, assert_identical
 
 import n1store
+from cases import case
 from installed import REAL_RECORDINGS
 from make_wav import chunk, data, fmt, noise, on_grid, read_wav_independently, rf64, wav, write_wav
 from n1store import N1StoreError
 from n1store.cli.commands import cli
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.pipeline import Pipeline
-from processes import run_alone
+from processes import ForkedCommand, run_alone
 
 RATE = 1000
 CHUNKS = ["--chunk-seconds", 0.4]
@@ -149,6 +151,9 @@ READ_ALONE = """
     expected = dict(numpy.load(sys.argv[1]))
     results = []
     for path in sys.argv[2:]:
+        if path == "hdf5plugin":
+            import hdf5plugin
+            continue
         try:
             found = read(path)
             assert found.keys() == expected.keys(), found.keys()
@@ -183,20 +188,20 @@ READERS = {
 
 @pytest.fixture(scope="module")
 def read_alone(stores, expected):
-    """Give what a reader says of the file of each pipeline; one process reads many."""
+    """Give what a reader says of the file of each pipeline; one process reads all.
+
+    It imports hdf5plugin when it has read those that need no filter of others.
+    """
 
     @cache
     def read(reader):
         parameters = PIPELINES if reader == "h5py" else EACH_CODEC
-        results = {}
-        for foreign in (False, True):
-            these = [each for each in installed(parameters) if needs_hdf5plugin(each) == foreign]
-            script = READERS[reader]
-            if foreign:
-                script = script.replace("import json,", "import hdf5plugin, json,")
-            found = json.loads(run_alone(script, expected, *(stores(*each) for each in these)))
-            results |= zip(these, found, strict=True)
-        return results
+        own, foreign = [], []
+        for each in installed(parameters):
+            (foreign if needs_hdf5plugin(each) else own).append(each)
+        paths = [[stores(*each) for each in some] for some in (own, foreign)]
+        found = run_alone(READERS[reader], expected, *paths[0], "hdf5plugin", *paths[1])
+        return dict(zip(own + foreign, json.loads(found), strict=True))
 
     return read
 
@@ -245,20 +250,23 @@ def test_without_the_plugins(stores, expected):
     """Switched off, HDF5 cannot read what n1store.open still does."""
     script = """
         import sys, h5py, numpy
-        try:
-            h5py.File(sys.argv[1])["acquisition/wide/data"][:]
-        except OSError as error:
-            assert "filter" in str(error) or "plugin" in str(error), error
-        else:
-            sys.exit("was read")
+        expected = dict(numpy.load(sys.argv[1]))
+        paths = sys.argv[2:]
+        for path in paths:
+            try:
+                h5py.File(path)["acquisition/wide/data"][:]
+            except OSError as error:
+                assert "filter" in str(error) or "plugin" in str(error), (path, error)
+            else:
+                sys.exit(f"{path} was read")
         import n1store
-        with n1store.open(sys.argv[1]) as store, numpy.load(sys.argv[2]) as expected:
-            for name, samples in expected.items():
-                assert numpy.array_equal(store[name].traces[:], samples)
-        assert n1store.verify(sys.argv[1]).problems == []
+        for path in paths:
+            with n1store.open(path) as store:
+                for name, samples in expected.items():
+                    assert numpy.array_equal(store[name].traces[:], samples), (path, name)
+            assert n1store.verify(path).problems == [], path
     """
-    for spec in ("n1", "adc"):
-        run_alone(script, stores(spec), expected, N1STORE_NO_HDF5_PLUGINS="1")
+    run_alone(script, expected, stores("n1"), stores("adc"), N1STORE_NO_HDF5_PLUGINS="1")
 
 
 def test_channels_beyond_64_are_in_groups(stores):
@@ -579,7 +587,7 @@ def test_there_are_no_gaps_and_nothing_is_left_behind(wavs, tmp_path):
 
 
 @pytest.mark.slow
-def test_no_room_on_the_disk(wavs, tmp_path):
+def test_no_room_on_the_disk(tmp_path):
     """Wherever in the file it ends: that is one line, and nothing is left."""
     script = """
         import os, resource, sys, n1store
@@ -603,82 +611,56 @@ def test_no_room_on_the_disk(wavs, tmp_path):
         assert os.path.getsize(path) == size
         assert n1store.verify(path, [source]).problems == []
     """
+    for name in ("extremes", "mono", "wide"):
+        write_wav(tmp_path / "in" / f"{name}.wav", SAMPLES[name], RATE)
     (tmp_path / "out").mkdir()
-    run_alone(script, wavs, tmp_path / "out")
-
-
-# Forks from a process that has imported all, as a conversion is over before that is done. A child
-# that hangs ends after 50 s and says where.
-STOP_OFTEN = """
-    import faulthandler, json, os, shutil, signal, sys, time
-    import hdmf.backends.hdf5, pynwb
-    import n1store.bench, n1store.conversion.convert, n1store.stores.nwb.writer
-    from n1store.cli.commands import main
-
-    source, old, out = sys.argv[1:]
-    path = f"{out}/x.nwb"
-
-    def convert(*arguments):
-        child = os.fork()
-        if child == 0:
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # also in the background
-            faulthandler.dump_traceback_later(50, exit=True, file=os.dup(2))
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            sys.argv = ["n1store", "convert", source, path, *arguments, "--workers", "1", "--json"]
-            os.dup2(2, 1)
-            main()
-        return child
-
-    def wait(child):
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    for trial in range(18):
-        number = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[trial % 3]
-        overwrite = trial % 2
-        if overwrite:
-            shutil.copy(old, path)
-        began = time.monotonic()
-        child = convert(*["--overwrite"] * overwrite)
-        time.sleep(0.02 + 0.03 * trial)
-        os.kill(child, number)
-        code, names = wait(child), os.listdir(out)
-        assert time.monotonic() - began < 50, (trial, number)
-        if "x.nwb" in names:
-            os.rename(path, f"{out}/../{trial}.nwb")
-        print(json.dumps([number, overwrite, code, names]))
-    wait(convert())
-    print(json.dumps(os.listdir(out)))
-"""
+    run_alone(script, tmp_path / "in", tmp_path / "out")
 
 
 @pytest.mark.slow
 def test_signals_at_any_moment(tmp_path):
     """Also while pynwb writes: the file is not there, or is the old one, or is complete."""
-    for name in range(30):
-        write_wav(tmp_path / "in" / f"{name}.wav", on_grid(2000, 1, name), RATE)
-    n1store.convert(tmp_path / "in" / "0.wav", tmp_path / "old.nwb")
-    (tmp_path / "out").mkdir()
-    output = run_alone(STOP_OFTEN, tmp_path / "in", tmp_path / "old.nwb", tmp_path / "out")
-    *trials, last = map(json.loads, output.splitlines())
-    assert {130, -signal.SIGKILL} <= {code for _, _, code, _ in trials}
-    for trial, (number, overwrite, code, names) in enumerate(trials):
-        if number == signal.SIGKILL:
-            assert code in (0, -signal.SIGKILL)
-            assert set(names) <= {"x.nwb", ".x.nwb.partial"}
-        else:
-            # The others are those of a command that has hardly begun, or is over.
-            assert code in (0, 130, 1, -signal.SIGINT, -number)
-            assert set(names) <= {"x.nwb"}
-        if "x.nwb" in names:
-            path = tmp_path / f"{trial}.nwb"
-            assert n1store.verify(path).problems == []
-            with n1store.open(path) as store:
-                recordings = len(store)
-            assert recordings == 30 or (overwrite and recordings == 1 and code)
-        else:
-            assert code
-            assert not overwrite
-    assert last == ["x.nwb"]
+    source, old, out = tmp_path / "in", tmp_path / "old.nwb", tmp_path / "out"
+    for name in range(10):
+        write_wav(source / f"{name}.wav", on_grid(2000, 1, name), RATE)
+    n1store.convert(source / "0.wav", old)
+    out.mkdir()
+    path = out / "x.nwb"
+    convert = "convert", source, path, "--workers", 1
+    codes = set()
+    for trial in range(18):
+        number = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[trial % 3]
+        overwrite = trial % 2
+        if overwrite:
+            shutil.copy(old, path)
+        command = ForkedCommand(*convert, *["--overwrite"] * overwrite)
+        time.sleep(0.01 + 0.01 * trial)
+        command.send_signal(number)
+        command.communicate(timeout=50)
+        code, names = command.returncode, {file.name for file in out.iterdir()}
+        codes.add(code)
+        with case(trial, number, code):
+            if number == signal.SIGKILL:
+                assert code in (0, -signal.SIGKILL)
+                assert names <= {"x.nwb", ".x.nwb.partial"}
+            else:
+                # The others are those of a command that has hardly begun, or is over.
+                assert code in (0, 130, 1, -signal.SIGINT, -number)
+                assert names <= {"x.nwb"}
+            if "x.nwb" in names:
+                assert n1store.verify(path).problems == []
+                with n1store.open(path) as store:
+                    recordings = len(store)
+                assert recordings == 10 or (overwrite and recordings == 1 and code)
+                path.unlink()
+            else:
+                assert code
+                assert not overwrite
+    assert {130, -signal.SIGKILL} <= codes
+    command = ForkedCommand(*convert)
+    assert command.communicate() == ("", "")
+    assert command.returncode == 0
+    assert list(out.iterdir()) == [path]
 
 
 # Many at once, and much at once

@@ -134,10 +134,12 @@ def changed_chunks(originals, expected, tmp_path_factory):
     for spec, _ in installed(EACH_CODEC):
         path = originals(spec)
         content = path.read_bytes()
-        for number, (offset, size) in list(enumerate(chunks_of(path, "two")))[1::2]:
-            for position in (offset, offset + int(rng.integers(size)), offset + size - 1):
-                keys.append((spec, number, folder / f"{len(keys)}.nwb.wavs"))
-                contents.append(flipped(content, position, int(rng.integers(1, 256))))
+        chunks = chunks_of(path, "two")
+        for number, at in ((1, 0.0), (len(chunks) - 1, rng.random()), (1, 1.0)):
+            offset, size = chunks[number]
+            position = offset + round(at * (size - 1))
+            keys.append((spec, number, folder / f"{len(keys)}.nwb.wavs"))
+            contents.append(flipped(content, position, int(rng.integers(1, 256))))
     return list(zip(keys, try_all(expected, contents, folder), strict=True))
 
 
