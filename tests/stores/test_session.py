@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -62,9 +64,30 @@ def differing(first, second):
     }
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """Give a file that says all that can be carried over, and a store made from it."""
+    folder = tmp_path_factory.mktemp("original")
+    path = make_nwb.write_full(folder / "in.nwb")
+    n1store.convert(path, folder / "in.zarr", zarr_format=2)
+    return folder
+
+
+@pytest.fixture
+def full(original, tmp_path):
+    """Give a copy of that file, to change."""
+    return Path(shutil.copy(original / "in.nwb", tmp_path))
+
+
+@pytest.fixture
+def full_store(original, tmp_path):
+    """Give a copy of that store, to change."""
+    return shutil.copytree(original / "in.zarr", tmp_path / "in.zarr")
+
+
 @pytest.mark.parametrize("between", [None, *ZARR_FORMATS, "zip", "spikeinterface"])
-def test_all_is_carried_over(tmp_path, between):
-    path, out = make_nwb.write_full(tmp_path / "in.nwb"), tmp_path / "out.nwb"
+def test_all_is_carried_over(full, tmp_path, between):
+    path, out = full, tmp_path / "out.nwb"
     options = {2: {"zarr_format": 2}, "spikeinterface": {"layout": "spikeinterface"}}
     if between == "spikeinterface":  # which has recordings of as many channels only
         with h5py.File(path, "r+") as file:
@@ -193,8 +216,8 @@ def test_what_others_do_otherwise(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_the_user_says_wins(tmp_path, run):
-    path, out = make_nwb.write_full(tmp_path / "in.nwb"), tmp_path / "out.nwb"
+def test_what_the_user_says_wins(full, tmp_path, run):
+    path, out = full, tmp_path / "out.nwb"
     more = tmp_path / "more.yaml"
     more.write_text(
         "NWBFile: {lab: Another}\n"
@@ -383,9 +406,8 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_attributes_are_said_in_one_line(tmp_path, run, damage):
-    store = tmp_path / "in.zarr"
-    n1store.convert(make_nwb.write_full(tmp_path / "in.nwb"), store, zarr_format=2)
+def test_damaged_attributes_are_said_in_one_line(full_store, tmp_path, run, damage):
+    store = full_store
     for name in (".zattrs", ".zmetadata"):
         content = json.loads((store / name).read_text())
         attributes = content if name == ".zattrs" else content["metadata"][".zattrs"]
@@ -397,14 +419,11 @@ def test_damaged_attributes_are_said_in_one_line(tmp_path, run, damage):
     assert run("verify", store).stdout  # its samples are none the worse for it
 
 
-def test_numbers_that_json_does_not_have(tmp_path):
-    store = tmp_path / "in.zarr"
-    n1store.convert(make_nwb.write_full(tmp_path / "in.nwb"), store, zarr_format=2)
-
+def test_numbers_that_json_does_not_have(full_store):
     def refuse(constant):
         pytest.fail(f"{constant} is no JSON")
 
-    content = json.loads((store / ".zattrs").read_text(), parse_constant=refuse)
+    content = json.loads((full_store / ".zattrs").read_text(), parse_constant=refuse)
     columns = {one["name"]: one for one in content["nwb"]["electrodes"]["columns"]}
     assert columns["y"]["values"] == ["NaN"] * 8 and columns["z"]["values"] == ["Infinity"] * 8
 
