@@ -2,6 +2,7 @@
 
 import filecmp
 import hashlib
+import shutil
 from pathlib import Path
 
 import h5py
@@ -37,6 +38,15 @@ def encoded(monkeypatch):
         Pipeline, "encode", lambda self, chunk: chunks.append(chunk.shape) or encode(self, chunk)
     )
     return chunks
+
+
+@pytest.fixture(scope="module")
+def recordings(recordings, tmp_path_factory):
+    """Give three of the recordings, which are enough for there to be several."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for path in sorted(recordings.iterdir())[:3]:
+        shutil.copy(path, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -34,6 +35,15 @@ CODECS = [
     "zstd",
     *(["wavpack:level=1"] if HAS_WAVPACK else []),
 ]
+
+
+@pytest.fixture(scope="module")
+def recordings(recordings, tmp_path_factory):
+    """Give three of the recordings, which are enough for there to be several."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for path in sorted(recordings.iterdir())[:3]:
+        shutil.copy(path, folder)
+    return folder
 
 
 def expected(folder):
