@@ -24,9 +24,10 @@ def cut(samples, chunk_shape):
             slice(position * length, (position + 1) * length)
             for position, length in zip(index, chunk_shape, strict=True)
         )
-        chunk = samples[rows, columns]
-        missing = [(0, full - n) for full, n in zip(chunk_shape, chunk.shape, strict=True)]
-        return np.pad(chunk, missing)
+        part = samples[rows, columns]
+        chunk = np.zeros(chunk_shape, samples.dtype)
+        chunk[: part.shape[0], : part.shape[1]] = part
+        return chunk
 
     return ChunkedTraces(Grid(samples.shape, chunk_shape), read_chunk), read
 
