@@ -3,7 +3,9 @@
 #   make setup         .venv, with n1store in it: .venv/bin/n1store
 #   make demo          convert, verify and time recordings: ../shared/n1-data, or synthetic ones
 #
-#   make test          all tests
+#   make test          the tests, but for those of
+#   make test-long     every command and example of the documents, the demo, what the fuzzers found,
+#                      and results that are made again: each takes a while
 #   make test-quick    each test with one of its cases, and without the slow ones: within a minute
 #   make test-compat   what touches zarr once more with zarr 2.18, and SpikeInterface
 #   make coverage      all tests, and which lines of n1store/ they run
@@ -30,7 +32,7 @@ FUZZ_TARGETS := decode samples signals simple_decode simple_samples
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZERS ?= address,undefined
 
-.PHONY: help setup demo test test-quick test-compat coverage lint bench study train fuzz \
+.PHONY: help setup demo test test-long test-quick test-compat coverage lint bench study train fuzz \
 	$(FUZZ_TARGETS:%=fuzz-%) clean
 .DELETE_ON_ERROR:
 
@@ -59,6 +61,9 @@ PYTEST = bin/pytest --numprocesses auto --dist worksteal
 test: .venv/ready-to-test
 	.venv/$(PYTEST)
 
+test-long: .venv/ready-to-test
+	.venv/$(PYTEST) --long
+
 test-quick: .venv/ready-to-test
 	.venv/$(PYTEST) --quick
 
@@ -77,6 +82,7 @@ TOUCHING_ZARR = $(shell grep -lE "import zarr|ZARR_|needs_zarr3" tests/*/test_*.
 test-compat: .venv/ready-to-test .venv-compat/ready
 	.venv-compat/$(PYTEST) $(TOUCHING_ZARR) tests/system/test_transparency.py \
 		-k "not (test_nothing_lost and nwb)"
+	.venv-compat/$(PYTEST) --long $(TOUCHING_ZARR)
 
 .venv-compat/ready: pyproject.toml CMakeLists.txt $(SOURCES) $(shell find n1store -name '*.py')
 	@$(call new_environment,.venv-compat)

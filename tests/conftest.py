@@ -17,15 +17,22 @@ def pytest_addoption(parser):
         action="store_true",
         help="run each test with the first of its cases only, and none that is marked slow",
     )
+    parser.addoption(
+        "--long", action="store_true", help="run the tests that are marked long, and no others"
+    )
 
 
 def pytest_collection_modifyitems(config, items):
+    is_long = config.getoption("--long")
+    chosen = [item for item in items if bool(item.get_closest_marker("long")) == is_long]
     if config.getoption("--quick"):
         first_cases = {}
-        for item in items:
+        for item in chosen:
             if not item.get_closest_marker("slow"):
                 first_cases.setdefault(item.nodeid.partition("[")[0], item)
-        items[:] = first_cases.values()
+        chosen = first_cases.values()
+    config.hook.pytest_deselected(items=list(set(items) - set(chosen)))
+    items[:] = chosen
 
 
 @pytest.fixture(scope="session")

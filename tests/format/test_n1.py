@@ -706,7 +706,7 @@ def sanitized_core(tmp_path_factory):
     return [*compiler, *sorted(folder.glob("*.o"))]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "target", ["decode", "samples", "signals", "simple_decode", "simple_samples"]
 )

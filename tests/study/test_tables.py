@@ -102,7 +102,7 @@ def test_documents_that_cannot_have_a_table_are_named(tmp_path):
     assert document.read_text() == "no markers\n"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(ZARR_VERSION < 3, reason="the libraries are those of zarr 3")
 def test_ratios_of_the_results_can_be_measured_again(tmp_path):
     """Of codecs that are quick, with adc and without."""

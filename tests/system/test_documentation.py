@@ -212,7 +212,7 @@ def test_only_a_window_is_fetched_over_http(tmp_path):
     assert 0 < int(fetched) < int(size) / 5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_demo(recordings, tmp_path):
     scripts = Path(sys.executable).parent
     result = subprocess.run(

@@ -58,7 +58,7 @@ def run(all_but_n1store, tmp_path):
     return run
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("page", TO_RUN, ids=names_of(TO_RUN))
 def test_every_command_and_example_of_a_page_runs(page, run, tmp_path):
     for block in blocks_of(page):

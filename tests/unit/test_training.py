@@ -270,7 +270,7 @@ def test_built_in_widths_are_those_of_the_implant():
     assert numbers(header, "N1_REFLECTIONS").shape == (32,)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not REAL_RECORDINGS.exists(), reason="learned from real recordings")
 def test_built_in_widths_are_learned():
     assert train(REAL_RECORDINGS).to_header() == HEADER.read_text()
