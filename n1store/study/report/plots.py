@@ -622,7 +622,11 @@ def png_of(figure: Figure) -> bytes:
     _lay_out(figure)
     file = io.BytesIO()
     figure.dpi = 200
-    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    canvas = FigureCanvasAgg(figure)
+    # Pressing harder takes longer than drawing, for a fifth less.
+    canvas.print_png(  # type: ignore[no-untyped-call]
+        file, metadata={"Software": None}, pil_kwargs={"compress_level": 1}
+    )
     return file.getvalue()
 
 
