@@ -21,21 +21,19 @@ static const char *const NUMPY_DTYPES[] = {"<i2", "<u2", "i1",  "u1",  "<i4",
 enum { NUM_DTYPES = sizeof(NUMPY_DTYPES) / sizeof(NUMPY_DTYPES[0]) };
 
 /*
- * What is done in Python. Codecs that make objects are of no use to HDF5, and some of them run
- * what they find in a file.
+ * What is done in Python. Some codecs run what they find in a file, so n1store says which ones a
+ * file may name.
  */
 static const char MODULE[] = "_n1store_hdf5_numcodecs";
 static const char SOURCE[] =
     "import functools, json, sys\n"
-    "REFUSED = ('pickle', 'json2', 'msgpack2', 'vlen-array', 'vlen-bytes', 'vlen-utf8',\n"
-    "           'categorize')\n"
     "\n"
     "@functools.lru_cache(maxsize=64)\n"
     "def codec_of(configuration):\n"
     "    settings = json.loads(configuration)\n"
-    "    if settings.get('id') in REFUSED:\n"
-    "        raise ValueError('HDF5 takes no codec that is for objects')\n"
     "    import numcodecs\n"
+    "    from n1store.codecs import allowed\n"
+    "    allowed.check(settings)\n"
     "    return numcodecs.get_codec(settings)\n"
     "\n"
     "def run(decoding, configuration, dtype, num_channels, chunk_bytes, content):\n"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from n1store.codecs.allowed import check
 from n1store.codecs.spec import Configuration
 from n1store.errors import N1StoreError, one_line
 
@@ -15,9 +16,6 @@ DTYPES = tuple(
     np.dtype(name) for name in ("<i2", "<u2", "i1", "u1", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8")
 )
 """What a codec can be given, by the number that stands for it."""
-
-REFUSED = ("pickle", "json2", "msgpack2", "vlen-array", "vlen-bytes", "vlen-utf8", "categorize")
-"""Codecs for objects, of which some run what they find in a file."""
 
 _HEAD = 4  # size of the configuration, dtype, channels, bytes of a chunk
 _MOST = 250  # programs that list filters take 256 values at most
@@ -35,7 +33,7 @@ def to_cd_values(
     N1StoreError
         If it is refused or too long, or is nothing that JSON can hold.
     """
-    _check(configuration)
+    check(configuration)
     try:
         text = json.dumps(
             configuration, separators=(",", ":"), sort_keys=True, default=np.generic.item
@@ -60,13 +58,9 @@ def configuration_of(cd_values: Sequence[int]) -> Configuration:
     text = np.array(cd_values[_HEAD:], "<u4").tobytes()
     if size > len(text):
         raise ValueError("the configuration is cut off")
-    configuration: Configuration = json.loads(text[:size])
-    _check(configuration)
+    try:
+        configuration: Configuration = json.loads(text[:size])
+    except RecursionError:
+        raise ValueError("the configuration is nested too deeply") from None
+    check(configuration)
     return configuration
-
-
-def _check(configuration: Any) -> None:
-    if not isinstance(configuration, dict) or not isinstance(configuration.get("id"), str):
-        raise N1StoreError("the configuration of a codec has an id")
-    if configuration["id"] in REFUSED:
-        raise N1StoreError(f"codec {configuration['id']} is for objects; HDF5 takes none of these")
