@@ -1,8 +1,9 @@
 """Outputs that appear complete or not at all.
 
-An output is written under a temporary name beside its destination, locked while its writer
-lives, and takes the destination's name in one step when it is complete. A writer that was
-killed leaves an unlocked temporary, which the next one for that destination removes.
+An output is written in a hidden folder beside its destination, its workshop, which is locked while
+its writer lives, and takes the destination's name in one step when it is complete. A writer that
+was killed leaves an unlocked workshop, which the next one for that destination removes. What is in
+a workshop was made here: it holds a mark, without which nothing in it is touched.
 """
 
 import ctypes
@@ -61,75 +62,175 @@ class Replacement:
         if destination.exists() and not (any_kind or of_kind()):
             kind = "folder" if folder else "file"
             raise N1StoreError(f"{destination}: is no {kind} that could be replaced; name another")
-        if os.path.lexists(destination) and not overwrite:
-            raise N1StoreError(f"{destination}: exists already; --overwrite replaces it")
-        if not destination.parent.is_dir():
-            raise N1StoreError(f"{destination.parent}: no such folder to write to")
-        name = destination.name
-        if len(os.fsencode(name)) > _LONGEST_NAME:
-            name = hashlib.sha256(os.fsencode(name)).hexdigest()
-        self.temporary = destination.parent / f".{name}.partial"
         self._destination = destination
         self._overwrite = overwrite
         self._is_folder = folder
-        self._is_made = False
-        self._lock: int | None = None
-        self._leftover: os.stat_result | None = None
+        self._check_overwrite()
+        if not destination.parent.is_dir():
+            raise N1StoreError(f"{destination.parent}: no such folder to write to")
+        self._workshop = _Workshop(destination)
+        self.temporary = self._workshop.new
 
     def begin(self) -> None:
         """Make the temporary path; N1StoreError if another process is writing to it.
 
         Whatever interrupts this, `__exit__` removes what has been made.
         """
-        _remove_abandoned(self._destination, self.temporary)
-        self._is_made = True
-        try:
-            self.temporary.mkdir() if self._is_folder else self.temporary.touch(exist_ok=False)
-            self._lock = os.open(self.temporary, os.O_RDONLY)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            status = os.fstat(self._lock)
-            if not _is(self.temporary, status):
-                raise FileNotFoundError
-        except (FileExistsError, FileNotFoundError, BlockingIOError):
-            # Another writer was first, or took what was made for abandoned.
-            self._is_made = False
-            raise _busy(self._destination) from None
-        self._leftover = status
+        self._workshop.begin()
+        self._check_overwrite()  # once more, as an old one may have been put back
+        self.temporary.mkdir() if self._is_folder else self.temporary.touch(exist_ok=False)
 
     def publish(self) -> None:
         """Give what was written the destination's name, in one step."""
-        assert self._lock is not None, "nothing was begun"
         # A name must not outlive a power cut that its content did not survive.
-        if self._is_folder:
-            _check(_libc.syncfs(self._lock), self._destination)
-        else:
-            os.fsync(self._lock)
-        replaced = os.lstat(self._destination) if os.path.lexists(self._destination) else None
-        _publish(self.temporary, self._destination, self._overwrite)
-        self._leftover = replaced or self._leftover
+        descriptor = os.open(self.temporary, os.O_RDONLY)
+        try:
+            if self._is_folder:
+                _check(_libc.syncfs(descriptor), self._destination)
+            else:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        exists = os.path.lexists(self._destination)
+        if exists and not self._overwrite:
+            raise N1StoreError(f"{self._destination}: was made by someone else meanwhile")
+        _publish(self._workshop, self._destination, exists)
+
+    def _check_overwrite(self) -> None:
+        if os.path.lexists(self._destination) and not self._overwrite:
+            raise N1StoreError(
+                f"{self._destination}: exists already", option="--overwrite replaces it"
+            )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
-            self._clean_up()
+            self._workshop.end()
         except KeyboardInterrupt:
-            self._clean_up()
+            self._workshop.end()
             raise
         _name(error, self._destination)
 
-    def _clean_up(self) -> None:
-        """Remove what is unfinished, or what was replaced; never what another writer began."""
-        if self._leftover is not None and _is(self.temporary, self._leftover):
-            _remove(self.temporary)
+
+class _Workshop:
+    """The hidden folder in which an output is made.
+
+    Attributes
+    ----------
+    new : Path
+        What is being made.
+    old : Path
+        What stood at the destination, for the moment between two renames.
+    """
+
+    def __init__(self, destination: Path):
+        name = destination.name
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            name = hashlib.sha256(os.fsencode(name)).hexdigest()
+        self._destination = destination
+        self._path = destination.parent / f".{name}.partial"
+        self._mark = self._path / _MARK
+        self.new = self._path / name
+        self.old = self._path / f"old-{name}"
+        self._lock: int | None = None
+        self._is_made = False
+
+    def begin(self) -> None:
+        """Make the folder, and clear what a writer that was killed left of its own.
+
+        Raises
+        ------
+        N1StoreError
+            If another process works in it, or something else is in its place.
+        """
+        self._clear_abandoned()
+        self._is_made = True
+        try:
+            self._path.mkdir()
+            self._lock = self._locked()
+            self._mark.touch()
+        except (FileExistsError, FileNotFoundError, BlockingIOError):
+            # Another writer was first, or took what was made for abandoned.
+            self._is_made = False
+            raise self._busy() from None
+
+    def end(self) -> None:
+        """Clear the folder, unless it is another writer's by now."""
         if self._lock is not None:
+            if self._is_locked_by(self._lock):
+                self._clear()
             lock, self._lock = self._lock, None
             os.close(lock)
-        if self._leftover is None and self._is_made:
+        elif self._is_made:  # and interrupted before it was locked
             with suppress(N1StoreError):
-                _remove_abandoned(self._destination, self.temporary)
+                self._clear_abandoned()
         self._is_made = False
+
+    def _clear_abandoned(self) -> None:
+        try:
+            lock = self._locked()
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            raise self._busy() from None
+        except NotADirectoryError:
+            raise self._in_the_way() from None
+        try:
+            names = os.listdir(self._path)
+            if names and _MARK not in names:
+                raise self._in_the_way()
+            self._clear()
+        finally:
+            os.close(lock)
+
+    def _clear(self) -> None:
+        if os.path.lexists(self.old) and not os.path.lexists(self._destination):
+            self.old.rename(self._destination)
+        for path in (self.new, self.old, self._mark):  # the mark last, for what clears the rest
+            _remove(path)
+        with suppress(OSError):
+            self._path.rmdir()
+
+    def _locked(self) -> int:
+        """Lock the folder, which must be there, and return the lock."""
+        lock = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._is_locked_by(lock):
+                raise FileNotFoundError(self._path)
+        except BaseException:
+            os.close(lock)
+            raise
+        return lock
+
+    def _is_locked_by(self, lock: int) -> bool:
+        """Return whether the folder is still the one that was locked."""
+        is_there = os.path.lexists(self._path)
+        return is_there and os.path.samestat(os.lstat(self._path), os.fstat(lock))
+
+    def _busy(self) -> N1StoreError:
+        return N1StoreError(f"{self._destination}: is being written by another process")
+
+    def _in_the_way(self) -> N1StoreError:
+        return N1StoreError(
+            f"{self._path}: is in the way of what is to be written, and was not made by n1store; "
+            "move it away"
+        )
+
+
+_MARK = "n1store-is-writing-here"
+
+
+def interrupted(destination: Path) -> Path | None:
+    """Return where the old one is, if one was being replaced when its writer was killed.
+
+    Only file systems without a rename that exchanges two names lose the name for that moment. The
+    next that is written there first puts it back.
+    """
+    old = _Workshop(destination).old
+    return old if os.path.lexists(old) and not os.path.lexists(destination) else None
 
 
 @contextmanager
@@ -158,50 +259,23 @@ def _name(error: BaseException | None, path: Path) -> None:
         error.filename = str(path)
 
 
-def _is(path: Path, status: os.stat_result) -> bool:
-    return os.path.lexists(path) and os.path.samestat(os.lstat(path), status)
-
-
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST_NAME = 240  # of a file, in bytes, to which a dot and ".partial" can be added
 _AT_FDCWD = -100
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 
 
-def _publish(temporary: Path, destination: Path, overwrite: bool) -> None:
-    exists = os.path.lexists(destination)
-    if exists and not overwrite:
-        raise N1StoreError(f"{destination}: was made by someone else meanwhile")
+def _publish(workshop: _Workshop, destination: Path, exists: bool) -> None:
     flags = _RENAME_EXCHANGE if exists else _RENAME_NOREPLACE
-    names = os.fsencode(temporary), os.fsencode(destination)
+    names = os.fsencode(workshop.new), os.fsencode(destination)
     if _libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], flags) == 0:
         return
     if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
         _check(-1, destination)
-    # A file system without these: a folder cannot take another's place in one step.
-    if exists and destination.is_dir():
-        aside = temporary.with_suffix(".replaced")
-        destination.rename(aside)
-        temporary.rename(destination)
-        _remove(aside)
-    else:
-        temporary.replace(destination)
-
-
-def _remove_abandoned(destination: Path, temporary: Path) -> None:
-    with suppress(FileNotFoundError):
-        lock = os.open(temporary, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(temporary)
-        except BlockingIOError:
-            raise _busy(destination) from None
-        finally:
-            os.close(lock)
-
-
-def _busy(destination: Path) -> N1StoreError:
-    return N1StoreError(f"{destination}: is being written by another process")
+    # A file system without these, where a folder cannot take another's place in one step.
+    if exists and (destination.is_dir() or workshop.new.is_dir()):
+        destination.rename(workshop.old)
+    workshop.new.rename(destination)
 
 
 def _remove(path: Path) -> None:
