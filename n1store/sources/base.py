@@ -92,6 +92,8 @@ class Findings:
     ----------
     stack : ExitStack
         Closes what has been opened.
+    follow_links : bool
+        Whether what links in a source lead to may be read; see `n1store.open`.
     skipped : list of str
         A line for each recording that was left out.
     lost : list of str
@@ -99,6 +101,7 @@ class Findings:
     """
 
     stack: ExitStack
+    follow_links: bool = False
     skipped: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 

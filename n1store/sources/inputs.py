@@ -64,5 +64,5 @@ def _why_nobody_reads(path: Path) -> str:
         return "is a link to something that is not there"
     if not path.is_file():
         return "is not a regular file"
-    names = ", ".join(reader.name for reader in READERS)
-    return f"there is no reader for this; n1store converts {names}"
+    *others, last = [reader.name for reader in READERS]
+    return f"there is no reader for this; n1store converts {', '.join(others)} and {last}"

@@ -36,6 +36,7 @@ class StoredInput(Input):
         self.session = session
         self.loss = recording.attributes.get("lossy", "")
         self.num_files = len(recording.attributes.get("sources", []))
+        self._store = store
         self._recording = recording
 
     def read(self, start: int, stop: int) -> Samples:
@@ -45,7 +46,7 @@ class StoredInput(Input):
             raise N1StoreError(f"{self.path}: {error}") from error
 
     def digest(self) -> _StoredDigest:
-        return _StoredDigest(self.path, self._recording)
+        return _StoredDigest(self._store, self._recording)
 
     def encoded_chunk(
         self, index: tuple[int, int], pipeline: Pipeline, chunk_shape: tuple[int, int]
@@ -69,8 +70,8 @@ class StoredInput(Input):
 
 
 class _StoredDigest(Digest):
-    def __init__(self, path: Path, recording: Recording):
-        self._path = path
+    def __init__(self, store: Store, recording: Recording):
+        self._store = store
         self._recording = recording
         self._hash = SamplesHash(recording)
 
@@ -78,16 +79,17 @@ class _StoredDigest(Digest):
         self._hash.update(samples)
 
     def sources(self) -> list[dict[str, Any]]:
+        self._store.check_unchanged()
         if not self._hash.is_expected():
             raise N1StoreError(
-                f"{self._path}: recording {self._recording.name}: its samples are not those that "
-                "were stored; n1store verify tells where"
+                f"{self._store.path}: recording {self._recording.name}: its samples are not those "
+                "that were stored; n1store verify tells where"
             )
         return list(self._recording.attributes.get("sources", []))
 
 
 def _open(path: Path, _: str, findings: Findings) -> Iterator[Input]:
-    store = findings.stack.enter_context(store_kinds.open(path))
+    store = findings.stack.enter_context(store_kinds.open(path, follow_links=findings.follow_links))
     store.require_recordings()
     findings.skipped += [f"{path}: {line}" for line in store.left_out]
     session, lines = store.session()

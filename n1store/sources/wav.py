@@ -21,6 +21,7 @@ import numpy as np
 from n1store.errors import N1StoreError
 from n1store.recording import LazyTraces, Recording, Samples
 from n1store.system.atomic import replacing
+from n1store.system.unchanged import Version, version_of
 
 MAX_CHANNELS = 1024
 SAMPLE_DTYPE = np.dtype("<i2")
@@ -58,6 +59,8 @@ class WavFile:
         `num_samples` counts each channel's.
     header, trailer : bytes
         All that precedes and follows the samples.
+    version : Version
+        Of the file when it was opened.
     """
 
     path: Path
@@ -66,6 +69,7 @@ class WavFile:
     num_samples: int
     header: bytes
     trailer: bytes
+    version: Version
 
     @property
     def frame_bytes(self) -> int:
@@ -82,7 +86,7 @@ class WavFile:
         Raises
         ------
         WavError
-            If the file cannot be read or has become shorter since it was opened.
+            If the file cannot be read or is not as it was when it was opened.
         """
         block = np.empty((stop - start, self.num_channels), SAMPLE_DTYPE)
         if not block.size:
@@ -93,9 +97,19 @@ class WavFile:
                 count = file.readinto(block.data)
             except OSError as error:
                 raise WavError(self.path, f"cannot be read: {error.strerror}") from error
-        if count != block.nbytes:
-            raise WavError(self.path, "became shorter while it was read")
+            if count != block.nbytes:
+                raise WavError(self.path, "became shorter while it was read")
+            self._check_version(file)
         return block
+
+    def check_unchanged(self) -> None:
+        """Raise WavError if the file is not the one any more that was opened."""
+        with _open(self.path) as file:
+            self._check_version(file)
+
+    def _check_version(self, file: BufferedReader) -> None:
+        if version_of(os.fstat(file.fileno())) != self.version:
+            raise WavError(self.path, "was changed or replaced while it was read")
 
 
 class WavTraces(LazyTraces):
@@ -160,7 +174,7 @@ def open_wav(path: str | os.PathLike[str]) -> WavFile:
     path = Path(path)
     with _open(path) as file:
         try:
-            return _parse(path, file, os.fstat(file.fileno()).st_size)
+            return _parse(path, file, os.fstat(file.fileno()))
         except OSError as error:
             raise WavError(path, f"cannot be read: {error.strerror}") from error
 
@@ -176,7 +190,8 @@ def _open(path: Path) -> BufferedReader:
         raise WavError(path, f"cannot be opened: {reason}") from error
 
 
-def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
+def _parse(path: Path, file: BufferedReader, status: os.stat_result) -> WavFile:
+    file_size = status.st_size
     container, riff_size, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
     if container == b"RIFX":
         raise WavError(path, "is a big-endian WAV file (RIFX); convert it to RIFF first")
@@ -220,8 +235,9 @@ def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
     if file_bytes > file_size + 1:
         raise WavError(
             path,
-            f"is truncated: its header counts {file_bytes} bytes, the file holds {file_size}; "
-            "fetch it anew or repair its header",
+            f"its header counts {file_bytes} bytes, the file holds {file_size}: its samples are "
+            "all there, but what followed them is not, or the header is wrong; fetch the file "
+            "anew or repair its header",
         )
     if start > MAX_EXTRA_BYTES:
         raise WavError(path, f"has {start} bytes before its samples; 16 MiB are kept at most")
@@ -234,6 +250,7 @@ def _parse(path: Path, file: BufferedReader, file_size: int) -> WavFile:
         num_samples=size // frame_bytes,
         header=header,
         trailer=_read_trailer(path, file, start + size, size, file_size),
+        version=version_of(status),
     )
 
 

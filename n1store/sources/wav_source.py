@@ -52,6 +52,7 @@ class _WavDigest(Digest):
         self._hash.update(samples.data)
 
     def sources(self) -> list[dict[str, Any]]:
+        self._wav.check_unchanged()
         self._hash.update(self._wav.trailer)
         source = OriginalFile.of_wav(self._wav, self._file, self._hash.hexdigest())
         return [source.to_attributes(self._wav.num_samples, self._wav.sampling_frequency)]

@@ -616,8 +616,53 @@ def test_a_file_that_really_becomes_shorter(big, out, suffix):
     wait_for_partial(process, out)
     os.truncate(copy, 1_000_000)
     code, lines = end(process)
-    assert_one_line(lines, "copy.wav", "shorter")
+    assert_one_line(lines, "copy.wav")
+    assert "shorter" in lines[0] or "was changed" in lines[0]
     assert code == 1
+    assert names(out) == []
+
+
+def replaced(path):
+    copy = shutil.copy2(path, path.with_suffix(".new"))
+    os.replace(copy, path)
+
+
+def appended(path):
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def overwritten(path):
+    with path.open("r+b") as file:
+        file.seek(-100, os.SEEK_END)
+        file.write(bytes(50))
+
+
+def touched(path):
+    os.utime(path)
+
+
+@pytest.fixture
+def many_blocks(tmp_path):
+    return write_wav(tmp_path / "many.wav", noise(1_500_000, 4))
+
+
+@pytest.mark.parametrize("layout", ["recordings", "channels"])
+@pytest.mark.parametrize("change", [replaced, appended, overwritten, touched])
+def test_a_wav_file_that_changes_while_it_is_read(many_blocks, out, change, layout):
+    """What is written would be of no file that ever was."""
+    options = {"codec": "lz4", "layout": layout, "progress": lambda *_: change(many_blocks)}
+    with pytest.raises(N1StoreError, match=f"{many_blocks}: was changed or replaced"):
+        n1store.convert(many_blocks, out / "x.zarr", **options)
+    assert names(out) == []
+
+
+@pytest.mark.parametrize("change", [replaced, appended, touched])
+def test_an_nwb_file_that_changes_while_it_is_read(many_blocks, out, change):
+    path = out.parent / "x.nwb"
+    n1store.convert(many_blocks, path, codec="gzip:level=1", chunk_seconds=10)
+    with pytest.raises(N1StoreError, match=f"{path}: was changed or replaced"):
+        n1store.convert(path, out / "x.zarr", progress=lambda *_: change(path))
     assert names(out) == []
 
 

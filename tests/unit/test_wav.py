@@ -181,10 +181,10 @@ def test_riff_size_beyond_the_file_is_refused(new_file):
     samples = make.noise(50)
     for size in (139, 10_000, 0xFFFFFFFF):
         path = new_file(make.wav(make.fmt(), make.data(samples), size=size))
-        assert_refused(path, "truncated")
+        assert_refused(path, "its samples are all there", "repair its header")
     chunks = make.ds64(samples.nbytes, riff_size=10_000), make.fmt()
     content = make.wav(*chunks, make.data(samples, size=make.IN_DS64), container=b"RF64")
-    assert_refused(new_file(content), "truncated")
+    assert_refused(new_file(content), "its samples are all there")
 
 
 def chunk_lists(odd_names):
@@ -347,7 +347,8 @@ def test_file_that_shrinks_or_vanishes_after_opening(new_file):
     path = new_file(make.wav(make.fmt(), make.data(make.noise(100))))
     traces = read_wav(path).traces
     os.truncate(path, 100)
-    assert traces[:10].shape == (10, 1)
+    with pytest.raises(WavError, match="was changed"):
+        traces[:10]
     with pytest.raises(WavError, match="shorter"):
         traces[:]
     path.unlink()
