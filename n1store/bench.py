@@ -41,7 +41,8 @@ class Speed:
     reader : {'n1store', 'zarr', 'h5py'}
         What was read with: ``n1store.open``, or the library of such stores alone.
     seconds : float or None
-        Length of the windows; recordings that are shorter were read whole. None: everything.
+        Length of the windows, at most that of the longest recording; shorter recordings were
+        read whole. None: everything.
     xrt, mb_per_s : ndarray of float64, shape (num_windows,)
         Of each window.
     """
@@ -96,6 +97,7 @@ def benchmark(
     window_seconds: Iterable[float] = WINDOW_SECONDS,
     num_windows: int = 100,
     seed: int = 0,
+    follow_links: bool = False,
 ) -> Benchmark:
     """Measure how fast a store is read, checking all that is read.
 
@@ -107,18 +109,27 @@ def benchmark(
         The store. It is read once before the clock runs, so that what is measured is
         decoding, not the disk.
     window_seconds : iterable of float
-        Lengths of windows; a recording that is shorter is read whole.
+        Lengths of windows. Recordings that are shorter are read whole; where all are, that is
+        what the windows are called.
     num_windows : int
         How many windows of each length.
     seed : int
         Of the choice of windows, which is the same for every reader.
+    follow_links : bool
+        As for `n1store.open`.
 
     Raises
     ------
     N1StoreError
         If anything that was read is not what was stored.
     """
-    with store_kinds.open(path) as store:
+    if num_windows < 1:
+        raise N1StoreError(f"{num_windows} windows tell no speed")
+    lengths = list(window_seconds)
+    if not all(seconds > 0 for seconds in lengths):
+        raise N1StoreError("windows are longer than 0 s")
+    with store_kinds.open(path, follow_links=follow_links) as store:
+        store.require_recordings()
         sizes = measure_sizes(store)
         grids = {name: store.array(name).grid for name in store}
         own = [store[name] for name in store]
@@ -132,10 +143,12 @@ def benchmark(
         scans = [
             _time_scan(reader, recordings, grids, hashes) for reader, recordings in readers.items()
         ]
+        longest = max(recording.duration for recording in own)
+        lengths = list(dict.fromkeys(min(seconds, longest) for seconds in lengths))
         with Workers() as workers:
             windows = [
                 speed
-                for seconds in window_seconds
+                for seconds in lengths
                 for speed in _time_windows(readers, grids, workers, seconds, num_windows, seed)
             ]
     return Benchmark(Path(path), sizes, windows, scans)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from n1store import store_kinds
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, counted
 from n1store.recording import Recording, Samples
 from n1store.sources.originals import OriginalFile
 from n1store.stores.grid import Grid
@@ -28,6 +28,7 @@ def export_wavs(
     *,
     overwrite: bool = False,
     workers: int | None = None,
+    follow_links: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write the WAV files that a store was made from, identical to the last byte.
@@ -42,6 +43,8 @@ def export_wavs(
         Whether files that exist may be replaced.
     workers : int, optional
         How many cores decode; by default all.
+    follow_links : bool
+        As for `n1store.open`.
     progress : callable, optional
         Called with the number of recordings done and to do.
 
@@ -58,12 +61,14 @@ def export_wavs(
     """
     folder = Path(folder)
     written: list[Path] = []
-    failures: list[str] = []
+    failures: list[N1StoreError] = []
     with (
-        store_kinds.open(path) as store,
+        store_kinds.open(path, follow_links=follow_links) as store,
         Workers(workers) as decoders,
     ):
         store.require_recordings()
+        if folder.exists() and not folder.is_dir():
+            raise N1StoreError(f"{folder}: is a file, not a folder to put files into")
         folder.mkdir(parents=True, exist_ok=True)
         for done, name in enumerate(store):
             try:
@@ -77,13 +82,21 @@ def export_wavs(
                     first_channel += sum(source.num_channels for source in batch)
                     written += targets
             except N1StoreError as error:
-                failures.append(str(error))
+                failures.append(error)
             if progress is not None:
                 progress(done + 1, len(store))
     if failures:
-        others = f"; {len(failures) - 1} more recordings failed" if len(failures) > 1 else ""
-        raise N1StoreError(f"{failures[0]}{others}; {len(written)} files were written")
+        others = (
+            f"; {counted(len(failures) - 1, 'more recording')} failed" if len(failures) > 1 else ""
+        )
+        raise N1StoreError(
+            f"{failures[0]}{others}; {counted(len(written), 'file')} written",
+            option=failures[0].option,
+        )
     return written
+
+
+_LONGEST_NAME = 255
 
 
 def _target(folder: Path, source: OriginalFile) -> Path:
@@ -91,6 +104,15 @@ def _target(folder: Path, source: OriginalFile) -> Path:
     relative = PurePosixPath(source.file)
     if relative.is_absolute() or ".." in relative.parts or not relative.name:
         raise N1StoreError(f"the store names a source {source.file!r}, outside the folder")
+    try:
+        longest = max(len(os.fsencode(part)) for part in relative.parts)
+    except UnicodeEncodeError:
+        raise N1StoreError(f"the store names a source {source.file!r}, no name of a file") from None
+    if longest > _LONGEST_NAME:
+        raise N1StoreError(
+            f"the store names a source {source.file[:40]!r}…, a name of {longest} bytes, "
+            f"of which file systems take {_LONGEST_NAME}"
+        )
     target = folder / relative
     target.parent.mkdir(parents=True, exist_ok=True)
     return target

@@ -136,12 +136,14 @@ def _extent(key: Any, length: int) -> tuple[int, int, slice | int | npt.NDArray[
         start = wanted[0] - first
         stop = wanted[-1] - first + (1 if wanted.step > 0 else -1)
         return first, last + 1, slice(start, stop if stop >= 0 else None, wanted.step)
-    if isinstance(key, int | np.integer):
-        index = range(length)[int(key)]
+    if np.ndim(key) == 0 and np.asarray(key).dtype.kind in "iu":
+        if not -length <= key < length:
+            raise IndexError(f"there is no {int(key)} on an axis of length {length}")
+        index = int(key) % length
         return index, index + 1, 0
-    chosen = np.arange(length)[np.asarray(key) if len(key) else np.empty(0, int)]
-    if chosen.ndim != 1:
+    if np.ndim(key) != 1:
         raise IndexError("an axis is indexed by an integer, a slice, a list or a mask")
+    chosen = np.arange(length)[np.asarray(key) if len(key) else np.empty(0, int)]
     if not chosen.size:
         return 0, 0, chosen
     return int(chosen.min()), int(chosen.max()) + 1, chosen - chosen.min()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from n1store.errors import N1StoreError
 from n1store.stores.base import Destination, Store
+from n1store.system.atomic import interrupted
 
 if TYPE_CHECKING:
     from n1store.stores.nwb.metadata import NwbMetadata
 
 
-def _open_zarr(path: Path) -> Store:
+def _open_zarr(path: Path, follow_links: bool) -> Store:
     from n1store.stores.zarr.reader import ZarrStore
 
-    return ZarrStore(path)
+    return ZarrStore(path, follow_links=follow_links)
 
 
 def _zarr_destination(path: Path, **options: Any) -> Destination:
@@ -31,10 +33,10 @@ def _zarr_destination(path: Path, **options: Any) -> Destination:
     return ZarrDestination(path, **options)
 
 
-def _open_nwb(path: Path) -> Store:
+def _open_nwb(path: Path, follow_links: bool) -> Store:
     from n1store.stores.nwb.reader import NwbStore
 
-    return NwbStore(path)
+    return NwbStore(path, follow_links=follow_links)
 
 
 def _nwb_destination(path: Path, **options: Any) -> Destination:
@@ -54,14 +56,14 @@ class StoreKind:
     scheme : str
         What their addresses begin with; ``file`` for paths on this machine.
     open : callable
-        Opens the one at a path for reading.
+        Opens the one at a path for reading; with `follow_links` as `open` has it.
     destination : callable
         Returns what writes one to a path, with the options of `destination_for`.
     """
 
     suffix: str
     scheme: str
-    open: Callable[[Path], Store]
+    open: Callable[[Path, bool], Store]
     destination: Callable[..., Destination]
 
 
@@ -77,13 +79,16 @@ def is_store(path: Path) -> bool:
     return _kind_of(path) is not None
 
 
-def open(path: str | os.PathLike[str]) -> Store:
+def open(path: str | os.PathLike[str], *, follow_links: bool = False) -> Store:
     """Open a Zarr store that n1store wrote, or any NWB file.
 
     Parameters
     ----------
     path : path-like
         A ``.zarr`` folder, a ``.zarr.zip`` file or an ``.nwb`` file.
+    follow_links : bool
+        Whether to read what links in it lead to, also those of HDF5: that may be any file of
+        this machine. What is followed is logged as a warning.
 
     Returns
     -------
@@ -102,9 +107,16 @@ def open(path: str | os.PathLike[str]) -> Store:
     """
     path = Path(path)
     kind = _kind_of(path)
+    if kind is None and path.is_file() and not zipfile.is_zipfile(path):
+        raise N1StoreError(
+            f"{path}: is no store, which are called {_suffixes()}; n1store convert makes one of "
+            "recordings"
+        )
     if (kind is None or kind.scheme == "file") and not path.exists():
-        raise N1StoreError(f"{path}: no such store")
-    return kind.open(path) if kind else _open_zarr(path)
+        old = interrupted(path)
+        there = f"; it was being replaced when that was stopped, and is whole: {old}"
+        raise N1StoreError(f"{path}: no such store{there if old else ''}")
+    return kind.open(path, follow_links) if kind else _open_zarr(path, follow_links)
 
 
 def destination_for(
@@ -131,8 +143,7 @@ def destination_for(
     """
     kind = _kind_of(path)
     if kind is None:
-        *others, last = [each.suffix for each in KINDS]
-        raise N1StoreError(f"{path}: the store's name must end in {', '.join(others)} or {last}")
+        raise N1StoreError(f"{path}: the store's name must end in {_suffixes()}")
     return kind.destination(
         path,
         layout=layout,
@@ -141,6 +152,11 @@ def destination_for(
         nwb=nwb,
         overwrite=overwrite,
     )
+
+
+def _suffixes() -> str:
+    *others, last = [each.suffix for each in KINDS]
+    return f"{', '.join(others)} or {last}"
 
 
 def _kind_of(path: Path) -> StoreKind | None:

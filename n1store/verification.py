@@ -59,6 +59,7 @@ def verify(
     sources: Iterable[str | os.PathLike[str]] = (),
     *,
     workers: int | None = None,
+    follow_links: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Check every sample of a store against the checksums in it, and against WAV files.
@@ -71,6 +72,8 @@ def verify(
         WAV files and folders to compare with, byte for byte; none by default.
     workers : int, optional
         How many cores decode; by default all.
+    follow_links : bool
+        As for `n1store.open`.
     progress : callable, optional
         Called with the bytes of samples done and to do.
 
@@ -84,7 +87,7 @@ def verify(
         sources = [sources]
     result = Verification()
     with (
-        store_kinds.open(path) as store,
+        store_kinds.open(path, follow_links=follow_links) as store,
         Workers(workers) as decoders,
     ):
         store.require_recordings()

@@ -66,6 +66,8 @@ def write_arrays(
     """
     arrays = [_Array(plan, pipeline, store, skipped) for plan in plans]
     done, total = 0, sum(plan.raw_bytes for plan in plans)
+    if progress is not None:
+        progress(0, total)
     steps = (step for array in arrays for step in array.steps())
     with Workers(workers) as encoders:
         for take, result in encoders.in_order(steps):

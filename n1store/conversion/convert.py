@@ -90,6 +90,7 @@ def convert(
     workers: int | None = None,
     overwrite: bool = False,
     on_error: OnError = "stop",
+    follow_links: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
     """Convert recordings to a compressed Zarr store or NWB file.
@@ -124,6 +125,8 @@ def convert(
         Whether to replace `destination`, once its replacement is complete.
     on_error : {'stop', 'skip'}
         What to do about a source that cannot be read.
+    follow_links : bool
+        Whether what links in a source lead to may be read, as `n1store.open` has it.
     progress : callable, optional
         Called with the bytes of samples done and to do.
 
@@ -152,7 +155,7 @@ def convert(
     )
     pipeline = target.prepare(_complete(Pipeline.parse(codec), adc, target.checksum))
     with ExitStack() as stack:
-        findings = Findings(stack)
+        findings = Findings(stack, follow_links)
         inputs = list(find_inputs([Path(source) for source in sources], on_error, findings))
         _refuse_nothing_or_itself(inputs, path, findings.skipped)
         plans = plan_arrays(

@@ -116,7 +116,8 @@ def _require_alike(inputs: list[Input], attribute: str, unit: str) -> None:
         if getattr(each, attribute) != expected:
             raise N1StoreError(
                 f"{each.label}: has {getattr(each, attribute)} {unit}, {first.label} has "
-                f"{expected}; this layout takes recordings that agree, --layout recordings any"
+                f"{expected}; this layout takes recordings that agree",
+                option="--layout recordings takes any",
             )
 
 

@@ -69,6 +69,27 @@ def _name_but_for(taken: str, value: Any) -> str:
     return _name(value)
 
 
+_SEXES = ("M", "F", "U", "O", "XX", "XO")  # the last two are of nematodes
+
+
+def _sex(value: Any) -> str:
+    if value not in _SEXES:
+        raise ValueError(f"is M, F, U (unknown) or O (other), not {value!r}")
+    return str(value)
+
+
+_DURATION = r"P(?=\d|T\d){}(T(?=\d){})?".format(
+    *("".join(rf"(\d+(\.\d+)?{unit})?" for unit in units) for units in ("YMWD", "HMS"))
+)
+
+
+def _age(value: Any) -> str:
+    """Return a duration in ISO 8601, or two with a slash, of which the second may be missing."""
+    if not re.fullmatch(f"{_DURATION}(/({_DURATION})?)?", _text(value)):
+        raise ValueError(f"is a duration such as P7Y (years) or P90D (days), not {value!r}")
+    return str(value)
+
+
 def _age_reference(value: Any) -> str:
     if value not in ("birth", "gestational"):
         raise ValueError(f"is birth or gestational, not {value!r}")
@@ -117,7 +138,9 @@ FIELDS: dict[str, dict[str, _Parser]] = {
         **_parsers(_text, "stimulus_notes data_collection"),
     },
     "Subject": {
-        **_parsers(_text, "subject_id species sex age description genotype strain weight"),
+        **_parsers(_text, "subject_id species description genotype strain weight"),
+        **_parsers(_sex, "sex"),
+        **_parsers(_age, "age"),
         **_parsers(_age_reference, "age__reference"),
         **_parsers(_time, "date_of_birth"),
     },
@@ -144,6 +167,7 @@ _MORE_FIELDS: dict[str, dict[str, _Parser]] = {
         **_parsers(_text, "source_script source_script_file_name"),
         **_parsers(_software, "was_generated_by"),
     },
+    "Subject": _parsers(_text, "sex age"),
     "Device": _parsers(_text, "model_description"),
     "ElectrodeGroup": _parsers(_numbers, "position"),
     "ElectricalSeries": {
@@ -155,7 +179,7 @@ _MORE_FIELDS: dict[str, dict[str, _Parser]] = {
 
 
 SESSION_FIELDS = {name: fields | _MORE_FIELDS.get(name, {}) for name, fields in FIELDS.items()}
-"""The same with what is only carried over from one NWB file to another."""
+"""The same with what is only carried over from one NWB file to another, as it is there."""
 
 
 ECEPHYS = ("Device", "ElectrodeGroup", "ElectricalSeries")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +16,7 @@ from numcodecs.abc import Codec
 
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
-from n1store.recording import Recording
+from n1store.recording import Recording, Traces
 from n1store.session.session import Session
 from n1store.stores.grid import Grid
 from n1store.stores.traces import ChunkedTraces
@@ -63,6 +65,8 @@ class Store(Mapping[str, Recording]):
     Attributes
     ----------
     path : Path
+    follow_links : bool
+        Whether what links in it lead to is read; see `n1store.open`.
     attributes : dict
         What is kept of the store as a whole: ``codec``, ``recordings``, the paths of arrays by
         name, and in a store that n1store wrote its ``version`` and the ``layout``.
@@ -73,6 +77,7 @@ class Store(Mapping[str, Recording]):
     """
 
     path: Path
+    follow_links: bool
     attributes: dict[str, Any]
     left_out: list[str]
     library: str
@@ -94,6 +99,10 @@ class Store(Mapping[str, Recording]):
     @abstractmethod
     def total_bytes(self) -> int:
         """Return the bytes of all files of the store."""
+
+    @abstractmethod
+    def check_unchanged(self) -> None:
+        """Raise N1StoreError if it is not the one any more that was opened, and that shows."""
 
     @abstractmethod
     def close(self) -> None:
@@ -123,6 +132,8 @@ class Store(Mapping[str, Recording]):
     def __getitem__(self, name: str) -> Recording:
         array = self.array(name)
         traces = array.traces()
+        if traces is not None:
+            traces.origin = _traces_of, (*self._how_to_open(), name)
         return Recording(
             name=name,
             traces=self.library_array(name) if traces is None else traces,
@@ -140,11 +151,33 @@ class Store(Mapping[str, Recording]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}: {len(self)} recordings>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, self._how_to_open()
+
+    def _how_to_open(self) -> tuple[type[Store], Path, bool]:
+        """Return what another process opens it with, whatever folder that works in."""
+        return type(self), self.path.absolute(), self.follow_links
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _opened(kind: Any, path: Path, follow_links: bool) -> Store:
+    store: Store = kind(path, follow_links=follow_links)
+    return store
+
+
+@lru_cache(maxsize=16)
+def _opened_once(kind: Any, path: Path, follow_links: bool) -> Store:
+    """Open a store for traces, of which there may be thousands that come to this process."""
+    return _opened(kind, path, follow_links)
+
+
+def _traces_of(kind: Any, path: Path, follow_links: bool, name: str) -> Traces:
+    return _opened_once(kind, path, follow_links)[name].traces
 
 
 class ArrayWriter(ABC):
@@ -223,13 +256,21 @@ class Destination(AbstractContextManager["Destination", None]):
         """Let the store, whose writer has ended, appear at its path."""
 
 
+def parse_json(content: bytes) -> Any:
+    """Return what JSON from a file says; ValueError also for what is nested without end."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def check(grid: Grid, attributes: dict[str, Any]) -> None:
     """Raise ValueError if a grid or attributes were read that n1store does not write."""
     lengths = (*grid.shape, *grid.chunk_shape)
     require(
         len(grid.shape) == len(grid.chunk_shape) == 2
         and all(type(length) is int and length >= 0 for length in lengths)
-        and min(grid.chunk_shape) > 0,
+        and min(*grid.chunk_shape, grid.shape[1]) > 0,
         "shape and chunks are not those of samples and channels",
     )
     rate, channel_ids = attributes["sampling_frequency"], attributes["channel_ids"]

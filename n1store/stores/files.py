@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import stat
 import struct
 import zipfile
 import zlib
@@ -35,6 +37,10 @@ class Files(ABC):
     def total_size(self) -> int:
         """Return the bytes of everything, the zip file's own structure included."""
 
+    @abstractmethod
+    def check_below(self, prefix: str) -> None:
+        """Raise N1StoreError if `read` would not read one of the files below `prefix`."""
+
     def write(self, key: str, content: bytes) -> None:
         """Make a file of this content."""
         with self.create(key) as file:
@@ -56,12 +62,22 @@ class Files(ABC):
 
 
 class FolderFiles(Files):
-    """Files in a folder."""
+    """Files in a folder.
 
-    def __init__(self, root: Path):
+    Parameters
+    ----------
+    root : Path
+    follow_links : bool
+        Whether to read what links in the folder lead to, wherever that is. Only ordinary files
+        are opened: others, such as pipes, may never end.
+    """
+
+    def __init__(self, root: Path, follow_links: bool = False):
         # Strings, as making Path objects would take a good part of a conversion's time.
         self._root = os.fspath(root)
+        self._follow_links = follow_links
         self._folders = {self._root}
+        self._followed: set[str] = set()
         self._created: IO[bytes] | None = None
 
     def create(self, key: str) -> IO[bytes]:
@@ -74,16 +90,22 @@ class FolderFiles(Files):
         return self._created
 
     def read(self, key: str, start: int = 0, length: int = -1) -> bytes:
-        with self._missing_is_key_error(), open(f"{self._root}/{key}", "rb") as file:
+        path = self._file(key)[0]
+        with open(path, "rb", opener=None if self._follow_links else _open_no_link) as file:
             file.seek(start)
             return file.read(length)
 
     def size(self, key: str) -> int:
-        with self._missing_is_key_error():
-            return os.stat(f"{self._root}/{key}").st_size
+        return self._file(key)[1].st_size
 
     def total_size(self) -> int:
         return _size_below(self._root)
+
+    def check_below(self, prefix: str) -> None:
+        self._check_folder(f"{self._root}/{prefix}")
+        for folder, folders, files in os.walk(f"{self._root}/{prefix}"):
+            for name in (*folders, *files):
+                self._status(f"{folder}/{name}")
 
     def discard(self, prefix: str) -> None:
         shutil.rmtree(f"{self._root}/{prefix}", ignore_errors=True)
@@ -94,19 +116,60 @@ class FolderFiles(Files):
             with suppress(OSError):
                 self._created.close()
 
-    @staticmethod
-    @contextmanager
-    def _missing_is_key_error() -> Iterator[None]:
+    def _file(self, key: str) -> tuple[str, os.stat_result]:
+        """Return the path of a file that may be read, and its status; KeyError if it is missing."""
+        path = f"{self._root}/{key}"
         try:
-            yield
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            self._check_folder(path.rpartition("/")[0])
+            status = self._status(path)
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise KeyError(str(error)) from None
+        if stat.S_ISDIR(status.st_mode):
+            raise KeyError(f"{path} is a folder")
+        return path, status
+
+    def _check_folder(self, folder: str) -> None:
+        """Raise N1StoreError if the way to a folder leads over a link."""
+        if folder not in self._folders:
+            names = folder.removeprefix(f"{self._root}/").split("/")
+            for count in range(len(names)):
+                self._status("/".join([self._root, *names[: count + 1]]))
+            self._folders.add(folder)
+
+    def _say_followed(self, path: str) -> None:
+        """Log a link, if it is the first in its folder: in some stores all chunks are links."""
+        folder = os.path.dirname(path)
+        if folder not in self._followed:
+            self._followed.add(folder)
+            _log.warning("%s: is a link, followed to %s", path, os.path.realpath(path))
+
+    def _status(self, path: str) -> os.stat_result:
+        """Return the status of what may be read; N1StoreError if it may not."""
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            if not self._follow_links:
+                raise N1StoreError(f"{path}: is a link, and is not followed")
+            status = os.stat(path)
+            self._say_followed(path)
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise N1StoreError(f"{path}: is no ordinary file, and is not opened")
+        return status
+
+
+_log = logging.getLogger(__name__)
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _size_below(folder: str) -> int:
     with os.scandir(folder) as entries:
         return sum(
-            _size_below(entry.path) if entry.is_dir() else entry.stat().st_size for entry in entries
+            _size_below(entry.path)
+            if entry.is_dir(follow_symlinks=False)
+            else entry.stat(follow_symlinks=False).st_size
+            for entry in entries
         )
 
 
@@ -162,6 +225,9 @@ class ZipFiles(Files):
     def total_size(self) -> int:
         return self._path.stat().st_size
 
+    def check_below(self, prefix: str) -> None:
+        pass  # nothing in a zip file leads out of it
+
     def discard(self, prefix: str) -> None:
         pass  # nothing can be taken out of a zip file
 
@@ -185,13 +251,13 @@ class ZipFiles(Files):
             yield
         except KeyError:
             raise
-        except _DAMAGE as error:
+        except (*_DAMAGE, OSError) as error:  # also of a place that there is not
             raise N1StoreError(f"{self._path}: is damaged: {one_line(error)}") from error
 
 
-def open_files(path: Path) -> Files:
-    """Open a store's files for reading."""
-    return FolderFiles(path) if path.is_dir() else ZipFiles(path, "r")
+def open_files(path: Path, *, follow_links: bool = False) -> Files:
+    """Open a store's files for reading; `follow_links` is as `FolderFiles` has it."""
+    return FolderFiles(path, follow_links) if path.is_dir() else ZipFiles(path, "r")
 
 
 def create_files(path: Path, *, folder: bool) -> Files:

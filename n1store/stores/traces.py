@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 
-from n1store.recording import LazyTraces, Samples
+from n1store.recording import LazyTraces, Samples, Traces
 from n1store.stores.grid import Grid
 from n1store.system.parallel import Workers
 
@@ -23,7 +24,14 @@ class ChunkedTraces(LazyTraces):
         From a chunk's index to its samples, of the grid's chunk shape; called in threads. Its
         second argument, if not None, is an array of that shape which it may decode into and
         return.
+
+    Attributes
+    ----------
+    origin : tuple, optional
+        A function and its arguments, which give these traces in another process.
     """
+
+    origin: tuple[Callable[..., Traces], tuple[Any, ...]] | None = None
 
     def __init__(
         self, grid: Grid, read_chunk: Callable[[tuple[int, int], Samples | None], Samples]
@@ -32,6 +40,11 @@ class ChunkedTraces(LazyTraces):
         self._read_chunk = read_chunk
         self.shape = grid.shape
         self.chunks = grid.chunk_shape
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.origin is None:
+            raise TypeError("these traces are of no store that another process could open")
+        return self.origin
 
     def _read(self, first: int, last: int, left: int, right: int) -> Samples:
         window = np.empty((last - first, right - left), self.dtype)

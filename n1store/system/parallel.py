@@ -11,6 +11,8 @@ from n1store.errors import N1StoreError
 
 Item = TypeVar("Item")
 
+_MOST = 256
+
 
 def available_cores() -> int:
     """Return how many cores this process may use."""
@@ -34,7 +36,8 @@ class Workers(ThreadPoolExecutor):
     def __init__(self, count: int | None = None):
         if count is not None and count < 1:
             raise N1StoreError("at least one worker is needed")
-        self.count = count or available_cores()
+        # More threads than that only take memory.
+        self.count = min(count or available_cores(), _MOST)
         super().__init__(self.count, thread_name_prefix="n1store")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import product
 
 import h5py
 import numpy as np
@@ -465,7 +466,8 @@ def test_bench_measures_both_ways_of_reading(stores, run, run_json):
     (result,) = run_json("bench", path, "--windows", 3)
     assert result["chunk_ratio"] == run_json("info", path)["chunk_ratio"]
     kinds = [(window["window_s"], window["reader"]) for window in result["random_access"]]
-    assert kinds == [(1.0, "n1store"), (1.0, "h5py"), (10.0, "n1store"), (10.0, "h5py")]
+    longest = max(map(len, SAMPLES.values())) / RATE  # which is less than 10 s
+    assert kinds == list(product([1.0, longest], ["n1store", "h5py"]))
     assert [scan["reader"] for scan in result["scan"]] == ["n1store", "h5py"]
     text = run("bench", path, "--windows", 3).stdout
     for word in ("1 s windows", "everything", "xRT", "h5py", "n1store"):
@@ -557,7 +559,8 @@ def test_the_file_is_as_small_as_a_zarr_store(tmp_path, seconds):
         for name in ("x.zarr", "x.nwb")
     ]
     assert sizes[0].stored_bytes == sizes[1].stored_bytes
-    assert sizes[1].store_bytes < 1.03 * sizes[0].store_bytes
+    # What NWB says of each series takes as much as 0.15 s of its samples.
+    assert sizes[1].store_bytes < 1.032 * sizes[0].store_bytes
 
 
 def test_there_are_no_gaps_and_nothing_is_left_behind(wavs, tmp_path):

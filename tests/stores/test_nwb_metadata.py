@@ -219,6 +219,12 @@ def test_a_source_that_is_not_text(write):
         assert io.read().acquisition["rec"].description == "caf?.wav"
 
 
+# Ten lines, of which each has ten times as many texts as the one before.
+MANY_ALIASES = "NWBFile:\n  a0: &a0 [lol]\n" + "".join(
+    f"  a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 10)
+)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -248,7 +254,8 @@ def test_a_source_that_is_not_text(write):
         ("NWBFile: {lab: ''}", ["NWBFile: lab is not a text"]),
         ('NWBFile: {lab: "a\\0b"}', ["lab has characters"]),
         ("NWBFile: {keywords: [a, {b: c}]}", ["keywords is not a text"]),
-        ("NWBFile: {keywords: &a [*a]}", ["keywords is not a text"]),
+        ("NWBFile: {keywords: &a [*a]}", ["not valid YAML", "write that out"]),
+        (MANY_ALIASES, ["not valid YAML", "write that out"]),
         ("Subject: {age__reference: death}", ["age__reference is birth or gestational"]),
         ("NWBFile: {lab: a, lab: b}", ["not valid YAML", "duplicate key"]),
         ("NWBFile: {lab: a", ["not valid YAML"]),
@@ -287,6 +294,10 @@ def test_empty_sections_say_nothing(load):
         ({"subject": {"specie": "Homo sapiens"}}, "did you mean species"),
         ({"subject": {"date_of_birth": "spring"}}, "date_of_birth is not a time"),
         ({"identifier": " "}, "identifier is not a text"),
+        ({"subject": {"sex": "male"}}, "sex is M, F, U .* not 'male'"),
+        ({"subject": {"age": "30"}}, "age is a duration such as P7Y .* not '30'"),
+        ({"subject": {"age": "P"}}, "not 'P'"),
+        ({"subject": {"age": "P1D/spring"}}, "not 'P1D/spring'"),
         ({"session_description": "\udce9"}, "session_description has characters"),
     ],
 )

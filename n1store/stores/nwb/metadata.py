@@ -174,16 +174,26 @@ def load_metadata(path: Path) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> Any:
     from ruamel.yaml import YAML
+    from ruamel.yaml.composer import Composer
     from ruamel.yaml.constructor import SafeConstructor
     from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.events import AliasEvent
 
     class Texts(SafeConstructor):
         """Keeps scalars as they are written: a session_id of 007 or 2024-05-17 is a text."""
 
+    class NoAliases(Composer):
+        """Refuses references to what stands elsewhere, of which a few lines can make gigabytes."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.parser.check_event(AliasEvent):
+                raise YAMLError("it refers to another place in it, with *; write that out")
+            return super().compose_node(parent, index)
+
     for kind in ("bool", "int", "float", "timestamp"):
         Texts.add_constructor(f"tag:yaml.org,2002:{kind}", SafeConstructor.construct_scalar)
     yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = Texts
+    yaml.Constructor, yaml.Composer = Texts, NoAliases
     try:
         return yaml.load(path.read_bytes())
     except (YAMLError, UnicodeDecodeError, RecursionError) as error:

@@ -15,14 +15,17 @@ from typing import Any
 import h5py
 import numpy as np
 
+from n1store.errors import N1StoreError
 from n1store.session.fields import NO_TEXT, SESSION_FIELDS
 from n1store.session.session import DEVICE, GROUP, Column, Session
+from n1store.stores.nwb.objects import Item, Objects
 from n1store.stores.nwb.unknown import what_is_known
 
 _DEVICES = "general/devices"
 _EPHYS = "general/extracellular_ephys"
 _ELECTRODES = f"{_EPHYS}/electrodes"
 _SUBJECT = "general/subject"
+_MOST_VALUES = 1_000_000  # of anything but samples and timestamps
 _BLOCK = 1 << 20  # of timestamps, which are read at a time
 _TOP = ("session_start_time", "identifier", "session_description", "timestamps_reference_time")
 
@@ -33,13 +36,19 @@ _OWN_ATTRIBUTES |= {"DIMENSION_LABELS", "DIMENSION_LIST", "REFERENCE_LIST", "CLA
 
 
 def read_session(
-    file: h5py.File, recordings: Mapping[str, str], origins: Mapping[str, str], own: str
+    file: h5py.File,
+    objects: Objects,
+    recordings: Mapping[str, str],
+    origins: Mapping[str, str],
+    own: str,
 ) -> tuple[Session, list[str]]:
     """Read what an NWB file says beside the samples.
 
     Parameters
     ----------
     file : h5py.File
+    objects : Objects
+        What finds its objects.
     recordings : mapping of str to str
         Paths of its ElectricalSeries by the names of recordings.
     origins : mapping of str to str
@@ -53,12 +62,13 @@ def read_session(
     lost : list of str
         A line for everything in the file that is not in the session.
     """
-    return _Reader(file, own).session(recordings, origins)
+    return _Reader(file, objects, own).session(recordings, origins)
 
 
 class _Reader:
-    def __init__(self, file: h5py.File, own: str):
+    def __init__(self, file: h5py.File, objects: Objects, own: str):
         self._file = file
+        self._objects = objects
         self._own = _OWN_OBJECTS | {own}
         self._read: set[str] = set()  # paths of objects
         self._read_attributes: set[tuple[str, str]] = set()
@@ -84,6 +94,7 @@ class _Reader:
                 for name, path in recordings.items()
             },
         )
+        self._lost = list(dict.fromkeys(self._lost))
         ancestors = {str(parent) for path in self._read for parent in PurePosixPath(path).parents}
         self._lost += self._rest(self._file, "", ancestors)
         return session, self._lost
@@ -92,15 +103,19 @@ class _Reader:
 
     def _value(self, path: str) -> Any:
         """Return a dataset as text, number or list of them; None if there is none."""
-        dataset = self._file.get(path)
+        dataset = self._find(path)
         if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
             return None
         self._read.add(path)
+        if dataset.size > _MOST_VALUES:
+            self._lost.append(f"{path}: its {dataset.size} values are too many to be read")
+            return None
         return _values(dataset).tolist()
 
     def _attribute(self, path: str, name: str) -> Any:
         """Return an attribute as text or number; None if there is none."""
-        value = self._file[path].attrs.get(name)
+        item = self._find(path)
+        value = None if item is None else item.attrs.get(name)
         if value is None or isinstance(value, h5py.Empty | h5py.Reference):
             return None
         self._read_attributes.add((path, name))
@@ -140,7 +155,7 @@ class _Reader:
             if reference != "birth":  # which is what goes without saying
                 said["age__reference"] = reference
         self._look_for_zone(f"{_SUBJECT}/date_of_birth", said["date_of_birth"])
-        if _SUBJECT in self._file:
+        if self._find(_SUBJECT) is not None:
             self._read.add(_SUBJECT)
             self._look_at_type(_SUBJECT, "Subject")
         return self._known("Subject", _SUBJECT, said)
@@ -153,7 +168,7 @@ class _Reader:
             self._look_at_type(path, "Device")
             keys = ("description", "serial_number", "manufacturer", "model_number", "model_name")
             said = {key: self._attribute(path, key) for key in keys}
-            model = self._same(device.get("model"), f"{_DEVICES}/models")
+            model = self._same(self._find(f"{path}/model"), f"{_DEVICES}/models")
             if model is not None:
                 self._read |= {f"{path}/model", model}
                 self._look_at_type(model, "DeviceModel")
@@ -164,14 +179,15 @@ class _Reader:
             yield self._name(path), self._known("Device", path, said)
 
     def _groups(self, devices: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for path, group in self._groups_in(_EPHYS):
-            if path == _ELECTRODES or "device" not in group:
+        for path, _ in self._groups_in(_EPHYS):
+            device = self._find(f"{path}/device")
+            if path == _ELECTRODES or device is None:
                 continue
             self._read.add(path)
             self._look_at_type(path, "ElectrodeGroup")
             said = {key: self._attribute(path, key) for key in ("description", "location")}
             said["position"] = self._position(f"{path}/position")
-            device = self._same(group["device"], _DEVICES)
+            device = self._same(device, _DEVICES)
             if device is not None:
                 self._read.add(f"{path}/device")
             name = self._name(device) if device else DEVICE
@@ -179,7 +195,7 @@ class _Reader:
 
     def _position(self, path: str) -> list[float] | None:
         """Return x, y and z, which have been a compound type or three numbers."""
-        dataset = self._file.get(path)
+        dataset = self._find(path)
         if not isinstance(dataset, h5py.Dataset) or dataset.size not in (1, 3):
             return None
         self._read.add(path)
@@ -187,7 +203,7 @@ class _Reader:
         return list(values[0].tolist()) if values.dtype.names else values.tolist()
 
     def _electrodes(self, groups: dict[str, dict[str, Any]]) -> tuple[list[int], dict[str, Column]]:
-        table = self._file.get(_ELECTRODES)
+        table = self._find(_ELECTRODES)
         if table is None:
             return [], {}
         self._read.add(_ELECTRODES)
@@ -212,11 +228,11 @@ class _Reader:
 
     def _column(self, name: str, count: int) -> list[str] | np.ndarray | None:
         """Return a column of numbers or texts, or names of groups; None if it is none."""
-        table = self._file[_ELECTRODES]
-        dataset = table.get(name)
+        dataset = self._find(f"{_ELECTRODES}/{name}")
         if (
             not isinstance(dataset, h5py.Dataset)
-            or f"{name}_index" in table  # so that its values are not one for each electrode
+            or self._find(f"{_ELECTRODES}/{name}_index")
+            is not None  # so that its values are not one for each electrode
             or dataset.shape not in ((count,), (count, 1))
             or _type(dataset) != "VectorData"
         ):
@@ -237,7 +253,6 @@ class _Reader:
         return texts if is_text and not re.search(NO_TEXT, "".join(texts)) else None
 
     def _series(self, path: str, num_electrodes: int, origin: str) -> dict[str, Any]:
-        series = self._file[path]
         self._read |= {path, f"{path}/data"}
         if not path.startswith("acquisition/"):
             self._lost.append(f"{path}: is in acquisition now")
@@ -257,7 +272,7 @@ class _Reader:
             self._attribute(f"{path}/channel_conversion", "axis")
         said["starting_time"] = self._start(path)
         fields = {}
-        region = series.get("electrodes")
+        region = self._find(f"{path}/electrodes")
         if region is not None and self._same_as(region.attrs.get("table"), _ELECTRODES):
             self._read_attributes.add((f"{path}/electrodes", "table"))
             said["electrodes_description"] = self._attribute(f"{path}/electrodes", "description")
@@ -270,11 +285,11 @@ class _Reader:
 
     def _start(self, path: str) -> float | None:
         """Return when a series starts; timestamps are made regular, as samples are."""
-        if f"{path}/starting_time" in self._file:
+        if self._find(f"{path}/starting_time") is not None:
             self._attribute(f"{path}/starting_time", "rate")
             self._look_at_unit(f"{path}/starting_time", "seconds")
             return self._value(f"{path}/starting_time") or None
-        timestamps = self._file[f"{path}/timestamps"]
+        timestamps = self._objects.require(self._file, f"{path}/timestamps")
         self._read.add(f"{path}/timestamps")
         self._attribute(f"{path}/timestamps", "interval")
         self._look_at_unit(f"{path}/timestamps", "seconds")
@@ -324,7 +339,7 @@ class _Reader:
                 yield f"{path or 'file'}: attribute {name}"
 
     def _look_at_type(self, path: str, expected: str) -> None:
-        kind = _type(self._file[path])
+        kind = _type(self._objects.require(self._file, path))
         if kind not in (None, expected):
             self._lost.append(f"{path}: is a {expected} now, not a {kind}")
 
@@ -342,8 +357,17 @@ class _Reader:
 
     # Finding one's way
 
+    def _find(self, path: str) -> Item | None:
+        """Return an object; None also, and lost, if it is in another file."""
+        try:
+            return self._objects.find(self._file, path)
+        except N1StoreError as error:
+            self._lost.append(str(error))
+            return None
+
     def _groups_in(self, path: str) -> Iterator[tuple[str, h5py.Group]]:
-        for name, item in self._file[path].items() if path in self._file else ():
+        for name in self._find(path) or ():
+            item = self._find(f"{path}/{name}")
             if isinstance(item, h5py.Group):
                 yield f"{path}/{name}", item
 
@@ -356,8 +380,7 @@ class _Reader:
         return (
             isinstance(reference, h5py.Reference)
             and bool(reference)
-            and path in self._file
-            and self._file[reference] == self._file[path]
+            and self._file[reference] == self._find(path)
         )
 
     @staticmethod

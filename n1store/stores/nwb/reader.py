@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,12 +16,14 @@ from numcodecs.abc import Codec
 from n1store.errors import N1StoreError, one_line
 from n1store.recording import Samples
 from n1store.session.session import Session
-from n1store.stores.base import Store, StoredArray, check, require
+from n1store.stores.base import Store, StoredArray, check, parse_json, require
 from n1store.stores.grid import DTYPE, Grid
 from n1store.stores.nwb.chunks import HDF5Chunks, filters_of, pipeline_of
+from n1store.stores.nwb.objects import Objects, why_not_opened
 from n1store.stores.nwb.read_session import read_session
 from n1store.stores.nwb.summary import SUMMARY_PATH, origin_of
 from n1store.stores.traces import ChunkedTraces
+from n1store.system.unchanged import version_of
 
 
 class NwbStore(Store):
@@ -35,13 +37,16 @@ class NwbStore(Store):
 
     library = "h5py"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, follow_links: bool = False):
         self.path = path
+        self.follow_links = follow_links
         self.left_out: list[str] = []
+        self._objects = Objects(follow_links)
         try:
             self._file = path.open("rb", buffering=0)
         except OSError as error:
             raise N1StoreError(f"{path}: {error.strerror}") from error
+        self._version = version_of(os.fstat(self._file.fileno()))
         try:
             # Without HDF5's cache of decoded chunks, so that both ways of reading decode alike.
             self._hdf5 = h5py.File(path, "r", rdcc_nbytes=0)
@@ -50,9 +55,7 @@ class NwbStore(Store):
             raise N1StoreError(f"{path}: another process has it open for writing") from None
         except OSError as error:
             self._file.close()
-            raise N1StoreError(
-                f"{path}: is not an HDF5 file, or is cut off: {one_line(error)}"
-            ) from error
+            raise N1StoreError(f"{path}: {why_not_opened(error)}") from error
         try:
             if "nwb_version" not in self._hdf5.attrs:
                 raise N1StoreError(f"{path}: is an HDF5 file, but not an NWB file")
@@ -68,7 +71,8 @@ class NwbStore(Store):
     def array(self, name: str) -> SeriesArray:
         path = self.attributes["recordings"][name]
         try:
-            return SeriesArray(self._hdf5[path], self._kept.get(path), self._file)
+            series = self._objects.require(self._hdf5, path)
+            return SeriesArray(series, self._kept.get(path), self._file, self._objects)
         except N1StoreError:
             raise
         except Exception as error:
@@ -80,7 +84,9 @@ class NwbStore(Store):
     def session(self) -> tuple[Session, list[str]]:
         try:
             origins = {path: origin_of(kept) for path, kept in self._kept.items()}
-            return read_session(self._hdf5, self.attributes["recordings"], origins, SUMMARY_PATH)
+            return read_session(
+                self._hdf5, self._objects, self.attributes["recordings"], origins, SUMMARY_PATH
+            )
         except Exception as error:  # whatever HDF5 makes of a damaged file
             raise N1StoreError(
                 f"{self.path}: its metadata are missing or damaged: {one_line(error)}"
@@ -89,22 +95,27 @@ class NwbStore(Store):
     def total_bytes(self) -> int:
         return self.path.stat().st_size
 
+    def check_unchanged(self) -> None:
+        if version_of(os.stat(self.path)) != self._version:
+            raise N1StoreError(f"{self.path}: was changed or replaced while it was read")
+
     def close(self) -> None:
         self._hdf5.close()
         self._file.close()
 
     def _open_array(self, path: str) -> Any:
         _load_filters()
-        dataset = self._hdf5[f"{path}/data"]
+        dataset = self._objects.require(self._hdf5, f"{path}/data")
         usual = dataset.ndim == 2 and dataset.chunks and dataset.dtype == DTYPE
         return dataset if usual else _Samples(dataset)
 
     def _read_summary(self) -> dict[str, dict[str, Any]]:
         """Return what n1store kept of its recordings, by path; nothing in files of others."""
         self.attributes = {}
-        if SUMMARY_PATH not in self._hdf5:
+        dataset = self._objects.find(self._hdf5, SUMMARY_PATH)
+        if dataset is None:
             return {}
-        summary = json.loads(self._hdf5[SUMMARY_PATH][:].tobytes())
+        summary = parse_json(dataset[:].tobytes())
         recordings = summary.pop("recordings")
         self.attributes = {key: summary[key] for key in ("version", "layout", "codec")}
         require(all(isinstance(value, str) for value in self.attributes.values()), "not n1store's")
@@ -119,7 +130,11 @@ class NwbStore(Store):
             is_series = isinstance(kind, str | bytes) and kind in _ELECTRICAL_SERIES
             if not is_series or path in self._kept:
                 return
-            data = item.get("data")
+            try:
+                data = self._objects.find(item, "data")
+            except N1StoreError as error:
+                self.left_out.append(str(error))
+                return
             if not isinstance(data, h5py.Dataset) or data.ndim not in (1, 2) or not data.size:
                 self.left_out.append(f"{path}: has no samples of channels")
             elif data.dtype.newbyteorder("=") != DTYPE:
@@ -128,14 +143,15 @@ class NwbStore(Store):
                 self.left_out.append(f"{path}: nearly all of its samples were never written")
             else:
                 try:
-                    _describe(item, (*data.shape, 1)[1])
+                    _describe(item, (*data.shape, 1)[1], self._objects)
                     found.append(path)
                 except Exception as error:  # whatever is missing, or wrong with it
                     self.left_out.append(f"{path}: is not described in full: {one_line(error)}")
 
         self._hdf5.visititems(look)
         if found:
-            filters = [each.name for each in filters_of(self._hdf5[f"{found[0]}/data"])]
+            data = self._objects.require(self._hdf5, f"{found[0]}/data")
+            filters = [each.name for each in filters_of(data)]
             self.attributes.setdefault("codec", "+".join(filters) or "none")
         self.attributes.setdefault("codec", "none")
         recordings = {kept["name"]: path for path, kept in self._kept.items()}
@@ -150,10 +166,18 @@ _ELECTRICAL_SERIES = ("ElectricalSeries", b"ElectricalSeries")
 
 
 def _is_hardly_written(dataset: h5py.Dataset) -> bool:
-    """Tell whether a small file would keep a reader busy for hours with chunks that it has not."""
-    if not dataset.chunks:
-        return False
-    return math.prod(_grid_of(dataset).counts) > 1000 * (1000 + int(dataset.id.get_num_chunks()))
+    """Tell whether a small file would keep a reader busy for hours with what it does not hold."""
+    if dataset.chunks:
+        chunk_bytes = dataset.dtype.itemsize * math.prod(dataset.chunks)
+        lengths = zip(dataset.shape, dataset.chunks, strict=True)
+        count = math.prod(-(-length // chunk) for length, chunk in lengths)
+        stored = int(dataset.id.get_num_chunks())
+    else:
+        chunk_bytes = 1 << 20
+        count = dataset.nbytes // chunk_bytes
+        stored = int(dataset.id.get_storage_size()) // chunk_bytes
+    missing, most = count - stored, 100 * (1000 + stored)
+    return bool(missing > most or missing * chunk_bytes > most << 20)
 
 
 class SeriesArray(StoredArray):
@@ -166,11 +190,15 @@ class SeriesArray(StoredArray):
         What n1store kept of the recording when it wrote it.
     file : binary file
         The NWB file, to read chunks from.
+    objects : Objects
+        What finds its datasets.
     """
 
-    def __init__(self, series: h5py.Group, kept: dict[str, Any] | None, file: BinaryIO):
+    def __init__(
+        self, series: h5py.Group, kept: dict[str, Any] | None, file: BinaryIO, objects: Objects
+    ):
         self.path = series.name.strip("/")
-        self._dataset = series["data"]
+        self._dataset = objects.require(series, "data")
         self.is_chunked = self._dataset.chunks is not None
         # What is linked to may be in another file.
         here = self._dataset.chunks and self._dataset.file == series.file
@@ -178,7 +206,7 @@ class SeriesArray(StoredArray):
         self._chunks = None if codecs is None else HDF5Chunks(self._dataset, codecs, file)
         self.grid = self._chunks.grid if self._chunks else _grid_of(self._dataset)
         if kept is None:
-            self.attributes = _describe(series, self.grid.shape[1])
+            self.attributes = _describe(series, self.grid.shape[1], objects)
         else:
             self.attributes = kept
             check(self.grid, self.attributes)
@@ -256,27 +284,39 @@ def _grid_of(dataset: h5py.Dataset) -> Grid:
     return Grid(shape, (max(1, _CONTIGUOUS_CHUNK_BYTES // (2 * shape[1])), shape[1]))
 
 
-def _describe(series: h5py.Group, num_channels: int) -> dict[str, Any]:
+_MOST_ELECTRODES = 1_000_000
+"""Of a file; none has so many, but what was never written can claim them."""
+
+
+def _describe(series: h5py.Group, num_channels: int, objects: Objects) -> dict[str, Any]:
     """Return what a series that n1store did not write says of itself."""
-    if "starting_time" in series:
-        rate = float(series["starting_time"].attrs["rate"])
+    require(num_channels <= _MOST_ELECTRODES, f"it has more than {_MOST_ELECTRODES} channels")
+    start = objects.find(series, "starting_time")
+    if start is not None:
+        rate = float(start.attrs["rate"])
     else:
-        rate = _rate_of(series["timestamps"])
+        rate = _rate_of(objects.require(series, "timestamps"))
     require(0 < rate < math.inf, "its sampling rate is no positive number")
-    region = series["electrodes"]
+    region = objects.require(series, "electrodes")
+    require(region.shape == (num_channels,), "it has not one electrode for each channel")
     table, rows = series.file[region.attrs["table"]], region[:]
-    require(bool(np.all((rows >= 0) & (rows < len(table["id"])))), "its electrodes are not there")
-    ids = [str(number) for number in table["id"][:][rows]]
-    if "channel_name" in table:
-        names = [name.decode() for name in table["channel_name"][:][rows]]
+    numbers = objects.require(table, "id")
+    require(
+        len(numbers) <= _MOST_ELECTRODES, f"its table has more than {_MOST_ELECTRODES} electrodes"
+    )
+    require(bool(np.all((rows >= 0) & (rows < len(numbers)))), "its electrodes are not there")
+    ids = [str(number) for number in numbers[:][rows]]
+    channel_names = objects.find(table, "channel_name")
+    if channel_names is not None and channel_names.shape == numbers.shape:
+        names = [name.decode() for name in channel_names[:][rows]]
         ids = names if len(set(names)) == len(names) else ids
-    require(len(ids) == num_channels, "it has not one electrode for each channel")
     return {"sampling_frequency": rate, "channel_ids": ids}
 
 
 def _rate_of(timestamps: h5py.Dataset) -> float:
     """Return the rate in Hz that timestamps have; ValueError if they are not regular."""
     require(len(timestamps) > 1, "its sampling rate is unknown")
+    require(not _is_hardly_written(timestamps), "its timestamps were never written")
     first, last, block = float(timestamps[0]), float(timestamps[-1]), 1 << 20
     step = (last - first) / (len(timestamps) - 1)
     for start in range(0, len(timestamps), block):

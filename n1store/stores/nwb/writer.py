@@ -209,9 +209,8 @@ class NwbWriter(StoreWriter):
         del self._file[place]
         self._file.move(f"{_UNFINISHED}/{self._finished[path][0]}", place)
         dataset = self._file[place]
-        for name, default in (("conversion", 1.0), ("offset", 0.0), ("resolution", -1.0)):
-            if getattr(series, name) != default:
-                dataset.attrs[name] = getattr(series, name)
+        for name in _SCALE:
+            dataset.attrs.modify(name, float(getattr(series, name)))
 
     def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
         self._structure.close()
@@ -237,6 +236,10 @@ def _failed(path: Path, error: Exception) -> N1StoreError:
     return N1StoreError(f"{path}: {words}")
 
 
+# NWB's defaults, which pynwb writes too: some readers want them to be there.
+_SCALE = {"conversion": 1.0, "offset": 0.0, "resolution": -1.0}
+
+
 class SeriesWriter(ArrayWriter):
     """Writes the chunks of one recording, which come in C order."""
 
@@ -260,7 +263,7 @@ class SeriesWriter(ArrayWriter):
         space = h5py.h5s.create_simple(grid.shape, most)
         name = f"{len(blanks)}"
         blank = h5py.h5d.create(blanks.id, name.encode(), h5py.h5t.STD_I16LE, space, properties)
-        h5py.Dataset(blank).attrs["unit"] = "volts"
+        h5py.Dataset(blank).attrs.update({"unit": "volts", **_SCALE})
         blanks.copy(name, group)
         self._dataset = group[name].id
         self._group = group

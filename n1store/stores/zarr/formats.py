@@ -60,6 +60,10 @@ class ZarrFormat(ABC):
         """
 
     @abstractmethod
+    def codecs(self, read: Callable[[str], Json]) -> list[Json]:
+        """Return what an array, whose files `read` reads, says of each of its codecs."""
+
+    @abstractmethod
     def key(self, index: tuple[int, int]) -> str:
         """Return the file of a chunk, or of a shard."""
 
@@ -107,6 +111,11 @@ class Format2(ZarrFormat):
             raise ValueError("its samples are not int16")
         del attributes["_ARRAY_DIMENSIONS"]
         return Grid(tuple(metadata["shape"]), tuple(metadata["chunks"])), attributes
+
+    def codecs(self, read: Callable[[str], Json]) -> list[Json]:
+        metadata = read(".zarray")
+        compressor = metadata.get("compressor")
+        return [*(metadata.get("filters") or []), *([compressor] if compressor else [])]
 
     def key(self, index: tuple[int, int]) -> str:
         return f"{index[0]}.{index[1]}"
@@ -169,6 +178,10 @@ class Format3(ZarrFormat):
             chunk_shape = inner_shape
         grid = Grid(tuple(metadata["shape"]), tuple(chunk_shape), chunks_per_shard)
         return grid, metadata["attributes"]
+
+    def codecs(self, read: Callable[[str], Json]) -> list[Json]:
+        codecs: list[Json] = read("zarr.json")["codecs"]
+        return codecs
 
     def key(self, index: tuple[int, int]) -> str:
         return f"c.{index[0]}.{index[1]}"

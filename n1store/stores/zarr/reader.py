@@ -6,9 +6,9 @@ whose metadata are not as n1store writes them are left to zarr.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs.abc import Codec
 
+from n1store.codecs import allowed
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
 from n1store.recording import Samples
 from n1store.session.session import Session
-from n1store.stores.base import Store, StoredArray, check, require
+from n1store.stores.base import Store, StoredArray, check, parse_json, require
 from n1store.stores.files import Files, open_files
 from n1store.stores.traces import ChunkedTraces
 from n1store.stores.zarr.formats import FORMATS, NO_CHUNK, ZarrFormat, crc32c
@@ -30,13 +31,25 @@ from n1store.stores.zarr.formats import FORMATS, NO_CHUNK, ZarrFormat, crc32c
 class ZarrArray(StoredArray):
     """An array of a store as its files show it.
 
+    Parameters
+    ----------
+    store : Path
+        Of the store, for messages.
+    files : Files
+    zarr_format : ZarrFormat
+    path : str
+        Of the array in the store.
+    codec : str
+        The pipeline that the store says it has.
+
     Raises
     ------
     N1StoreError
         If its metadata are not those of an array that n1store wrote.
     """
 
-    def __init__(self, files: Files, zarr_format: ZarrFormat, path: str, codec: str):
+    def __init__(self, store: Path, files: Files, zarr_format: ZarrFormat, path: str, codec: str):
+        self._store = store
         self._files = files
         self._codec = codec
         self._format = zarr_format
@@ -45,9 +58,9 @@ class ZarrArray(StoredArray):
         try:
             self.grid, self.attributes = zarr_format.parse_array(self._read_json)
             check(self.grid, self.attributes)
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
             raise N1StoreError(
-                f"array {path}: its metadata are missing or damaged: {one_line(error)}"
+                f"{store}: array {path}: its metadata are missing or damaged: {one_line(error)}"
             ) from error
 
     def stored_bytes(self) -> Iterator[int]:
@@ -63,7 +76,10 @@ class ZarrArray(StoredArray):
     @cached_property
     def _pipeline(self) -> Pipeline | None:
         """The codecs, if the array is as n1store writes it."""
-        pipeline = Pipeline.parse(self._codec, read_files=False)
+        try:
+            pipeline = Pipeline.parse(self._codec, read_files=False)
+        except N1StoreError as error:
+            raise N1StoreError(f"{self._store}: is of a codec that is not here: {error}") from error
         expected = self._format.array(self.grid, pipeline, self.attributes)
         if any(self._read_json(name) != content for name, content in expected.items()):
             return None
@@ -112,7 +128,7 @@ class ZarrArray(StoredArray):
         return self._shard_indices[key]
 
     def _read_json(self, name: str) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(self._files.read(f"{self.path}/{name}"))
+        content: dict[str, Any] = parse_json(self._files.read(f"{self.path}/{name}"))
         return content
 
 
@@ -121,31 +137,52 @@ class ZarrStore(Store):
 
     library = "zarr"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, follow_links: bool = False):
         self.path = path
+        self.follow_links = follow_links
         self.left_out = []
-        self._files = open_files(path)
-        for self._format in FORMATS.values():
+        self._files = open_files(path, follow_links=follow_links)
+        try:
+            self._format, root = self._find_root()
+            self._nwb = root.get("nwb")
+            self.attributes = root["n1store"]
+            recordings = self.attributes["recordings"]
+            strings = [self.attributes["codec"], *recordings.keys(), *recordings.values()]
+            require(all(isinstance(part, str) for part in strings), "it names what are no texts")
+            outside = [place for place in recordings.values() if not _is_inside(place)]
+            require(not outside, f"it names an array outside itself, {outside[:1]}")
+        except N1StoreError:
+            self._files.close()
+            raise
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            self._files.close()
+            raise N1StoreError(f"{path}: is damaged: {one_line(error)}") from error
+
+    def _find_root(self) -> tuple[ZarrFormat, dict[str, Any]]:
+        """Return the format of the store that n1store wrote, and what its first group says."""
+        damage = ""
+        for zarr_format in FORMATS.values():
             try:
-                content = json.loads(self._files.read(self._format.root_file))
-                root = self._format.attributes(content)
-                self._nwb = root.get("nwb")
-                self.attributes = root["n1store"]
-                recordings = self.attributes["recordings"]
-                strings = [self.attributes["codec"], *recordings.keys(), *recordings.values()]
-                require(all(isinstance(part, str) for part in strings), "not what n1store writes")
-                return
-            except (KeyError, ValueError, TypeError, AttributeError):
+                root = zarr_format.attributes(parse_json(self._files.read(zarr_format.root_file)))
+                if "n1store" in root:
+                    return zarr_format, root
+            except KeyError:
                 continue
-        self._files.close()
-        raise N1StoreError(f"{path}: is not a store written by n1store, or is damaged")
+            except (ValueError, TypeError, AttributeError) as error:
+                damage = f"is damaged: {zarr_format.root_file}: {one_line(error)}"
+        if damage:
+            raise N1StoreError(f"{self.path}: {damage}")
+        for name in ("zarr.json", ".zgroup", ".zarray"):
+            with suppress(KeyError):
+                self._files.size(name)
+                raise N1StoreError(
+                    f"{self.path}: is a Zarr store that n1store did not write; zarr reads it"
+                )
+        raise N1StoreError(f"{self.path}: is no Zarr store: it has no zarr.json, nor .zgroup")
 
     def array(self, name: str) -> ZarrArray:
         path = self.attributes["recordings"][name]
-        try:
-            return ZarrArray(self._files, self._format, path, self.attributes["codec"])
-        except N1StoreError as error:
-            raise N1StoreError(f"{self.path}: {error}") from error
+        return ZarrArray(self.path, self._files, self._format, path, self.attributes["codec"])
 
     def session(self) -> tuple[Session | None, list[str]]:
         return None if self._nwb is None else Session.from_json(self.path, self._nwb), []
@@ -153,20 +190,41 @@ class ZarrStore(Store):
     def total_bytes(self) -> int:
         return self._files.total_size()
 
+    def check_unchanged(self) -> None:
+        pass  # each chunk has a checksum here, which was read when the store was opened
+
     def close(self) -> None:
         self._files.close()
         if "_root" in self.__dict__:
             self._root.store.close()
 
     def _open_array(self, path: str) -> Any:
+        self._files.check_below(path)
+        for codec in self._format.codecs(lambda name: self._read_json(f"{path}/{name}")):
+            try:
+                allowed.check(codec)
+            except N1StoreError as error:
+                raise N1StoreError(f"{self.path}: array {path}: {error}") from None
         return self._root[path]
+
+    def _read_json(self, key: str) -> Any:
+        return parse_json(self._files.read(key))
 
     @cached_property
     def _root(self) -> Any:
         import zarr
 
-        if self._format.number > int(zarr.__version__.split(".")[0]):
+        is_zarr2 = int(zarr.__version__.split(".")[0]) == 2
+        if is_zarr2 and self._format.number > 2:
             raise N1StoreError(f"{self.path}: is of Zarr format 3, which needs zarr 3 to be read")
-        if self.path.is_dir():
-            return zarr.open_group(str(self.path), mode="r")
-        return zarr.open_group(zarr.storage.ZipStore(str(self.path), mode="r"), mode="r")
+        path = str(self.path)
+        store = path if self.path.is_dir() else zarr.storage.ZipStore(path, mode="r")
+        # From the files that were looked at here, and no others.
+        own = {"zarr_format": self._format.number, "use_consolidated": False}
+        open_group: Any = zarr.open_group
+        return open_group(store, mode="r", **({} if is_zarr2 else own))
+
+
+def _is_inside(path: str) -> bool:
+    """Return whether a path leads nowhere but downwards, for zarr and for all systems."""
+    return "\\" not in path and not {"", ".", ".."} & set(path.split("/"))

@@ -1,0 +1,122 @@
+"""Finding the objects of an HDF5 file that are in this file, and in no other that it names.
+
+HDF5 reads what external links, external storage and virtual datasets name, wherever that is on
+the machine: a file from a stranger could so have any other file copied. Here they are found out
+before anything is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TypeAlias
+
+import h5py
+
+from n1store.errors import N1StoreError, one_line
+
+_log = logging.getLogger(__name__)
+
+Item: TypeAlias = "h5py.Group | h5py.Dataset"
+
+_MOST_LINKS = 16  # one behind the other, as HDF5 has it
+
+
+class Objects:
+    """Finds objects by their paths.
+
+    Parameters
+    ----------
+    follow_links : bool
+        Whether to find also what is in other files. Each is logged once.
+    """
+
+    def __init__(self, follow_links: bool = False):
+        self._follow_links = follow_links
+        self._followed: set[tuple[str, str]] = set()
+
+    def find(self, group: h5py.Group, path: str) -> Item | None:
+        """Return the object at a path below a group, or None.
+
+        Raises
+        ------
+        N1StoreError
+            If it, or what it holds, is in another file.
+        """
+        item = self._resolve(group, path, _MOST_LINKS)
+        if isinstance(item, h5py.Dataset):
+            for file in _other_files(item):
+                self._outside(group, path, file)
+            for source in _sources(item):
+                self._check_source(group, path, self._resolve(item.file, source, _MOST_LINKS))
+        return item
+
+    def require(self, group: h5py.Group, path: str) -> Item:
+        """Return the object at a path; KeyError if there is none, else as `find`."""
+        item = self.find(group, path)
+        if item is None:
+            raise KeyError(f"there is no {path}")
+        return item
+
+    def _resolve(
+        self, group: h5py.Group, path: str, links: int
+    ) -> h5py.Group | h5py.Dataset | None:
+        item = group.file if path.startswith("/") else group
+        for name in filter(None, path.split("/")):
+            link = item.get(name, getlink=True) if isinstance(item, h5py.Group) else None
+            if isinstance(link, h5py.HardLink):
+                item = item[name]
+            elif isinstance(link, h5py.SoftLink) and links:
+                item = self._resolve(item, link.path, links - 1)
+            elif isinstance(link, h5py.ExternalLink):
+                self._outside(group, path, link.filename)
+                item = item.get(name)
+            else:
+                return None
+        return item
+
+    def _check_source(self, group: h5py.Group, path: str, source: Item | None) -> None:
+        """Raise N1StoreError if what a virtual dataset is made of is not values of the file."""
+        if isinstance(source, h5py.Dataset):
+            for file in _other_files(source):
+                self._outside(group, path, file)
+            # In a circle of them HDF5 would turn for ever.
+            if source.is_virtual and not self._follow_links:
+                raise N1StoreError(f"{_place(group, path)} is a virtual dataset of virtual ones")
+
+    def _outside(self, group: h5py.Group, path: str, file: str) -> None:
+        place = _place(group, path)
+        if not self._follow_links:
+            raise N1StoreError(f"{place} is in another file, {file}, which is not followed")
+        if (place, file) not in self._followed:
+            self._followed.add((place, file))
+            _log.warning("%s: %s is in another file, %s", group.file.filename, place, file)
+
+
+def why_not_opened(error: OSError) -> str:
+    """Return why HDF5 did not open a file, and what to do about it."""
+    if "h5clear" in str(error):
+        return (
+            "was being written when its writer was killed, which left it marked as open; "
+            "`h5clear -s` takes the mark away, and `n1store verify` tells whether all is there"
+        )
+    return f"is not an HDF5 file, or is cut off: {one_line(error)}"
+
+
+def _place(group: h5py.Group, path: str) -> str:
+    return (path if path.startswith("/") else f"{group.name}/{path}").strip("/")
+
+
+def _other_files(dataset: h5py.Dataset) -> set[str]:
+    """Return the names of the other files that hold a dataset's values."""
+    if not dataset.is_virtual:
+        return {name for name, _, _ in dataset.external or ()}
+    sources = dataset.virtual_sources()
+    # Names may be patterns, of which HDF5 alone knows what they stand for.
+    patterns = {source.dset_name for source in sources if "%" in source.dset_name}
+    return {source.file_name for source in sources} - {"."} | patterns
+
+
+def _sources(dataset: h5py.Dataset) -> set[str]:
+    """Return the paths of the datasets of the same file that a virtual dataset is made of."""
+    sources = dataset.virtual_sources() if dataset.is_virtual else ()
+    return {source.dset_name for source in sources if source.file_name == "."}
