@@ -6,12 +6,27 @@ class N1StoreError(Exception):
 
     The message is one line that names the file and what to do about it; the command line
     prints it as it is.
+
+    Parameters
+    ----------
+    message : str
+    option : str
+        What to do about it, where that is an option of the command line, which adds this.
     """
+
+    def __init__(self, message: str, *, option: str = ""):
+        super().__init__(message)
+        self.option = option
 
 
 def one_line(error: Exception) -> str:
     """Return the message of any exception as one line."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def counted(number: int, what: str) -> str:
+    """Return how many there are of something, such as ``1 recording`` or ``2 recordings``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def printable(text: str) -> str:

@@ -17,7 +17,7 @@ import click
 
 from n1store.cli import hdf5, implant, n1_files, stores, study
 from n1store.cli.options import INTERRUPTED, Interrupted
-from n1store.errors import N1StoreError, one_line
+from n1store.errors import N1StoreError, one_line, printable
 from n1store.version import __version__
 
 
@@ -28,7 +28,8 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except N1StoreError as error:
-            raise click.ClickException(one_line(error)) from error
+            option = f"; {error.option}" if error.option else ""
+            raise click.ClickException(printable(one_line(error) + option)) from error
         except KeyboardInterrupt as error:
             raise Interrupted("interrupted; nothing unfinished was left behind") from error
         except MemoryError as error:
@@ -39,7 +40,7 @@ class _Commands(click.Group):
             if error.errno == errno.EPIPE:
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{place}{error.strerror or error}") from error
+            raise click.ClickException(printable(f"{place}{error.strerror or error}")) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from n1store.cli.options import PATH, json_option, overwrite_option, workers_option
-from n1store.cli.output import print_json, progress_bar
+from n1store.cli.output import print_json, progress_bar, say
+from n1store.errors import counted
 
 
 @click.command()
@@ -30,7 +31,7 @@ def synth(folder: Path, **options: Any) -> None:
     from n1store.implant.synth import synthesize
 
     files = synthesize(folder, **options)
-    click.echo(f"{folder}: {len(files)} WAV files")
+    say(f"{folder}: {counted(len(files), 'WAV file')}")
 
 
 @click.command()
@@ -56,12 +57,12 @@ def train(sources: tuple[Path, ...], output: Path, as_json: bool, **options: Any
     with progress_bar("training", as_json) as progress:
         training = train_to_file(sources, output, progress=progress, **options)
     for line in training.left_out:
-        click.echo(f"left out: {line}", err=True)
+        say(f"left out: {line}", err=True)
     if as_json:
         print_json({"file": str(output), **training.to_dict(), "left_out": training.left_out})
         return
-    click.echo(
-        f"{output}: learned from {training.num_recordings} recordings, "
+    say(
+        f"{output}: learned from {counted(training.num_recordings, 'recording')}, "
         f"{training.num_samples} samples\n"
         f"  ideal ratio       {training.ratio:.3f}, with equal widths {training.flat_ratio:.3f}"
     )

@@ -18,7 +18,7 @@ from n1store.cli.options import (
     widths_option,
     workers_option,
 )
-from n1store.cli.output import print_evaluation, print_json, print_n1_info, progress_bar
+from n1store.cli.output import print_evaluation, print_json, print_n1_info, progress_bar, say
 
 
 @click.command()
@@ -91,6 +91,6 @@ def evaluate(
     else:
         print_evaluation(result)
     for line in result.problems:
-        click.echo(line, err=True)
+        say(line, err=True)
     if result.problems:
         sys.exit(FAILED)

@@ -30,6 +30,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 workers_option = click.option(
     "--workers", type=click.IntRange(min=1), help="Cores to use.  [default: all]"
 )
+follow_links_option = click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Read what links in it lead to, also those of HDF5: any file of this machine.",
+)
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace what exists, once its replacement is complete."
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from n1store.errors import printable
+from n1store.errors import counted, printable
 
 if TYPE_CHECKING:
     from n1store.bench import Benchmark
@@ -55,6 +55,11 @@ def progress_bar(
         yield lambda done, total: bar.update(task, completed=done, total=total, refresh=timed)
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line, without what a terminal could take for commands."""
+    click.echo(printable(text), err=err)
+
+
 def print_json(content: Any) -> None:
     """Print what commands give machines."""
     click.echo(json.dumps(content, indent=2))
@@ -65,22 +70,20 @@ def print_sizes(name: str, sizes: StoreSizes) -> None:
     from n1store.codecs.pipeline import without_tables
 
     content = sizes.to_dict()
-    click.echo(
-        f"{name}: {content['recordings']} recordings, {content['duration_s']:.1f} s, "
+    say(
+        f"{name}: {counted(content['recordings'], 'recording')}, {content['duration_s']:.1f} s, "
         f"codec {without_tables(content['codec'])}"
     )
     for codec, count in content["lossy"].items():
-        click.echo(
-            f"  LOSSY             {count} recordings, by {codec}: samples are not as recorded, "
-            "WAV files cannot be restored"
+        say(
+            f"  LOSSY             {counted(count, 'recording')}, by {codec}: samples are not as "
+            "recorded, WAV files cannot be restored"
         )
-    click.echo(f"  samples           {_bytes(content['raw_bytes'])}")
+    say(f"  samples           {_bytes(content['raw_bytes'])}")
     for label, key in (("chunks", "chunk"), ("store on disk", "store")):
-        click.echo(
-            f"  {label:<18}{_bytes(content[key + '_bytes'])}   ratio {content[key + '_ratio']:.3f}"
-        )
+        say(f"  {label:<18}{_bytes(content[key + '_bytes'])}   ratio {content[key + '_ratio']:.3f}")
     ratios = "  ".join(f"{key} {value:.3f}" for key, value in sizes.chunk_ratios().items())
-    click.echo(f"  ratio per chunk   {ratios or '-'}   ({content['chunks']} chunks)")
+    say(f"  ratio per chunk   {ratios or '-'}   ({content['chunks']} chunks)")
 
 
 def print_worst(sizes: StoreSizes) -> None:
@@ -88,7 +91,7 @@ def print_worst(sizes: StoreSizes) -> None:
     worst = sizes.worst_chunks(3)
     for label, chunk in zip(["worst chunks", "", ""], worst, strict=False):
         index = ",".join(map(str, chunk.index))
-        click.echo(f"  {label:<18}{chunk.ratio:.3f}  {chunk.recording} chunk {index}")
+        say(f"  {label:<18}{chunk.ratio:.3f}  {chunk.recording} chunk {index}")
 
 
 def print_recordings(sizes: StoreSizes) -> None:
@@ -133,14 +136,14 @@ def print_requirements(codec: str, store: Path) -> None:
 
     pipeline = Pipeline.parse(codec)
     if "adc" in pipeline.names:
-        click.echo("  adc               on: samples are stored as the converter's 10-bit codes")
+        say("  adc               on: samples are stored as the converter's 10-bit codes")
     entries = [entry for entry, _ in pipeline.stages]
     if store.suffix == ".nwb":
         numbers = (number for number, _ in pipeline.hdf5((1, 1)))
         packages = hdf5_readers_need(zip(entries, numbers, strict=True))
     else:
         packages = zarr_readers_need(entries)
-    click.echo(f"  readers need      {', '.join(packages)}")
+    say(f"  readers need      {', '.join(packages)}")
 
 
 def print_benchmarks(results: list[Benchmark]) -> None:
@@ -161,12 +164,12 @@ def print_benchmarks(results: list[Benchmark]) -> None:
     )
     for result in results:
         for codec, count in result.sizes.lossy.items():
-            click.echo(f"{result.path}: LOSSY: {count} recordings, by {codec}")
+            say(f"{result.path}: LOSSY: {counted(count, 'recording')}, by {codec}")
     rows = []
     for result in results:
         for speed in [*result.windows, *result.scans]:
             xrt, mb_per_s = speed.to_dict()["xrt"], speed.to_dict()["mb_per_s"]
-            what = "everything" if speed.seconds is None else f"{speed.seconds:g} s windows"
+            what = "everything" if speed.seconds is None else f"{speed.seconds:.3g} s windows"
             speeds = [f"{xrt[key]:.0f}" for key in ("p5", "median", "p95")]
             rows.append(
                 [str(result.path), what, speed.reader, *speeds, f"{mb_per_s['median']:.1f}"]
@@ -194,14 +197,14 @@ def print_codecs(infos: list[CodecInfo]) -> None:
         ],
     )
     for line in shortcomings(infos):
-        click.echo(line)
+        say(line)
 
 
 def print_codec(info: CodecInfo) -> None:
     """Print all that there is to say of a codec."""
     from n1store.codecs.info import values_of
 
-    click.echo(f"{info.entry.name} ({info.entry.group}): {info.entry.summary}")
+    say(f"{info.entry.name} ({info.entry.group}): {info.entry.summary}")
     width = max((len(each.name) for each in info.entry.parameters), default=0)
     parameters = [
         f"{each.name:<{width}}  {values_of(each)}  "
@@ -228,12 +231,12 @@ def print_n1_info(path: Path, info: N1Info, as_json: bool, payloads: bool = Fals
             ]
         print_json(content)
         return
-    click.echo(
+    say(
         f"{path}: {info.num_samples} samples, channels: {info.num_channels}, "
         f"{info.sampling_frequency} Hz, {info.duration:.3f} s"
     )
-    click.echo(f"  WAV file          {_bytes(info.wav_bytes)}")
-    click.echo(f"  .n1 file          {_bytes(info.n1_bytes)}   ratio {info.ratio:.3f}")
+    say(f"  WAV file          {_bytes(info.wav_bytes)}")
+    say(f"  .n1 file          {_bytes(info.n1_bytes)}   ratio {info.ratio:.3f}")
     if payloads:
         frame_bytes = 2 * info.num_channels
         _print_table(
@@ -257,20 +260,20 @@ def print_evaluation(result: Evaluation) -> None:
     _print_table(
         ["file", "WAV", ".n1", "ratio", "encode xRT", "decode xRT", "encode ms", "decode ms"], rows
     )
-    click.echo(
+    say(
         f"{totals['files']} of {totals['files'] + len(result.problems)} files came back identical: "
         f"{totals['duration_s']:.1f} s, level {result.level}"
     )
-    click.echo(f"  WAV files         {_bytes(totals['wav_bytes'])}")
-    click.echo(f"  .n1 files         {_bytes(totals['n1_bytes'])}   ratio {totals['ratio']:.3f}")
-    click.echo(
+    say(f"  WAV files         {_bytes(totals['wav_bytes'])}")
+    say(f"  .n1 files         {_bytes(totals['n1_bytes'])}   ratio {totals['ratio']:.3f}")
+    say(
         f"  payloads          {_bytes(totals['payload_bytes'])}   "
         f"ratio {totals['payload_ratio']:.3f} of the 16-bit samples"
     )
     for what in ("encode", "decode"):
         if speed := totals[what]:
             latency = "  ".join(f"{key} {ms:.2f}" for key, ms in speed["latency_ms"].items())
-            click.echo(
+            say(
                 f"  {what}            {speed['xrt']:.0f} xRT, {speed['mb_per_s']:.0f} MB/s, "
                 f"ms per file: {latency}"
             )
@@ -284,8 +287,8 @@ def print_comparison(result: Comparison) -> None:
     from n1store.codecs.pipeline import without_tables
 
     data, machine = result.data, result.measured_with
-    click.echo(
-        f"{data.chunks} of {data.chunks_of} chunks of {data.files} recordings, "
+    say(
+        f"{data.chunks} of {data.chunks_of} chunks of {counted(data.files, 'recording')}, "
         f"{data.duration_s:.1f} s, {data.raw_bytes / 1e6:.3f} MB; one core of {machine.cpu}"
     )
     rows = [
@@ -300,39 +303,36 @@ def print_comparison(result: Comparison) -> None:
     ]
     if rows:
         _print_table(["", "pipeline", "ratio", "enc.", "dec.", "MB"], rows)
-        click.echo(
-            "* no other is smaller and faster to decode; enc., dec.: MB/s; MB: peak of memory"
-        )
+        say("* no other is smaller and faster to decode; enc., dec.: MB/s; MB: peak of memory")
     if any(not each.lossless for each in result.results):
-        click.echo("~ lossy, with an error of:")
+        say("~ lossy, with an error of:")
         for each in result.results:
             if each.error is not None:
                 snr = "-" if each.error.snr_db is None else f"{each.error.snr_db:.1f} dB"
-                click.echo(
+                say(
                     f"  {without_tables(each.pipeline)}: RMSE {each.error.rmse:.3g}, "
                     f"at most {each.error.max}, SNR {snr}"
                 )
     for codec in data.lossy:
-        click.echo(f"LOSSY: there are samples not as recorded, but as {codec} has left them")
+        say(f"LOSSY: there are samples not as recorded, but as {codec} has left them")
     for absent in result.missing:
-        click.echo(f"missing: {absent.codec}: to install it: {absent.install}")
+        say(f"missing: {absent.codec}: to install it: {absent.install}")
     if not rows:
-        click.echo("nothing was measured")
+        say("nothing was measured")
     elif all(each.repeats == 1 for each in result.results):
-        click.echo("speeds were measured once; --repeats tells how far they differ")
+        say("speeds were measured once; --repeats tells how far they differ")
     else:
         busy = "; was the machine busy?" if result.noise > _NOISY else ""
-        click.echo(f"speeds of a pipeline differ by {result.noise:.0%} between rounds{busy}")
+        say(f"speeds of a pipeline differ by {result.noise:.0%} between rounds{busy}")
 
 
 def _print_lines(label: str, lines: list[str]) -> None:
     for number, line in enumerate(lines):
-        click.echo(f"  {'' if number else label:<18}{line}")
+        say(f"  {'' if number else label:<18}{line}")
 
 
 def _print_table(header: list[str], rows: list[list[str]]) -> None:
     """Print columns wide enough for their content, which no terminal's width cuts off."""
-    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     numeric = [
         all(cell[:1].isdigit() or not cell for cell in column) for column in zip(*rows, strict=True)
@@ -342,7 +342,7 @@ def _print_table(header: list[str], rows: list[list[str]]) -> None:
             cell.rjust(width) if number else cell.ljust(width)
             for cell, width, number in zip(row, widths, numeric or [False] * len(row), strict=True)
         ]
-        click.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def _bytes(count: int) -> str:

@@ -13,6 +13,7 @@ from n1store.cli.options import (
     NWB_FIELDS,
     PATH,
     SKIPPED_SOURCES,
+    follow_links_option,
     json_option,
     nwb_metadata,
     nwb_options,
@@ -29,7 +30,9 @@ from n1store.cli.output import (
     print_sizes,
     print_worst,
     progress_bar,
+    say,
 )
+from n1store.errors import counted
 
 
 @click.command()
@@ -65,6 +68,7 @@ from n1store.cli.output import (
 @nwb_options
 @workers_option
 @overwrite_option
+@follow_links_option
 @click.option(
     "--on-error",
     type=click.Choice(["stop", "skip"]),
@@ -103,16 +107,16 @@ def convert(
         print_json(result.to_dict())
     else:
         print_sizes(str(destination), result.sizes)
-        click.echo(
+        say(
             f"  converted         {result.seconds:.2f} s, {result.megabytes_per_second:.0f} MB/s, "
             f"{result.xrt:.0f} xRT"
         )
         print_worst(result.sizes)
         print_requirements(result.sizes.attributes["codec"], destination)
     for line in result.lost:
-        click.echo(f"not kept: {line}", err=True)
+        say(f"not kept: {line}", err=True)
     for line in result.skipped:
-        click.echo(f"skipped: {line}", err=True)
+        say(f"skipped: {line}", err=True)
     if result.skipped:
         sys.exit(SKIPPED_SOURCES)
 
@@ -120,8 +124,9 @@ def convert(
 @click.command()
 @click.argument("store", metavar="STORE", type=PATH)
 @click.option("--chunks", is_flag=True, help="List every chunk.")
+@follow_links_option
 @json_option
-def info(store: Path, chunks: bool, as_json: bool) -> None:
+def info(store: Path, chunks: bool, follow_links: bool, as_json: bool) -> None:
     """Show what a store or a .n1 file holds and how small it is."""
     from n1store.n1file.container import is_n1_file, read_n1_info
 
@@ -132,11 +137,11 @@ def info(store: Path, chunks: bool, as_json: bool) -> None:
     from n1store import store_kinds
     from n1store.sizes import measure_sizes
 
-    with store_kinds.open(store) as opened:
+    with store_kinds.open(store, follow_links=follow_links) as opened:
         sizes = measure_sizes(opened)
         left_out = opened.left_out
     for line in left_out:
-        click.echo(f"not read: {line}", err=True)
+        say(f"not read: {line}", err=True)
     if as_json:
         content = sizes.to_dict()
         content["recordings"] = sizes.recordings
@@ -156,8 +161,9 @@ def info(store: Path, chunks: bool, as_json: bool) -> None:
 @click.argument("store", metavar="STORE", type=PATH)
 @click.argument("sources", metavar="[SRC...]", nargs=-1, type=PATH)
 @workers_option
+@follow_links_option
 @json_option
-def verify(store: Path, sources: tuple[Path, ...], workers: int | None, as_json: bool) -> None:
+def verify(store: Path, sources: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Check every sample against the checksums in the store, and against WAV files if given.
 
     Names the recording and chunk of each difference; the exit code is then 1.
@@ -165,21 +171,21 @@ def verify(store: Path, sources: tuple[Path, ...], workers: int | None, as_json:
     from n1store.verification import verify
 
     with progress_bar("verifying", as_json) as progress:
-        result = verify(store, sources, workers=workers, progress=progress)
+        result = verify(store, sources, progress=progress, **options)
     if as_json:
         print_json(result.to_dict())
     else:
         for line in result.problems:
-            click.echo(line, err=True)
-        click.echo(
-            f"{store}: {result.recordings} recordings, {result.samples} samples: "
-            + (f"{len(result.problems)} problems" if result.problems else "all as stored")
+            say(line, err=True)
+        say(
+            f"{store}: {counted(result.recordings, 'recording')}, {result.samples} samples: "
+            + (counted(len(result.problems), "problem") if result.problems else "all as stored")
             + (f"; {result.lossy} of them LOSSY, not as recorded" if result.lossy else "")
         )
         if sources:
-            click.echo(f"{result.compared} compared with their WAV files")
+            say(f"{result.compared} compared with their WAV files")
         if result.not_compared:
-            click.echo(f"{len(result.not_compared)} not compared, as SRC does not have them")
+            say(f"{len(result.not_compared)} not compared, as SRC does not have them")
     if result.problems:
         sys.exit(FAILED)
 
@@ -189,17 +195,18 @@ def verify(store: Path, sources: tuple[Path, ...], workers: int | None, as_json:
 @click.argument("folder", metavar="DIR", type=PATH)
 @workers_option
 @overwrite_option
+@follow_links_option
 @json_option
-def export(store: Path, folder: Path, workers: int | None, overwrite: bool, as_json: bool) -> None:
+def export(store: Path, folder: Path, as_json: bool, **options: Any) -> None:
     """Write the WAV files back to DIR, identical to the originals to the last byte."""
     from n1store.export import export_wavs
 
     with progress_bar("exporting", as_json, unit="recordings") as progress:
-        files = export_wavs(store, folder, overwrite=overwrite, workers=workers, progress=progress)
+        files = export_wavs(store, folder, progress=progress, **options)
     if as_json:
         print_json({"files": [str(file) for file in files]})
     else:
-        click.echo(f"{folder}: {len(files)} WAV files, each with the SHA-256 of its original")
+        say(f"{folder}: {counted(len(files), 'WAV file')}, each with the SHA-256 of its original")
 
 
 @click.command()
@@ -214,17 +221,18 @@ def export(store: Path, folder: Path, workers: int | None, overwrite: bool, as_j
     show_default=True,
     help="Of the choice of windows.",
 )
+@follow_links_option
 @json_option
-def bench(stores: tuple[Path, ...], num_windows: int, seed: int, as_json: bool) -> None:
+def bench(stores: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Measure random-access read speed and full decompression, and the ratio per chunk.
 
-    Windows of 1 s and 10 s (or the whole recording when that is shorter) are read at random
+    Windows of 1 s and 10 s (or whole recordings where these are shorter) are read at random
     offsets, with n1store and with zarr alone, from memory rather than disk, and checked. xRT
     is seconds of recording per second of waiting.
     """
     from n1store.bench import benchmark
 
-    results = [benchmark(store, num_windows=num_windows, seed=seed) for store in stores]
+    results = [benchmark(store, **options) for store in stores]
     if as_json:
         print_json([result.to_dict() for result in results])
     else:

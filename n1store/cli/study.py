@@ -16,7 +16,14 @@ from n1store.cli.options import (
     overwrite_option,
     workers_option,
 )
-from n1store.cli.output import print_codec, print_codecs, print_comparison, print_json, progress_bar
+from n1store.cli.output import (
+    print_codec,
+    print_codecs,
+    print_comparison,
+    print_json,
+    progress_bar,
+    say,
+)
 
 
 @click.command()
@@ -112,11 +119,11 @@ def compare(sources: tuple[Path, ...], destination: Path, as_json: bool, **optio
         print_json(result.to_dict())
     else:
         print_comparison(result)
-        click.echo(f"{destination}: results.json and results.csv")
+        say(f"{destination}: results.json and results.csv")
     for line in result.data.left_out:
-        click.echo(f"not read: {line}", err=True)
+        say(f"not read: {line}", err=True)
     for each in result.failed:
-        click.echo(f"failed: {without_tables(each.pipeline)}: {each.why}", err=True)
+        say(f"failed: {without_tables(each.pipeline)}: {each.why}", err=True)
     if result.failed:
         sys.exit(FAILED)
 
@@ -145,4 +152,4 @@ def report(source: Path, destination: Path, as_json: bool, **options: Any) -> No
     if as_json:
         print_json(result.to_dict())
         return
-    click.echo(f"{destination}: {result.results} pipelines; plots in {result.plots[0].parent}")
+    say(f"{destination}: {result.results} pipelines; plots in {result.plots[0].parent}")

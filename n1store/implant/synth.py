@@ -118,7 +118,7 @@ def synthesize(
     paths = [Path(directory) / f"synth-{index:03d}.wav" for index in range(num_recordings)]
     for path in paths:
         if path.exists() and not overwrite:
-            raise N1StoreError(f"{path}: exists already; --overwrite replaces it")
+            raise N1StoreError(f"{path}: exists already", option="--overwrite replaces it")
 
     Path(directory).mkdir(parents=True, exist_ok=True)
     for index, path in enumerate(paths):

@@ -140,12 +140,13 @@ def open_journal(folder: Path, settings: dict[str, Any], overwrite: bool) -> Ite
             except _DAMAGE:
                 written = None
             if written is None:
-                raise N1StoreError(f"{path}: is damaged; --overwrite begins anew")
+                raise N1StoreError(f"{path}: is damaged", option="--overwrite begins anew")
             others = [name for name in settings if written.get(name) != settings[name]]
             if others:
                 raise N1StoreError(
                     f"{folder}: holds results of other {', '.join(others).replace('_', ' ')}; "
-                    "--overwrite begins anew, or name another folder"
+                    "name another folder",
+                    option="or --overwrite, which begins anew",
                 )
         else:
             for name in (JSON, CSV):

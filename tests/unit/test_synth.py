@@ -132,7 +132,7 @@ def test_files_hold_the_blocks(tmp_path):
 
 def test_files_are_not_overwritten_unasked(tmp_path):
     (tmp_path / "synth-001.wav").write_bytes(b"precious")
-    with pytest.raises(N1StoreError, match="overwrite"):
+    with pytest.raises(N1StoreError, match="exists already"):
         synthesize(tmp_path, 2, 0.1)
     assert [path.name for path in tmp_path.iterdir()] == ["synth-001.wav"]
     synthesize(tmp_path, 2, 0.1, overwrite=True)

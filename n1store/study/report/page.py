@@ -18,7 +18,7 @@ try:
     from markupsafe import Markup
 except ImportError as error:
     raise N1StoreError(
-        f"a report needs {error.name}, which is not installed: pip install 'n1store[report]'"
+        f"a report needs {error.name}, which is not installed: pip install jinja2 matplotlib"
     ) from error
 
 from n1store.study.report import plots, words
