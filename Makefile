@@ -8,7 +8,7 @@
 #                      and results that are made again: each takes a while
 #   make test-quick    each test with one of its cases, and without the slow ones: within a minute
 #   make test-compat   what touches zarr once more with zarr 2.18, and SpikeInterface
-#   make coverage      all tests, and which lines of n1store/ they run
+#   make coverage      the tests of make test, and which lines of n1store/ they run
 #   make lint          formatting, linting, types, C warnings
 #   make fuzz          each fuzz target for FUZZ_SECONDS;  make fuzz-decode  one of them;
 #                      FUZZ_SANITIZERS=memory looks for results that depend on memory never written

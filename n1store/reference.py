@@ -31,6 +31,7 @@ from n1store.stores.nwb.chunks import (
     pipeline_of,
     read_payload,
 )
+from n1store.stores.nwb.objects import why_not_opened
 from n1store.system.atomic import replacing
 
 # Datasets without chunks get some of about this size, so that a window can be read alone.
@@ -130,9 +131,7 @@ def _references(source: Path, reference: Reference) -> dict[str, Any]:
     except BlockingIOError as error:
         raise N1StoreError(f"{source}: another process has it open for writing") from error
     except OSError as error:
-        raise N1StoreError(
-            f"{source}: is not an HDF5 file, or is cut off: {one_line(error)}"
-        ) from error
+        raise N1StoreError(f"{source}: {why_not_opened(error)}") from error
     try:
         with file, source.open("rb", buffering=0) as content:
             return _Translator(file, content, reference).translate()

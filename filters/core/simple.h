@@ -1,6 +1,6 @@
 /*
- * The simple codecs: delta, lpc and iwt, which turn samples into numbers that other codecs store
- * in less, and rle, packbits10, huffman, arithmetic and rans, which store numbers in less.
+ * The simple codecs: transforms, which turn samples into numbers that other codecs store in less, as
+ * delta does, and coders, which store numbers in less, as rle does.
  * Each is one file, which defines a `simple_codec` that simple.c lists, and one section of
  * filters/FORMAT.md.
  *

@@ -1,5 +1,5 @@
 /*
- * HDF5 filters 52789 to 52796: the simple codecs, one in each library that is built of this file,
+ * HDF5 filters of the simple codecs, one in each library that is built of this file,
  * with CODEC_NAME and FILTER_ID defined by CMakeLists.txt.
  */
 #include "../core/simple.h"

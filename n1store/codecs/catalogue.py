@@ -106,6 +106,7 @@ def _of_simple_codec(row: SimpleRow) -> Entry:
     )
 
 
+# delta, which is the first of them, is named first among all codecs.
 _DELTA, *_OTHER_SIMPLE_CODECS = map(_of_simple_codec, SIMPLE_CODECS)
 
 _ENTRIES = (

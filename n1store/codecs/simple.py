@@ -1,9 +1,8 @@
 """The simple codecs of filters/core/simple.h as numcodecs codecs.
 
 Transforms make of samples other numbers, which the codec behind them stores in less; coders store
-any bytes in less. Their classes, `Delta`, `LPC`, `IWT`, `Huffman`, `Arithmetic`, `RANS`,
-`PackBits10` and `RLE`, are made from the rows of simple_table.py. All payloads are specified in
-filters/FORMAT.md.
+any bytes in less. Their classes, such as `Delta` and `RLE`, are made from the rows of
+simple_table.py. All payloads are specified in filters/FORMAT.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Freeze payloads of a simple codec, which every later version must decode.
 
-`python tests/codecs/freeze.py NAME` is run once, when the codec is released. It writes
+`python tests/codecs/freeze.py NAME` is run when the codec is added. It writes
 tests/format/data/NAME-v1.npz: payloads of the data that stand in coders-v1.npz, with each extreme
-of the parameter. What stands there is never replaced.
+of the parameter. Once the codec is released, what stands there is never replaced.
 """
 
 import sys

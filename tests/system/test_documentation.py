@@ -223,7 +223,7 @@ def test_demo(recordings, tmp_path):
         text=True,
         check=True,
     )
-    assert "10 s windows" in result.stdout
+    assert "1 s windows" in result.stdout
     for store in ("n1.zarr", "blosc.zarr"):
         assert store in result.stdout
     *_, sentence = result.stdout.splitlines()
