@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from n1store.recording import Recording
     from n1store.sources.wav import read_wav
     from n1store.store_kinds import open
+    from n1store.stores.nwb.metadata import NwbMetadata
     from n1store.study.comparison import compare
     from n1store.verification import verify
 
 __all__ = [
     "N1StoreError",
+    "NwbMetadata",
     "Recording",
     "benchmark",
     "compare",
@@ -40,6 +42,7 @@ __all__ = [
 
 _HOMES = {
     "N1StoreError": "errors",
+    "NwbMetadata": "stores.nwb.metadata",
     "Recording": "recording",
     "benchmark": "bench",
     "compare": "study.comparison",

@@ -64,7 +64,7 @@ class LazyTraces(ABC):
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Recording:
     """One recording, whose samples are read only when they are asked for.
 
@@ -85,6 +85,12 @@ class Recording:
     sampling_frequency: float
     channel_ids: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Recording {self.name}: {self.num_samples} samples of {self.num_channels} channels, "
+            f"{self.duration:.3f} s at {self.sampling_frequency:g} Hz>"
+        )
 
     @property
     def num_samples(self) -> int:

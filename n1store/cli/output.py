@@ -146,6 +146,15 @@ def print_requirements(codec: str, store: Path) -> None:
     say(f"  readers need      {', '.join(packages)}")
 
 
+def print_unknown(names: list[str]) -> None:
+    """Print what a store does not say as nobody has said it, and the options that do."""
+    if names:
+        words = ", ".join(name.removesuffix("_to_uv").replace("_", " ") for name in names)
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        say(f"  unknown           {words}")
+        say(f"                    (say it: {options}, or --metadata)")
+
+
 def print_benchmarks(results: list[Benchmark]) -> None:
     """Print ratios and reading speeds of stores."""
     from n1store.codecs.pipeline import without_tables

@@ -28,6 +28,7 @@ from n1store.cli.output import (
     print_recordings,
     print_requirements,
     print_sizes,
+    print_unknown,
     print_worst,
     progress_bar,
     say,
@@ -113,6 +114,7 @@ def convert(
         )
         print_worst(result.sizes)
         print_requirements(result.sizes.attributes["codec"], destination)
+        print_unknown(result.unknown)
     for line in result.lost:
         say(f"not kept: {line}", err=True)
     for line in result.skipped:

@@ -45,13 +45,17 @@ class Conversion:
         A line for each source that was left out.
     lost : list of str
         A line for each thing that sources say beside their samples and that was not kept.
+    unknown : list of str
+        What the store would say of the session and nobody has told, by the names that the options
+        of the command line have too.
     """
 
     destination: Path
-    sizes: StoreSizes
+    sizes: StoreSizes = field(repr=False)
     seconds: float
     skipped: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
     @property
     def megabytes_per_second(self) -> float:
@@ -73,6 +77,7 @@ class Conversion:
             "encode_xrt": self.xrt,
             "skipped": self.skipped,
             "lost": self.lost,
+            "unknown": self.unknown,
         }
 
 
@@ -118,7 +123,7 @@ def convert(
         Seconds of chunks that one file holds (format 3); 0 gives each chunk its own. By
         default 64 chunks.
     nwb : NwbMetadata, optional
-        What is known of the session, for an NWB file.
+        What is known of the session, for an NWB file: an `n1store.NwbMetadata`.
     workers : int, optional
         How many cores encode; by default all.
     overwrite : bool
@@ -184,11 +189,12 @@ def convert(
                 )
                 recordings = {plan.name: plan.path for plan in written}
                 store.finish(layout, recordings, pipeline.spec)
+                unknown = list(store.unknown)
             target.publish()
     with store_kinds.open(path) as result:
         sizes = measure_sizes(result)
     seconds = time.perf_counter() - started
-    return Conversion(path, sizes, seconds, findings.skipped, findings.lost + lost)
+    return Conversion(path, sizes, seconds, findings.skipped, findings.lost + lost, unknown)
 
 
 def _check(

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
@@ -200,7 +200,15 @@ class StoreWriter(AbstractContextManager["StoreWriter", None]):
     """Writes a store's arrays, one after the other, and then what makes them a store.
 
     Use as a context manager, at whose end all is written to the files.
+
+    Attributes
+    ----------
+    unknown : list of str
+        What such stores say of their recordings, but this one cannot, as nobody has said it; known
+        when it is finished.
     """
+
+    unknown: Sequence[str] = ()
 
     @abstractmethod
     def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> ArrayWriter:

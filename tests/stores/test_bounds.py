@@ -314,3 +314,19 @@ def test_the_library_does_not_speak_of_options(wavs, tmp_path, fails):
     with pytest.raises(n1store.N1StoreError, match=r"exists already$"):
         n1store.convert(wavs, path)
     assert fails("convert", wavs, path).endswith("exists already; --overwrite replaces it")
+
+
+def test_a_recording_shows_what_it_is(store, wavs):
+    with n1store.open(store) as opened:
+        expected = "<Recording one: 700 samples of 2 channels, 0.700 s at 1000 Hz>"
+        assert repr(opened["one"]) == repr(n1store.read_wav(wavs / "one.wav")) == expected
+
+
+def test_the_help_says_all_of_each_command(run):
+    said = run("--help").stdout
+    assert "..." not in said
+    assert "Check every sample against the checksums in the store, and" in said
+
+
+def test_a_result_is_short(wavs, tmp_path):
+    assert len(repr(n1store.convert(wavs, tmp_path / "x.zarr", chunk_seconds=0.02))) < 300

@@ -385,6 +385,23 @@ def test_the_file_is_valid(run, tmp_path, layout, metadata):
     assert n1store.verify(path, [tmp_path / "in"]).problems == []
 
 
+def test_what_nobody_has_said_is_listed(run, run_json, tmp_path):
+    wav = write_wav(tmp_path / "a.wav", on_grid(900), 1000)
+    unknown = ["session_start_time", "subject_id", "subject_species", "subject_sex", "subject_age"]
+    unknown += ["gain_to_uv"]
+    path = tmp_path / "x.nwb"
+    said = run("convert", wav, path).stdout
+    assert "unknown           session start time, subject id, " in said and ", gain\n" in said
+    for name in unknown:
+        assert f"--{name.replace('_', '-')}" in said
+    convert = "convert", path, tmp_path / "y.nwb", "--overwrite"
+    assert run_json(*convert)["unknown"] == unknown
+    assert run_json(*convert, *OPTIONS)["unknown"] == []
+    run("convert", wav, path, "--overwrite", "--gain-to-uv", 2, "--subject-sex", "F")
+    assert run_json(*convert)["unknown"] == [*unknown[:3], "subject_age"]
+    assert run_json("convert", wav, tmp_path / "x.zarr")["unknown"] == []
+
+
 def test_metadata_arrive_in_the_file(run, tmp_path):
     samples = on_grid(2013)
     write_wav(tmp_path / "a.wav", samples, 1000)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from n1store.version import __version__
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
 
 UNKNOWN_START = datetime(1970, 1, 1, tzinfo=UTC)
 """Start of a session of which it is unknown, because NWB wants one; `notes` then says so."""
@@ -46,6 +49,22 @@ UNKNOWN = {
 
 
 _WORDS_THAT_VARY = r"( from WAV files)?|n1store \S+;| else"
+
+
+def what_is_unknown(nwbfile: NWBFile) -> list[str]:
+    """Return what a file does not know that was made, by the names of the options that say it."""
+    subject, unknown = nwbfile.subject, UNKNOWN["Subject"]
+    is_unknown = {
+        "session_start_time": nwbfile.session_start_time == UNKNOWN_START,
+        "subject_id": subject.subject_id == unknown["subject_id"],
+        "subject_species": subject.species is None,
+        "subject_sex": subject.sex == unknown["sex"],
+        "subject_age": subject.age == unknown["age"],
+        "gain_to_uv": any(
+            series.comments.endswith(NO_GAIN) for series in nwbfile.acquisition.values()
+        ),
+    }
+    return [name for name, there in is_unknown.items() if there]
 
 
 def what_is_known(name: str, said: dict[str, Any]) -> dict[str, Any]:

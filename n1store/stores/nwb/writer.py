@@ -27,6 +27,7 @@ from n1store.stores.local import LocalDestination
 from n1store.stores.nwb.build import Series, make_nwbfile
 from n1store.stores.nwb.metadata import NwbMetadata
 from n1store.stores.nwb.summary import SUMMARY_NAME, origin_of
+from n1store.stores.nwb.unknown import what_is_unknown
 from n1store.system.parallel import Workers
 from n1store.version import __version__
 
@@ -141,6 +142,7 @@ class NwbWriter(StoreWriter):
         import pynwb
 
         nwbfile = self._nwbfile(recordings.values(), content)
+        self.unknown = what_is_unknown(nwbfile)
         # Closing the NWBHDF5IO would close the file; its manager keeps it from reading the file.
         # As all types are NWB's own, its definition, which any reader has, need not be in it.
         io = pynwb.NWBHDF5IO(file=self._structure, mode="a", manager=manager)
