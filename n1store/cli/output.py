@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,8 +95,12 @@ def print_worst(sizes: StoreSizes) -> None:
         say(f"  {label:<18}{chunk.ratio:.3f}  {chunk.recording} chunk {index}")
 
 
-def print_recordings(sizes: StoreSizes) -> None:
-    """Print a line for each recording of a store."""
+_SHOWN = 20
+
+
+def print_recordings(sizes: StoreSizes, *, all_of_them: bool) -> None:
+    """Print a line for each recording of a store, or for the first of many."""
+    shown = None if all_of_them or len(sizes.recordings) <= _SHOWN + 1 else _SHOWN
     _print_table(
         ["recording", "samples", "channels", "Hz", "seconds", "chunk"],
         [
@@ -107,9 +112,11 @@ def print_recordings(sizes: StoreSizes) -> None:
                 f"{recording['duration']:.3f}",
                 " x ".join(map(str, recording["chunk_shape"])),
             ]
-            for name, recording in sizes.recordings.items()
+            for name, recording in islice(sizes.recordings.items(), shown)
         ],
     )
+    if shown is not None:
+        say(f"… and {len(sizes.recordings) - shown} more; --recordings lists all")
 
 
 def print_chunks(sizes: StoreSizes) -> None:

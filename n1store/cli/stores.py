@@ -125,10 +125,11 @@ def convert(
 
 @click.command()
 @click.argument("store", metavar="STORE", type=PATH)
+@click.option("--recordings", is_flag=True, help="List all recordings, however many there are.")
 @click.option("--chunks", is_flag=True, help="List every chunk.")
 @follow_links_option
 @json_option
-def info(store: Path, chunks: bool, follow_links: bool, as_json: bool) -> None:
+def info(store: Path, recordings: bool, chunks: bool, follow_links: bool, as_json: bool) -> None:
     """Show what a store or a .n1 file holds and how small it is."""
     from n1store.n1file.container import is_n1_file, read_n1_info
 
@@ -154,7 +155,7 @@ def info(store: Path, chunks: bool, follow_links: bool, as_json: bool) -> None:
         return
     print_sizes(str(store), sizes)
     print_worst(sizes)
-    print_recordings(sizes)
+    print_recordings(sizes, all_of_them=recordings)
     if chunks:
         print_chunks(sizes)
 

@@ -330,3 +330,14 @@ def test_the_help_says_all_of_each_command(run):
 
 def test_a_result_is_short(wavs, tmp_path):
     assert len(repr(n1store.convert(wavs, tmp_path / "x.zarr", chunk_seconds=0.02))) < 300
+
+
+def test_many_recordings_are_not_all_listed(run, tmp_path):
+    for number in range(30):
+        write_wav(tmp_path / "wavs" / f"{number:02}.wav", SAMPLES["one"][:20], 1000)
+    path = tmp_path / "x.zarr"
+    n1store.convert(tmp_path / "wavs", path)
+    lines = run("info", path).stdout.splitlines()
+    assert lines[-1] == "… and 10 more; --recordings lists all"
+    assert lines[-2].startswith("19 ")
+    assert run("info", path, "--recordings").stdout.splitlines()[-1].startswith("29 ")
