@@ -116,7 +116,7 @@ def print_recordings(sizes: StoreSizes, *, all_of_them: bool) -> None:
         ],
     )
     if shown is not None:
-        say(f"… and {len(sizes.recordings) - shown} more; --recordings lists all")
+        say(f"and {len(sizes.recordings) - shown} more; --recordings lists all")
 
 
 def print_chunks(sizes: StoreSizes) -> None:

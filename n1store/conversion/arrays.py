@@ -115,20 +115,37 @@ class _Array:
         digests = [each.digest() for each in self.plan.inputs]
         try:
             for start, stop in self.plan.grid.blocks(_BLOCK_BYTES):
-                yield self._store_block, self._read(start, stop, digests)
+                for encode in self._read(start, stop, digests):
+                    yield self._store_block, encode
             sources = [source for digest in digests for source in digest.sources()]
         except N1StoreError as error:
             yield partial(self._give_up, error), None
             return
         yield partial(self._finish, sources), None
 
-    def _read(self, start: int, stop: int, digests: list[Digest]) -> Callable[[], _Encoded]:
-        """Read a block; return what encodes it."""
+    def _read(
+        self, start: int, stop: int, digests: list[Digest]
+    ) -> Iterator[Callable[[], _Encoded]]:
+        """Read a block; give what encodes it, chunk by chunk if a row of chunks is large.
+
+        So the next row is read when the last chunk of this one is being encoded, and no more than
+        two are in memory, whatever their size.
+        """
         parts = [each.read(start, stop) for each in self.plan.inputs]
         for digest, part in zip(digests, parts, strict=True):
             digest.update(part)
         samples = parts[0] if len(parts) == 1 else np.hstack(parts)
-        return partial(self._encode, samples, self._copies(start, stop))
+        del parts
+        copies = self._copies(start, stop)
+        width, groups = self.plan.grid.chunk_shape[1], self.plan.grid.counts[1]
+        if samples.nbytes <= _BLOCK_BYTES or len(copies) != groups or self._pipeline.loss:
+            yield partial(self._encode, samples, copies)
+            return
+        if self._samples_hash is not None:
+            self._samples_hash.update(samples.data)
+        for group, copy in enumerate(copies):
+            part = samples[:, group * width : (group + 1) * width]
+            yield partial(self._encode, part, [copy], is_hashed=True)
 
     def _copies(self, start: int, stop: int) -> list[bytes | None]:
         """Return the chunks of a block that the input has encoded already, in C order."""
@@ -142,7 +159,9 @@ class _Array:
             encoded_chunk(index, self._pipeline, self.plan.grid.chunk_shape) for index in indices
         ]
 
-    def _encode(self, samples: Samples, copies: list[bytes | None]) -> _Encoded:
+    def _encode(
+        self, samples: Samples, copies: list[bytes | None], *, is_hashed: bool = False
+    ) -> _Encoded:
         """Encode a block of whole chunks but for those that are copied."""
         pipeline, chunk_shape = self._pipeline, self.plan.grid.chunk_shape
         try:
@@ -155,7 +174,7 @@ class _Array:
                 samples = _together(decoded, samples.shape, chunk_shape)
             crcs = [zlib.crc32(chunk.data) for chunk in _chunks_of(samples, chunk_shape)]
             # Samples that need not be hashed need not wait in memory either.
-            hashed = None if self._samples_hash is None else samples
+            hashed = None if self._samples_hash is None or is_hashed else samples
             return _Encoded(samples.nbytes, payloads, crcs, hashed)
         except (ValueError, RuntimeError, OverflowError) as error:
             size = " x ".join(map(str, chunk_shape))

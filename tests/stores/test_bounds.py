@@ -338,6 +338,6 @@ def test_many_recordings_are_not_all_listed(run, tmp_path):
     path = tmp_path / "x.zarr"
     n1store.convert(tmp_path / "wavs", path)
     lines = run("info", path).stdout.splitlines()
-    assert lines[-1] == "… and 10 more; --recordings lists all"
+    assert lines[-1] == "and 10 more; --recordings lists all"
     assert lines[-2].startswith("19 ")
     assert run("info", path, "--recordings").stdout.splitlines()[-1].startswith("29 ")
