@@ -82,8 +82,13 @@ def assert_holds(path, name, samples):
         np.testing.assert_array_equal(store[name].traces[:], samples)
 
 
-@pytest.mark.parametrize("suffix", [".zarr", ".zarr.zip", ".nwb"])
-@pytest.mark.parametrize("before", ["nothing", "file", "folder"])
+@pytest.mark.parametrize(
+    ("suffix", "before"),
+    [
+        *((".zarr", before) for before in ("nothing", "file", "folder")),
+        *((".zarr.zip", before) for before in ("file", "folder")),
+    ],
+)
 def test_without_an_exchange_of_names(without_exchange, out, suffix, before):
     path = out / f"x{suffix}"
     if before == "file":
