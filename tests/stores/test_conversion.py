@@ -300,7 +300,7 @@ def test_wavpack_stream_is_that_of_wavpack_numcodecs(shape, level):
     assert Theirs(**settings).decode(stream) == samples.tobytes()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @needs_wavpack
 @pytest.mark.skipif(not REAL_RECORDINGS.exists(), reason="the figures are of the real recordings")
 def test_ratios_on_the_real_recordings(tmp_path):

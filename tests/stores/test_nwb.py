@@ -550,7 +550,7 @@ def test_chunks_are_those_of_a_zarr_store(wavs, tmp_path, spec):
     assert compared == sum(-(-len(each) // CHUNK_SAMPLES) for each in SAMPLES.values()) + 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not REAL_RECORDINGS.exists(), reason="the figures are of the real recordings")
 @pytest.mark.parametrize("seconds", [1.0, 100.0])
 def test_the_file_is_as_small_as_a_zarr_store(tmp_path, seconds):

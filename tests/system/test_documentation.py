@@ -166,6 +166,7 @@ def recordings(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_examples(example, recordings, tmp_path):
     store = tmp_path / "out.zarr"
@@ -185,6 +186,7 @@ def run_example(name, *arguments):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("example", NWB_READERS)
 def test_examples_that_read_nwb(example, recordings, tmp_path):
     n1store.convert(recordings, tmp_path / "out.nwb")
@@ -195,6 +197,7 @@ def test_examples_that_read_nwb(example, recordings, tmp_path):
     assert (tmp_path / "out.nwb").read_bytes() == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("example", ["nwb_custom_filter", "nwb_with_neuroconv"])
 def test_examples_that_write_nwb(example, tmp_path):
     if "neuroconv" in example:
@@ -203,7 +206,7 @@ def test_examples_that_write_nwb(example, tmp_path):
     assert "traces: " in run_example("nwb_with_h5py", tmp_path / "out.nwb")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_only_a_window_is_fetched_over_http(tmp_path):
     # Chunks of a second, of which the first is asked for.
     run_example("nwb_custom_filter", tmp_path / "out.nwb", "2", "9")

@@ -176,6 +176,7 @@ def test_no_recordings_is_invalid(tmp_path):
         synthesize(tmp_path, num_recordings=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "codec",
     [pytest.param(name, marks=needs_wavpack if name == "wavpack" else ()) for name in CODECS],
