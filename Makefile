@@ -4,8 +4,8 @@
 #   make demo          convert, verify and time recordings: ../shared/n1-data, or synthetic ones
 #
 #   make test          the tests, but for those of
-#   make test-long     every block of the documents, the examples and the demo, what the fuzzers
-#                      found, and figures that are made again
+#   make test-long     every block of the documents, the examples and the demo, reports in a
+#                      browser, what the fuzzers found, and figures that are made again
 #   make test-quick    each test with one of its cases, and without the slow ones: within a minute
 #   make test-compat   what touches zarr once more with zarr 2.18, and SpikeInterface
 #   make coverage      the tests of make test, and which lines of n1store/ they run

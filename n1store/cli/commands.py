@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import io
 import logging
@@ -74,6 +75,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGALRM, _interrupt)
     sys.unraisablehook = _interrupt_again
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)  # then nobody heeds it any more
     # The name of a file may be no text in the terminal's encoding; it is shown as in messages.
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -111,6 +113,8 @@ def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
     """
     global _interrupted
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        if sys.is_finalizing():
+            return
         _interrupted = -math.inf
         signal.setitimer(signal.ITIMER_REAL, 0.01)
     else:

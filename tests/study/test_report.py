@@ -615,6 +615,7 @@ SPARSE = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", SPARSE)
 def test_results_of_which_there_are_few(document, tmp_path, case):
     changed = copy.deepcopy(document)
@@ -629,7 +630,7 @@ def test_results_of_which_there_are_few(document, tmp_path, case):
         assert "nan" not in "".join(texts).lower().split()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_results(document, tmp_path):
     changed = copy.deepcopy(document)
     for index in range(70):
@@ -724,6 +725,7 @@ def open_page(tmp_path_factory):
         yield open_page
 
 
+@pytest.mark.long
 @needs_chromium
 @pytest.mark.parametrize("kind", ["page", "hostile_page"])
 def test_the_page_in_a_browser(request, open_page, kind):
@@ -747,6 +749,7 @@ def test_the_page_in_a_browser(request, open_page, kind):
             assert 0 <= left < right <= width and right - left > 0.5 * min(width, 700)
 
 
+@pytest.mark.long
 @needs_chromium
 def test_print_is_on_white(page, open_page):
     tab = open_page(page, width=700, scheme="dark", media="print")
@@ -754,6 +757,7 @@ def test_print_is_on_white(page, open_page):
     assert tab.complaints == []
 
 
+@pytest.mark.long
 @needs_chromium
 def test_the_table_sorts_when_a_heading_is_clicked(page, document, open_page):
     tab = open_page(page)
@@ -782,6 +786,7 @@ def test_the_table_sorts_when_a_heading_is_clicked(page, document, open_page):
     assert tab.complaints == []
 
 
+@pytest.mark.long
 @needs_chromium
 def test_a_point_tells_of_itself(page, open_page):
     for width in (1280, 390):
@@ -807,7 +812,7 @@ def check_point(tab, width):
     assert tab.complaints == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @needs_chromium
 def test_one_group_at_a_time_stands_out(page, open_page):
     tab = open_page(page)
