@@ -86,6 +86,7 @@ SIGNALS = {
 }
 
 
+@pytest.mark.long
 @needs_pcodec
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_no_rival_is_smaller(recordings, signal):

@@ -108,7 +108,8 @@ def wait_for(condition, seconds=60):
 
 def wait_for_partial(process, folder):
     def begun():
-        return process.poll() is not None or any(folder.glob(".*.partial"))
+        # What is in it is made when it is locked.
+        return process.poll() is not None or any(folder.glob(".*.partial/*"))
 
     assert wait_for(begun), "wrote nothing"
     assert process.poll() is None, process.communicate()
@@ -491,7 +492,7 @@ def test_a_second_writer_is_refused(big, small, out, suffix):
         first = ForkedCommand("convert", big, destination, *FAST, "--overwrite")
         wait_for_partial(first, out)
         first.send_signal(signal.SIGSTOP)
-        if any(out.glob(".*.partial")):
+        if any(out.glob(".*.partial/*")):
             break
         first.send_signal(signal.SIGCONT)
         end(first)

@@ -19,6 +19,8 @@ from n1store.codecs.hdf5 import N1
 from n1store.system import plugin_path
 from processes import clean_environment
 
+pytestmark = pytest.mark.long
+
 SITE_PACKAGES = Path(_n1store_hdf5.__file__).parent
 PLUGINS = _n1store_hdf5.PLUGIN_FOLDER
 N1STORE = Path(sys.executable).parent / "n1store"

@@ -51,7 +51,7 @@ def trained(files):
     return train(files)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_finds_the_widths_of_another_converter(tmp_path):
     weights = (0.8, 2.3, 3.7, 8.1, 15.6, 32.3, 64.1, 128.2, 256.1, 512.1)
     other = Converter(weights, settling_error=-0.15)
@@ -66,7 +66,7 @@ def test_finds_the_widths_of_another_converter(tmp_path):
     assert result.ratio > 1.01 * result.flat_ratio
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_finds_the_widths_from_equal_ones(tmp_path):
     synthesize(tmp_path, 8, seed=1)
     codes = slice(512 - 20, 512 + 50)
