@@ -80,9 +80,9 @@ coverage: .venv/ready-to-test
 # not depend on zarr.
 TOUCHING_ZARR = $(shell grep -lE "import zarr|ZARR_|needs_zarr3" tests/*/test_*.py tests/helpers/with_*.py)
 test-compat: .venv/ready-to-test .venv-compat/ready
-	.venv-compat/$(PYTEST) $(TOUCHING_ZARR) tests/system/test_transparency.py \
+	.venv-compat/$(PYTEST) $(TOUCHING_ZARR) \
 		-k "not (test_nothing_lost and nwb)"
-	.venv-compat/$(PYTEST) --long $(TOUCHING_ZARR)
+	.venv-compat/$(PYTEST) --long $(TOUCHING_ZARR) tests/system/test_transparency.py
 
 .venv-compat/ready: pyproject.toml CMakeLists.txt $(SOURCES) $(shell find n1store -name '*.py')
 	@$(call new_environment,.venv-compat)
