@@ -181,6 +181,7 @@ def test_what_it_shows_is_right(name, run_json, tmp_path):
         np.testing.assert_array_equal(file["traces"][:], samples)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HERE)
 def test_examples_work(name, folder, run, run_json, monkeypatch):
     content = run_json("codecs", name)

@@ -620,7 +620,7 @@ def test_no_room_on_the_disk(tmp_path):
     run_alone(script, tmp_path / "in", tmp_path / "out")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_signals_at_any_moment(tmp_path):
     """Also while pynwb writes: the file is not there, or is the old one, or is complete."""
     source, old, out = tmp_path / "in", tmp_path / "old.nwb", tmp_path / "out"
@@ -711,7 +711,7 @@ def test_forked_processes_read_one_store(stores):
                 process.join()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_is_bounded(tmp_path):
     """What converting, verifying and exporting take at most does not grow with the file."""
     script = """

@@ -28,6 +28,9 @@ needs_chromium = pytest.mark.skipif(
 RAW_BYTES = 2_000_000
 
 
+pytestmark = pytest.mark.long
+
+
 def make_result(pipeline, group, ratio, encode, decode, **others):
     *front, last = pipeline.split("+")
     return {
@@ -358,7 +361,6 @@ def test_chunks_are_said_to_be_all_or_chosen_or_whole_recordings(document, tmp_p
         assert method in dict(words.method(machine, changed, results, 0.0))["recordings"]
 
 
-@pytest.mark.slow
 def test_lossy_results_are_marked_and_never_on_the_front(document, tmp_path):
     changed = copy.deepcopy(document)
     (lossy,) = (result for result in changed["results"] if not result["lossless"])
@@ -414,7 +416,6 @@ def hostile_page(tmp_path_factory, document):
     return folder / "report.html"
 
 
-@pytest.mark.slow
 def test_hostile_texts_stay_texts(page, hostile_page):
     text, elements = hostile_page.read_text(), Elements(hostile_page.read_text())
     assert len(elements.all("script")) == 1 == text.count("<script>")
@@ -440,7 +441,6 @@ def test_the_page_needs_nothing_else(page):
     assert "default-src 'none'" in text
 
 
-@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(page, document, tmp_path):
     page_of(tmp_path, document)
     assert (tmp_path / "report.html").read_bytes() == page.read_bytes()
@@ -527,7 +527,6 @@ def test_results_that_are_not_there(run, tmp_path):
     assert f"{tmp_path / 'results.json'}: no such file" in result.stderr
 
 
-@pytest.mark.slow
 def test_the_command(run, run_json, document, tmp_path):
     source = write_results(tmp_path / "results", document)
     printed = run_json("report", source, "-o", tmp_path / "x.html")
@@ -615,7 +614,6 @@ SPARSE = {
 }
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("case", SPARSE)
 def test_results_of_which_there_are_few(document, tmp_path, case):
     changed = copy.deepcopy(document)
@@ -630,7 +628,6 @@ def test_results_of_which_there_are_few(document, tmp_path, case):
         assert "nan" not in "".join(texts).lower().split()
 
 
-@pytest.mark.long
 def test_many_results(document, tmp_path):
     changed = copy.deepcopy(document)
     for index in range(70):
@@ -725,7 +722,6 @@ def open_page(tmp_path_factory):
         yield open_page
 
 
-@pytest.mark.long
 @needs_chromium
 @pytest.mark.parametrize("kind", ["page", "hostile_page"])
 def test_the_page_in_a_browser(request, open_page, kind):
@@ -749,7 +745,6 @@ def test_the_page_in_a_browser(request, open_page, kind):
             assert 0 <= left < right <= width and right - left > 0.5 * min(width, 700)
 
 
-@pytest.mark.long
 @needs_chromium
 def test_print_is_on_white(page, open_page):
     tab = open_page(page, width=700, scheme="dark", media="print")
@@ -757,7 +752,6 @@ def test_print_is_on_white(page, open_page):
     assert tab.complaints == []
 
 
-@pytest.mark.long
 @needs_chromium
 def test_the_table_sorts_when_a_heading_is_clicked(page, document, open_page):
     tab = open_page(page)
@@ -786,7 +780,6 @@ def test_the_table_sorts_when_a_heading_is_clicked(page, document, open_page):
     assert tab.complaints == []
 
 
-@pytest.mark.long
 @needs_chromium
 def test_a_point_tells_of_itself(page, open_page):
     for width in (1280, 390):
@@ -812,7 +805,6 @@ def check_point(tab, width):
     assert tab.complaints == []
 
 
-@pytest.mark.long
 @needs_chromium
 def test_one_group_at_a_time_stands_out(page, open_page):
     tab = open_page(page)
