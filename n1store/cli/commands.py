@@ -86,6 +86,9 @@ def main() -> None:
         cli()
     except SystemExit as end:
         if end.code == INTERRUPTED:
+            from n1store.system.atomic import end_interrupted
+
+            end_interrupted()
             # Python would wait for all threads, and for ever for one whose start was interrupted.
             sys.stdout.flush()
             sys.stderr.flush()

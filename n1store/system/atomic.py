@@ -6,6 +6,7 @@ was killed leaves an unlocked workshop, which the next one for that destination 
 a workshop was made here: it holds a mark, without which nothing in it is touched.
 """
 
+import atexit
 import ctypes
 import errno
 import fcntl
@@ -147,6 +148,7 @@ class _Workshop:
         """
         self._clear_abandoned()
         self._is_made = True
+        _workshops.add(self)
         try:
             self._path.mkdir()
             self._lock = self._locked()
@@ -167,6 +169,7 @@ class _Workshop:
             with suppress(N1StoreError):
                 self._clear_abandoned()
         self._is_made = False
+        _workshops.discard(self)
 
     def _clear_abandoned(self) -> None:
         try:
@@ -221,6 +224,19 @@ class _Workshop:
 
 
 _MARK = "n1store-is-writing-here"
+_workshops: set[_Workshop] = set()  # in which this process works
+os.register_at_fork(after_in_child=_workshops.clear)
+
+
+@atexit.register
+def end_interrupted() -> None:
+    """Clear what is left of an output whose writing was interrupted at the worst moment.
+
+    Leaving a `Replacement` does it, unless Ctrl-C comes just as that begins. A process that ends
+    without running what is registered for its end calls this first.
+    """
+    for workshop in list(_workshops):
+        workshop.end()
 
 
 def interrupted(destination: Path) -> Path | None:

@@ -1,5 +1,6 @@
 """Outputs appear whole on every file system, and nothing is removed that n1store did not make."""
 
+import dis
 import os
 import shutil
 import signal
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 
 import n1store
+from cases import case
 from make_wav import on_grid, write_wav
 from n1store.errors import N1StoreError
-from n1store.system.atomic import interrupted, replacing
+from n1store.system import atomic
+from n1store.system.atomic import end_interrupted, interrupted, replacing
 
 # A libc of a file system that cannot exchange two names; the variable has it end the process when
 # what stood at the destination was put aside.
@@ -173,3 +176,65 @@ def test_what_else_is_in_the_place_of_work_stays(out):
         replacing(out / "x", overwrite=True),
     ):
         pass
+
+
+CALLS = {code for name, code in dis.opmap.items() if name.startswith("CALL")}
+
+
+class InterruptAt:
+    """A trace function that raises KeyboardInterrupt at the n-th moment at which Python can.
+
+    Python looks for signals where a function begins and where a call of one that is not written in
+    Python ends; only atomic.py's own are counted.
+    """
+
+    def __init__(self, number):
+        self.left = number
+        self.called = None  # the frame whose call may just have ended
+        self.where = None
+
+    def __call__(self, frame, event, _):
+        if frame.f_code.co_filename != atomic.__file__:
+            self.called = None
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "call" or self.called is frame:
+            self.left -= 1
+            if self.left == 0:
+                self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}"
+                raise KeyboardInterrupt
+        is_call = event == "opcode" and frame.f_code.co_code[frame.f_lasti] in CALLS
+        self.called = frame if is_call else None
+        return self
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_interrupt_at_any_moment(tmp_path, overwrite, folder):
+    """What was there, or what is new; nothing else, and the next can write."""
+    new, old = tmp_path / "x", tmp_path / "old"
+    if folder:
+        old.mkdir()
+    (old / "data" if folder else old).write_text("old")
+    for number in range(1, 1000):
+        if overwrite:
+            (shutil.copytree if folder else shutil.copy)(old, new)
+        interrupt = InterruptAt(number)
+        try:
+            sys.settrace(interrupt)
+            with replacing(new, overwrite=overwrite, folder=folder) as temporary:
+                (temporary / "data" if folder else temporary).write_text("new")
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        end_interrupted()
+        with case(interrupt.where):
+            there = (new / "data" if folder else new).read_text() if new.exists() else None
+            assert there in ("new", "old" if overwrite else None)
+            assert {path.name for path in tmp_path.iterdir()} <= {"old", "x"}
+            (shutil.rmtree if folder else Path.unlink)(new) if new.exists() else None
+        if interrupt.where is None:
+            break
+    assert number > 30
+    assert there == "new"
