@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -136,21 +136,13 @@ def print_chunks(sizes: StoreSizes) -> None:
     )
 
 
-def print_requirements(codec: str, store: Path) -> None:
-    """Print what readers of a store of this pipeline install."""
-    from n1store.codecs.info import hdf5_readers_need, zarr_readers_need
-    from n1store.codecs.pipeline import Pipeline
-
-    pipeline = Pipeline.parse(codec)
-    if "adc" in pipeline.names:
-        say("  adc               on: samples are stored as the converter's 10-bit codes")
-    entries = [entry for entry, _ in pipeline.stages]
-    if store.suffix == ".nwb":
-        numbers = (number for number, _ in pipeline.hdf5((1, 1)))
-        packages = hdf5_readers_need(zip(entries, numbers, strict=True))
-    else:
-        packages = zarr_readers_need(entries)
-    say(f"  readers need      {', '.join(packages)}")
+def print_requirements(attributes: Mapping[str, Any]) -> None:
+    """Print what readers of a store install, if it says so."""
+    stages = [stage.partition(":")[0] for stage in attributes["codec"].split("+")]
+    if "readers_need" in attributes:
+        if "adc" in stages:
+            say("  adc               on: samples are stored as the converter's 10-bit codes")
+        say(f"  readers need      {', '.join(attributes['readers_need'])}")
 
 
 def print_unknown(names: list[str]) -> None:

@@ -51,6 +51,11 @@ from n1store.errors import counted
     help="Do not map samples to the converter's codes first; n1 does so itself.",
 )
 @click.option(
+    "--no-checksum",
+    is_flag=True,
+    help="Put no checksum behind each chunk, for readers that do not know it.",
+)
+@click.option(
     "--chunk-seconds", type=float, help="Length of a chunk.  [default: 1 in Zarr, 10 MB in NWB]"
 )
 @click.option(
@@ -82,6 +87,7 @@ def convert(
     sources: tuple[Path, ...],
     destination: Path,
     no_adc: bool,
+    no_checksum: bool,
     zarr_format: str | None,
     as_json: bool,
     **options: Any,
@@ -100,6 +106,7 @@ def convert(
             sources,
             destination,
             adc=not no_adc,
+            checksum=not no_checksum,
             zarr_format=cast(Literal[2, 3], int(zarr_format)) if zarr_format else None,
             progress=progress,
             **options,
@@ -113,7 +120,7 @@ def convert(
             f"{result.xrt:.0f} xRT"
         )
         print_worst(result.sizes)
-        print_requirements(result.sizes.attributes["codec"], destination)
+        print_requirements(result.sizes.attributes)
         print_unknown(result.unknown)
     for line in result.lost:
         say(f"not kept: {line}", err=True)
@@ -155,6 +162,7 @@ def info(store: Path, recordings: bool, chunks: bool, follow_links: bool, as_jso
         return
     print_sizes(str(store), sizes)
     print_worst(sizes)
+    print_requirements(sizes.attributes)
     print_recordings(sizes, all_of_them=recordings)
     if chunks:
         print_chunks(sizes)

@@ -13,6 +13,7 @@ from n1store.codecs.hdf5_filters import FILTERS, FILTERS_BY_ID, Filter
 from n1store.codecs.pipeline import Pipeline
 from n1store.codecs.spec import Entry, Parameter
 from n1store.errors import N1StoreError, one_line
+from n1store.version import __version__
 
 EXAMPLE_CHUNK = (20_000, 64)
 """Shape of the chunk that cd_values are given for."""
@@ -155,12 +156,12 @@ def values_of(parameter: Parameter) -> str:
 
 
 def zarr_readers_need(entries: Iterable[Entry]) -> list[str]:
-    """Return the packages for those who read a Zarr array of these codecs."""
+    """Return the packages that those need who read a Zarr array of these codecs."""
     return list(dict.fromkeys(["zarr", *(each for entry in entries for each in entry.packages)]))
 
 
 def hdf5_readers_need(filters: Iterable[tuple[Entry, int]]) -> list[str]:
-    """Return the packages for those who read an HDF5 dataset of these codecs and filters."""
+    """Return the packages that those need who read an HDF5 dataset of these codecs and filters."""
     packages = ["h5py or pynwb"]
     for entry, filter_id in filters:
         hdf5_filter = FILTERS_BY_ID[filter_id]
@@ -169,6 +170,22 @@ def hdf5_readers_need(filters: Iterable[tuple[Entry, int]]) -> list[str]:
         if hdf5_filter.name == "numcodecs":  # it runs the codec itself
             packages += entry.packages
     return list(dict.fromkeys(packages))
+
+
+def how_to_read(readers_need: list[str]) -> str:
+    """Return what is kept beside samples for those who find them and do not know how to read them.
+
+    Parameters
+    ----------
+    readers_need : list of str
+        As `zarr_readers_need` or `hdf5_readers_need` gives it.
+    """
+    packages = " ".join(each.partition(" or ")[0] for each in readers_need)
+    return f"Written by n1store {__version__}; to read it: pip install {packages}."
+
+
+HOW_TO_READ = r"Written by n1store \S+; to read it: pip install [^\n]+\.$"
+"""A pattern that finds these words at the end of others."""
 
 
 def _describe(entry: Entry) -> CodecInfo:

@@ -105,8 +105,8 @@ class Pipeline:
         return samples.reshape(-1).view("<i2").reshape(shape)
 
     def zarr2(self) -> list[dict[str, Any]]:
-        """Return the filters of a Zarr format 2 array of these chunks; no compressor."""
-        return [entry.zarr2_metadata(codec) for entry, codec in self.stages]
+        """Return the codecs of a Zarr format 2 array of these chunks: filters and compressor."""
+        return [_without_defaults(entry.zarr2_metadata(codec)) for entry, codec in self.stages]
 
     def for_hdf5(self) -> Pipeline:
         """Return the pipeline whose bytes HDF5's filters read."""
@@ -145,6 +145,12 @@ class Pipeline:
             position = sum(kind == "array-array" for kind, _ in codecs)
             codecs.insert(position, ("array-bytes", to_bytes))
         return [metadata for _, metadata in codecs]
+
+
+def _without_defaults(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return what format 2 says of a codec, without what readers other than zarr do not know."""
+    is_default = configuration.get("checksum") is False  # of zstd
+    return {key: configuration[key] for key in configuration if key != "checksum" or not is_default}
 
 
 def _hdf5_filter(entry: Entry) -> Filter:

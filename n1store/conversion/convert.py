@@ -87,6 +87,7 @@ def convert(
     *,
     codec: str = DEFAULT_CODEC,
     adc: bool = True,
+    checksum: bool = True,
     chunk_seconds: float | None = None,
     layout: Layout = "recordings",
     zarr_format: Literal[2, 3] | None = None,
@@ -111,6 +112,10 @@ def convert(
         Pipeline, such as ``n1:level=3`` or ``delta+zstd``.
     adc : bool
         Whether to map samples to the converter's codes first. `n1` does that itself.
+    checksum : bool
+        Whether readers without n1store are to notice changed bits: each chunk then ends with a
+        checksum, unless the codec has one. Programs that know few codecs read format 2 only
+        without. `verify` has checksums of its own.
     chunk_seconds : float, optional
         Length of a chunk; in samples, rounded up to a multiple of 8, at least 16. By default that
         of a store which is converted; else 1 s in Zarr, and what takes 10 MB in NWB.
@@ -158,7 +163,8 @@ def convert(
         nwb=nwb,
         overwrite=overwrite,
     )
-    pipeline = target.prepare(_complete(Pipeline.parse(codec), adc, target.checksum))
+    complete = _complete(Pipeline.parse(codec), adc, target.checksum if checksum else "")
+    pipeline = target.prepare(complete)
     with ExitStack() as stack:
         findings = Findings(stack, follow_links)
         inputs = list(find_inputs([Path(source) for source in sources], on_error, findings))
@@ -188,7 +194,7 @@ def convert(
                     progress=progress,
                 )
                 recordings = {plan.name: plan.path for plan in written}
-                store.finish(layout, recordings, pipeline.spec)
+                store.finish(layout, recordings, pipeline)
                 unknown = list(store.unknown)
             target.publish()
     with store_kinds.open(path) as result:
@@ -212,12 +218,12 @@ def _check(
 
 
 def _complete(pipeline: Pipeline, adc: bool, checksum: str) -> Pipeline:
-    """Return the pipeline with `adc` in front and a checksum behind it, where it lacks them."""
+    """Return the pipeline with `adc` in front and the checksum behind it, where it lacks them."""
     spec = pipeline.spec
     # Small errors in the converter's codes could be large ones in samples.
     if adc and not pipeline.loss and not any(entry.maps for entry, _ in pipeline.stages):
         spec = f"adc+{spec}"
-    if not pipeline.stages[-1][0].checks:
+    if checksum and not pipeline.stages[-1][0].checks:
         spec = f"{spec}+{checksum}"
     return Pipeline.parse(spec)
 

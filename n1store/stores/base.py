@@ -69,7 +69,8 @@ class Store(Mapping[str, Recording]):
         Whether what links in it lead to is read; see `n1store.open`.
     attributes : dict
         What is kept of the store as a whole: ``codec``, ``recordings``, the paths of arrays by
-        name, and in a store that n1store wrote its ``version`` and the ``layout``.
+        name, and in a store that n1store wrote its ``version``, the ``layout`` and the packages
+        that ``readers_need``.
     left_out : list of str
         A line for each recording in it that n1store does not read.
     library : str
@@ -215,8 +216,16 @@ class StoreWriter(AbstractContextManager["StoreWriter", None]):
         """Begin an array; the one before must have been finished or discarded."""
 
     @abstractmethod
-    def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
-        """Make the arrays a store, given the paths of recordings by their names."""
+    def finish(self, layout: str, recordings: dict[str, str], pipeline: Pipeline) -> None:
+        """Make the arrays, which are of this pipeline, a store.
+
+        Parameters
+        ----------
+        layout : str
+        recordings : dict of str
+            The paths of arrays by the names of recordings.
+        pipeline : Pipeline
+        """
 
 
 class Destination(AbstractContextManager["Destination", None]):

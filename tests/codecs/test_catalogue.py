@@ -154,6 +154,7 @@ def write_zarr(path, zarr_format):
     with ZarrWriter(create_files(path, folder=False), FORMATS[zarr_format]) as store:
         for index, spec in enumerate(HERE):
             write(lambda n, *array, i=index: store.create_array(f"{i}/{n}", *array), spec)
+        store.finish("recordings", {}, HERE[spec])
 
 
 def has_hdf5(pipeline):

@@ -36,6 +36,8 @@ TOOLS = {
     "WavPack": find_spec("wavpack_numcodecs") is not None,
     "h5dump": shutil.which("h5dump") is not None,
     "SpikeInterface": find_spec("spikeinterface") is not None,
+    "tensorstore": find_spec("tensorstore") is not None,
+    "xarray": find_spec("xarray") is not None,
 }
 
 

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pynwb
 import pytest
+import zarr
 from nwbinspector import Importance, inspect_nwbfile
 
 import make_nwb
@@ -64,6 +65,10 @@ def differing(first, second):
     }
 
 
+HOW_TO_READ = f"Written by n1store {n1store.__version__}; to read it: pip install h5py n1store."
+HINTS = ("", "comments"), ("/data", "how_to_read")
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     """Give a file that says all that can be carried over, and a store made from it."""
@@ -100,7 +105,9 @@ def test_all_is_carried_over(full, tmp_path, between):
         assert n1store.convert(path, out).lost == []
     assert_valid(out)
     # The groups' names stand beside them, with words of n1store's, which says that it was there.
-    assert differing(path, out) == {
+    names = ["raw"] if between == "spikeinterface" else ["raw", "plain"]
+    hints = {(f"acquisition/{name}{place}", key) for name in names for place, key in HINTS}
+    assert differing(path, out) == hints | {
         ("general/extracellular_ephys/electrodes", "colnames"),
         ("general/extracellular_ephys/electrodes/group_name", "description"),
         "general/was_generated_by",
@@ -211,7 +218,7 @@ def test_what_others_do_otherwise(tmp_path):
         assert nwbfile.subject.weight == "0.02 kg"
         assert nwbfile.devices["probe"].model.manufacturer == "A maker"
         assert nwbfile.acquisition["raw"].conversion == 1
-        assert nwbfile.acquisition["raw"].comments == "no comments"
+        assert nwbfile.acquisition["raw"].comments == HOW_TO_READ
     assert_valid(tmp_path / "out.nwb")
 
 
@@ -235,7 +242,8 @@ def test_what_the_user_says_wins(full, tmp_path, run):
         assert set(nwbfile.electrodes["location"].data[:]) == {"V1"}
         raw = nwbfile.acquisition["raw"]
         assert (raw.conversion, raw.offset, raw.channel_conversion) == (2e-6, 1e-3, None)
-        assert (raw.filtering, raw.comments, raw.starting_time) == ("some", "Some comments.", 3.5)
+        assert (raw.filtering, raw.starting_time) == ("some", 3.5)
+        assert raw.comments == f"Some comments. {HOW_TO_READ}"
     assert_valid(out)
     more.write_text("Ecephys: {Device: {name: mine}}")
     error = run("convert", path, tmp_path / "no.nwb", "--metadata", more, exit_code=1).stderr
@@ -272,7 +280,7 @@ def test_what_is_unknown_stays_unknown(tmp_path, run):
         nwbfile = io.read()
         assert nwbfile.notes is None
         assert nwbfile.subject.description == "Nothing else is known of the subject."
-        assert nwbfile.acquisition["rat"].comments == "no comments"
+        assert nwbfile.acquisition["rat"].comments == HOW_TO_READ
         assert nwbfile.acquisition["rat"].description == "from rat.wav"
 
 
@@ -340,7 +348,8 @@ def test_channels_of_several_sources_side_by_side(tmp_path):
     assert_valid(out)
     with pynwb.NWBHDF5IO(out, "r") as io:
         traces = io.read().acquisition["traces"]
-        assert (traces.comments, traces.filtering, traces.conversion) == ("Quiet.", None, 1)
+        assert (traces.filtering, traces.conversion) == (None, 1)
+        assert traces.comments == f"Quiet. {HOW_TO_READ}"
         assert traces.channel_conversion[:].tolist() == [1e-6, 1e-6, 2e-6, 2e-6]
         assert traces.electrodes.data[:].tolist() == [1, 0, 3, 2]
     wav = write_wav(tmp_path / "c.wav", make_nwb.samples(100), 1000)
@@ -431,4 +440,30 @@ def test_numbers_that_json_does_not_have(full_store):
 def test_what_came_from_wav_files_says_nothing_of_nwb(tmp_path):
     wav = write_wav(tmp_path / "rat.wav", make_nwb.samples(2_000))
     n1store.convert(wav, tmp_path / "out.zarr", zarr_format=2)
-    assert list(json.loads((tmp_path / "out.zarr/.zattrs").read_text())) == ["n1store"]
+    root = json.loads((tmp_path / "out.zarr/.zattrs").read_text())
+    assert list(root) == ["how_to_read", "n1store"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "in_nwb", "in_zarr"),
+    [("n1", "h5py n1store", "zarr n1store"), ("blosc", "h5py hdf5plugin", "zarr")],
+)
+def test_how_to_read_is_said_where_people_look(tmp_path, codec, in_nwb, in_zarr):
+    """Also in a store that is made from another it is said once, and of its own codec."""
+    wav = write_wav(tmp_path / "rat.wav", make_nwb.samples(2_000))
+    first, path = tmp_path / "first.nwb", tmp_path / "second.nwb"
+    n1store.convert(wav, first, codec="gzip")
+    assert n1store.convert(first, path, codec=codec, adc=False).lost == []
+    words = f"Written by n1store {n1store.__version__}; to read it: pip install"
+    with h5py.File(path, "r") as file:
+        assert file["acquisition/rat/data"].attrs["how_to_read"] == f"{words} {in_nwb}."
+        assert file["acquisition/rat"].attrs["comments"] == f"{words} {in_nwb}. gain unknown"
+    assert_valid(path)
+    for number in ZARR_FORMATS:
+        out = tmp_path / f"{number}.zarr"
+        n1store.convert(path, out, codec=codec, adc=False, zarr_format=number)
+        root = zarr.open_group(out, mode="r")
+        for node in (root, root["recordings"], root["recordings/rat"]):
+            assert node.attrs["how_to_read"] == f"{words} {in_zarr}."
+        with n1store.open(out) as store:
+            assert store.attributes["readers_need"] == in_zarr.split()

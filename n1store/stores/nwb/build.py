@@ -39,6 +39,8 @@ class Series:
         One for each channel.
     description : str
         What it was made from; empty if that is not known.
+    how_to_read : str, optional
+        What readers need, to be kept beside what else is said of it.
     data : optional
         The samples as pynwb takes them; None for a dataset that is still to be filled.
     """
@@ -48,6 +50,7 @@ class Series:
     sampling_frequency: float
     channel_ids: tuple[str, ...]
     description: str
+    how_to_read: str = ""
     data: Any = None
 
 
@@ -174,6 +177,8 @@ def _electrical_series(nwbfile: NWBFile, series: Series, known: dict[str, Any]) 
     source = series.description.encode(errors="replace").decode()
     if source:
         known = with_note(known, "description", source)
+    if series.how_to_read:
+        known = with_note(known, "comments", series.how_to_read)
     # NWB has no word for an unknown unit. 1 is what it takes where nothing is said, and what
     # readers multiply by without a change; NaN would make them lose the samples, and any small
     # factor would look like volts.

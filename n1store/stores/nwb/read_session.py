@@ -15,10 +15,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from n1store.codecs.info import HOW_TO_READ
 from n1store.errors import N1StoreError
 from n1store.session.fields import NO_TEXT, SESSION_FIELDS
 from n1store.session.session import DEVICE, GROUP, Column, Session
 from n1store.stores.nwb.objects import Item, Objects
+from n1store.stores.nwb.summary import HINT
 from n1store.stores.nwb.unknown import what_is_known
 
 _DEVICES = "general/devices"
@@ -335,7 +337,9 @@ class _Reader:
 
     def _attributes_not_read(self, item: h5py.Group | h5py.Dataset, path: str) -> Iterator[str]:
         for name in item.attrs:
-            if name not in _OWN_ATTRIBUTES and (path, name) not in self._read_attributes:
+            known = name in _OWN_ATTRIBUTES or (path, name) in self._read_attributes
+            is_hint = name == HINT and re.match(HOW_TO_READ, str(item.attrs[name]))
+            if not known and not is_hint:  # which is made anew
                 yield f"{path or 'file'}: attribute {name}"
 
     def _look_at_type(self, path: str, expected: str) -> None:

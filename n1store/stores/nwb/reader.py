@@ -118,7 +118,10 @@ class NwbStore(Store):
         summary = parse_json(dataset[:].tobytes())
         recordings = summary.pop("recordings")
         self.attributes = {key: summary[key] for key in ("version", "layout", "codec")}
-        require(all(isinstance(value, str) for value in self.attributes.values()), "not n1store's")
+        texts = [*self.attributes.values(), *summary.get("readers_need", [])]
+        require(all(isinstance(text, str) for text in texts), "not n1store's")
+        if "readers_need" in summary:
+            self.attributes["readers_need"] = summary["readers_need"]
         return {kept.pop("path"): {"name": name, **kept} for name, kept in recordings.items()}
 
     def _find_series(self) -> dict[str, str]:

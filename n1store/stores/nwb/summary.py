@@ -9,6 +9,9 @@ SUMMARY_NAME = "n1store"
 
 SUMMARY_PATH = f"scratch/{SUMMARY_NAME}"
 
+HINT = "how_to_read"
+"""Of an attribute of the samples, for those who cannot read them."""
+
 
 def origin_of(attributes: dict[str, Any]) -> str:
     """Return the words behind the description of a series that say which files it is from."""

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from n1store.codecs.info import HOW_TO_READ
 from n1store.version import __version__
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def what_is_known(name: str, said: dict[str, Any]) -> dict[str, Any]:
         _take_off(known, "notes", NO_START)
     if _take_off(known, "comments", NO_GAIN):
         known.pop("conversion", None)
+    if hint := re.search(HOW_TO_READ, known.get("comments", "")):
+        _take_off(known, "comments", hint[0])
     return known
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from n1store.codecs.info import hdf5_readers_need, how_to_read
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
 from n1store.session.session import Session
@@ -26,7 +27,7 @@ from n1store.stores.grid import Grid
 from n1store.stores.local import LocalDestination
 from n1store.stores.nwb.build import Series, make_nwbfile
 from n1store.stores.nwb.metadata import NwbMetadata
-from n1store.stores.nwb.summary import SUMMARY_NAME, origin_of
+from n1store.stores.nwb.summary import HINT, SUMMARY_NAME, origin_of
 from n1store.stores.nwb.unknown import what_is_unknown
 from n1store.system.parallel import Workers
 from n1store.version import __version__
@@ -124,7 +125,7 @@ class NwbWriter(StoreWriter):
     def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> SeriesWriter:
         return SeriesWriter(self._unfinished, self._blanks, path, grid, pipeline, self._finished)
 
-    def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
+    def finish(self, layout: str, recordings: dict[str, str], pipeline: Pipeline) -> None:
         """Write NWB's structure around the recordings."""
         manager = self._manager.result()
         # All but a little is on the disk then.
@@ -132,7 +133,8 @@ class NwbWriter(StoreWriter):
         summary = {
             "version": __version__,
             "layout": layout,
-            "codec": codec,
+            "codec": pipeline.spec,
+            "readers_need": _readers_need(pipeline),
             "recordings": {
                 name: {"path": path, **self._finished[path][2]} for name, path in recordings.items()
             },
@@ -141,7 +143,7 @@ class NwbWriter(StoreWriter):
 
         import pynwb
 
-        nwbfile = self._nwbfile(recordings.values(), content)
+        nwbfile = self._nwbfile(recordings.values(), content, how_to_read(_readers_need(pipeline)))
         self.unknown = what_is_unknown(nwbfile)
         # Closing the NWBHDF5IO would close the file; its manager keeps it from reading the file.
         # As all types are NWB's own, its definition, which any reader has, need not be in it.
@@ -155,7 +157,7 @@ class NwbWriter(StoreWriter):
             del self._file[_UNFINISHED]
         synced.result()
 
-    def _nwbfile(self, paths: Iterable[str], summary: np.ndarray) -> Any:
+    def _nwbfile(self, paths: Iterable[str], summary: np.ndarray, hint: str) -> Any:
         """Return what is to be written, with links in the place of samples."""
         from hdmf.backends.hdf5 import H5DataIO
         from pynwb.core import ScratchData
@@ -169,6 +171,7 @@ class NwbWriter(StoreWriter):
                 sampling_frequency=attributes["sampling_frequency"],
                 channel_ids=tuple(attributes["channel_ids"]),
                 description=origin_of(attributes),
+                how_to_read=hint,
                 data=H5DataIO(self._blanks[number], link_data=True),
             )
             series.append(one)
@@ -225,6 +228,11 @@ class NwbWriter(StoreWriter):
             raise _failed(self._destination, error) from error
 
 
+def _readers_need(pipeline: Pipeline) -> list[str]:
+    filters = zip(pipeline.stages, pipeline.hdf5((1, 1)), strict=True)
+    return hdf5_readers_need((entry, number) for (entry, _), (number, _) in filters)
+
+
 def _load_pynwb() -> Any:
     import pynwb
 
@@ -265,7 +273,8 @@ class SeriesWriter(ArrayWriter):
         space = h5py.h5s.create_simple(grid.shape, most)
         name = f"{len(blanks)}"
         blank = h5py.h5d.create(blanks.id, name.encode(), h5py.h5t.STD_I16LE, space, properties)
-        h5py.Dataset(blank).attrs.update({"unit": "volts", **_SCALE})
+        hint = {HINT: how_to_read(_readers_need(pipeline))}
+        h5py.Dataset(blank).attrs.update({"unit": "volts", **_SCALE, **hint})
         blanks.copy(name, group)
         self._dataset = group[name].id
         self._group = group

@@ -7,7 +7,7 @@ a folder a group or an array of samples, and what the files of chunks are called
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from n1store.stores.grid import DTYPE, Grid
 
 Json = dict[str, Any]
 
-_DIMENSIONS = ["time", "channel"]
+DIMENSIONS = ("time", "channel")
 
 
 class ZarrFormat(ABC):
@@ -42,7 +42,13 @@ class ZarrFormat(ABC):
         """Return the files that make a folder a group."""
 
     @abstractmethod
-    def array(self, grid: Grid, pipeline: Pipeline, attributes: Json) -> dict[str, Json]:
+    def array(
+        self,
+        grid: Grid,
+        pipeline: Pipeline,
+        attributes: Json,
+        dimensions: tuple[str, str] = DIMENSIONS,
+    ) -> dict[str, Json]:
         """Return the files that make a folder of chunks an array of int16."""
 
     @abstractmethod
@@ -60,6 +66,15 @@ class ZarrFormat(ABC):
         """
 
     @abstractmethod
+    def is_as_written(
+        self, read: Callable[[str], Json], grid: Grid, pipeline: Pipeline, attributes: Json
+    ) -> bool:
+        """Return whether an array's files, which `read` reads, are as n1store writes them.
+
+        Names of dimensions may be others.
+        """
+
+    @abstractmethod
     def codecs(self, read: Callable[[str], Json]) -> list[Json]:
         """Return what an array, whose files `read` reads, says of each of its codecs."""
 
@@ -69,7 +84,7 @@ class ZarrFormat(ABC):
 
 
 class Format2(ZarrFormat):
-    """Zarr format 2: all codecs are filters; a chunk is a file."""
+    """Zarr format 2: a chunk is a file."""
 
     number = 2
     root_file = ".zattrs"
@@ -78,27 +93,37 @@ class Format2(ZarrFormat):
     def group(self, attributes: Json) -> dict[str, Json]:
         return {".zgroup": {"zarr_format": 2}, ".zattrs": attributes}
 
-    def array(self, grid: Grid, pipeline: Pipeline, attributes: Json) -> dict[str, Json]:
-        metadata = self.array_metadata(grid.shape, grid.chunk_shape, DTYPE, pipeline.zarr2())
-        return {".zarray": metadata, ".zattrs": {"_ARRAY_DIMENSIONS": _DIMENSIONS, **attributes}}
-
-    def array_metadata(
+    def array(
         self,
-        shape: tuple[int, ...],
-        chunks: tuple[int, ...],
-        dtype: np.dtype,
-        filters: list[Json] | None,
+        grid: Grid,
+        pipeline: Pipeline,
+        attributes: Json,
+        dimensions: tuple[str, str] = DIMENSIONS,
+    ) -> dict[str, Json]:
+        # What gives the bytes to store is the compressor, as readers other than zarr want it.
+        codecs = pipeline.zarr2()
+        compressor = codecs.pop() if pipeline.stages[-1][0].kind != "array-array" else None
+        metadata = self._array_metadata(grid.shape, grid.chunk_shape, DTYPE)
+        metadata |= {"filters": codecs or None, "compressor": compressor}
+        return {".zarray": metadata, ".zattrs": _named(dimensions) | attributes}
+
+    def small_array(self, values: np.ndarray, dimension: str) -> dict[str, Json]:
+        """Return the files of an array of one dimension, in one chunk without codecs."""
+        metadata = self._array_metadata(values.shape, values.shape, values.dtype)
+        return {".zarray": metadata, ".zattrs": _named([dimension])}
+
+    def _array_metadata(
+        self, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype
     ) -> Json:
-        """Return the file ``.zarray`` of any array."""
         return {
             "zarr_format": 2,
             "shape": list(shape),
             "chunks": list(chunks),
             "dtype": dtype.str,
             "compressor": None,
-            "fill_value": 0 if dtype.kind == "i" else None,
+            "fill_value": None,  # xarray takes it for what is missing, and there are all chunks
             "order": "C",
-            "filters": filters,
+            "filters": None,
             "dimension_separator": ".",
         }
 
@@ -112,13 +137,32 @@ class Format2(ZarrFormat):
         del attributes["_ARRAY_DIMENSIONS"]
         return Grid(tuple(metadata["shape"]), tuple(metadata["chunks"])), attributes
 
+    def is_as_written(
+        self, read: Callable[[str], Json], grid: Grid, pipeline: Pipeline, attributes: Json
+    ) -> bool:
+        # Once, all codecs were filters, and 0 was what is missing.
+        expected, metadata = self.array(grid, pipeline, attributes)[".zarray"], read(".zarray")
+        once = {key: metadata.get(key) for key in ("filters", "compressor", "fill_value")}
+        full = [entry.zarr2_metadata(codec) for entry, codec in pipeline.stages]
+        return metadata == expected | once and _codecs_of(metadata) in (pipeline.zarr2(), full)
+
     def codecs(self, read: Callable[[str], Json]) -> list[Json]:
-        metadata = read(".zarray")
-        compressor = metadata.get("compressor")
-        return [*(metadata.get("filters") or []), *([compressor] if compressor else [])]
+        return _codecs_of(read(".zarray"))
 
     def key(self, index: tuple[int, int]) -> str:
         return f"{index[0]}.{index[1]}"
+
+
+def _codecs_of(metadata: Json) -> list[Json]:
+    """Return the codecs of an array of format 2, in the order in which they encode."""
+    filters, compressor = metadata.get("filters") or [], metadata.get("compressor")
+    filters = filters if isinstance(filters, list) else [filters]
+    return [*filters, *([compressor] if compressor else [])]
+
+
+def _named(dimensions: Sequence[str]) -> Json:
+    """Return what names dimensions in format 2, as xarray has it."""
+    return {"_ARRAY_DIMENSIONS": list(dimensions)}
 
 
 class Format3(ZarrFormat):
@@ -132,7 +176,13 @@ class Format3(ZarrFormat):
         group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         return {"zarr.json": group}
 
-    def array(self, grid: Grid, pipeline: Pipeline, attributes: Json) -> dict[str, Json]:
+    def array(
+        self,
+        grid: Grid,
+        pipeline: Pipeline,
+        attributes: Json,
+        dimensions: tuple[str, str] = DIMENSIONS,
+    ) -> dict[str, Json]:
         file_shape, codecs = list(grid.chunk_shape), pipeline.zarr3()
         if grid.chunks_per_shard:
             sharding = {
@@ -158,7 +208,7 @@ class Format3(ZarrFormat):
             "fill_value": 0,
             "codecs": codecs,
             "attributes": attributes,
-            "dimension_names": _DIMENSIONS,
+            "dimension_names": list(dimensions),
         }
         return {"zarr.json": metadata}
 
@@ -178,6 +228,13 @@ class Format3(ZarrFormat):
             chunk_shape = inner_shape
         grid = Grid(tuple(metadata["shape"]), tuple(chunk_shape), chunks_per_shard)
         return grid, metadata["attributes"]
+
+    def is_as_written(
+        self, read: Callable[[str], Json], grid: Grid, pipeline: Pipeline, attributes: Json
+    ) -> bool:
+        metadata = read("zarr.json")
+        names = {"dimension_names": metadata.get("dimension_names")}
+        return bool(metadata == self.array(grid, pipeline, attributes)["zarr.json"] | names)
 
     def codecs(self, read: Callable[[str], Json]) -> list[Json]:
         codecs: list[Json] = read("zarr.json")["codecs"]

@@ -80,10 +80,8 @@ class ZarrArray(StoredArray):
             pipeline = Pipeline.parse(self._codec, read_files=False)
         except N1StoreError as error:
             raise N1StoreError(f"{self._store}: is of a codec that is not here: {error}") from error
-        expected = self._format.array(self.grid, pipeline, self.attributes)
-        if any(self._read_json(name) != content for name, content in expected.items()):
-            return None
-        return pipeline
+        written = self._format.is_as_written(self._read_json, self.grid, pipeline, self.attributes)
+        return pipeline if written else None
 
     @property
     def codecs(self) -> list[Codec] | None:
@@ -148,6 +146,7 @@ class ZarrStore(Store):
             self.attributes = root["n1store"]
             recordings = self.attributes["recordings"]
             strings = [self.attributes["codec"], *recordings.keys(), *recordings.values()]
+            strings += self.attributes.get("readers_need", [])
             require(all(isinstance(part, str) for part in strings), "it names what are no texts")
             outside = [place for place in recordings.values() if not _is_inside(place)]
             require(not outside, f"it names an array outside itself, {outside[:1]}")

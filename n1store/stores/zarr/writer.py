@@ -1,7 +1,7 @@
 """Writing Zarr stores.
 
-Chunks are stored as they come from the encoder, and the metadata that makes them a Zarr array is
-written after them: an array whose writing was given up is none.
+Chunks are stored as they come from the encoder, and the metadata that make them Zarr arrays are
+written when there are all: an array whose writing was given up is none.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from n1store.codecs.info import how_to_read, zarr_readers_need
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
 from n1store.session.session import Session
@@ -20,7 +21,14 @@ from n1store.stores.base import ArrayWriter, StoreWriter
 from n1store.stores.files import Files, create_files
 from n1store.stores.grid import Grid
 from n1store.stores.local import LocalDestination
-from n1store.stores.zarr.formats import FORMATS, NO_CHUNK, Format2, ZarrFormat, crc32c
+from n1store.stores.zarr.formats import (
+    DIMENSIONS,
+    FORMATS,
+    NO_CHUNK,
+    Format2,
+    ZarrFormat,
+    crc32c,
+)
 from n1store.version import __version__
 
 
@@ -87,21 +95,30 @@ class ZarrWriter(StoreWriter):
         self._format = zarr_format
         self._session = session
         self._metadata: dict[str, Any] = {}
-        self._arrays: list[dict[str, Any]] = []
+        self._arrays: dict[str, tuple[Grid, Pipeline, dict[str, Any]]] = {}
 
     def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> ZarrArrayWriter:
-        return ZarrArrayWriter(self, self._files, self._format, path, grid, pipeline)
+        return ZarrArrayWriter(self._arrays, self._files, self._format, path, grid, pipeline)
 
-    def finish_array(self, path: str, grid: Grid, pipeline: Pipeline, attributes: Any) -> None:
-        """Make the chunks at a path an array."""
-        self._write_node(path, self._format.array(grid, pipeline, attributes))
-        self._arrays.append(attributes)
+    def _write_arrays(self, hint: dict[str, Any]) -> None:
+        """Write the metadata of the arrays.
 
-    def _write_small_array(self, path: str, values: np.ndarray) -> None:
-        """Write a one-dimensional array as a single chunk without codecs, in format 2."""
+        For xarray, a dimension has one length in a group. Where arrays differ, each has dimensions
+        of its own.
+        """
+        dimensions = []
+        for axis, name in enumerate(DIMENSIONS):
+            is_shared = len({grid.shape[axis] for grid, _, _ in self._arrays.values()}) == 1
+            dimensions.append(name if is_shared else f"{name}_of_{{}}")
+        for path, (grid, pipeline, attributes) in self._arrays.items():
+            time, channel = (name.format(path.rpartition("/")[2]) for name in dimensions)
+            content = self._format.array(grid, pipeline, attributes | hint, (time, channel))
+            self._write_node(path, content)
+
+    def _write_of_channels(self, path: str, values: np.ndarray) -> None:
+        """Write a value for each channel, in format 2."""
         self._files.write(f"{path}/0", values.tobytes())
-        metadata = Format2().array_metadata(values.shape, values.shape, values.dtype, None)
-        self._write_node(path, {".zarray": metadata})
+        self._write_node(path, Format2().small_array(values, DIMENSIONS[1]))
 
     def _write_group(self, path: str, attributes: dict[str, Any]) -> None:
         """Write the metadata of a group; the path of the root is empty."""
@@ -114,13 +131,20 @@ class ZarrWriter(StoreWriter):
             self._files.write(key, _to_json(content))
             self._metadata[key] = content
 
-    def finish(self, layout: str, recordings: dict[str, str], codec: str) -> None:
-        """Write the groups; in format 2 the metadata of all nodes once more, in one file."""
-        root: dict[str, Any] = {
+    def finish(self, layout: str, recordings: dict[str, str], pipeline: Pipeline) -> None:
+        """Write what makes the chunks arrays, and the groups.
+
+        In format 2 the metadata of all nodes are written once more, in one file.
+        """
+        readers_need = zarr_readers_need(entry for entry, _ in pipeline.stages)
+        hint = {"how_to_read": how_to_read(readers_need)}
+        self._write_arrays(hint)
+        root: dict[str, Any] = hint | {
             "n1store": {
                 "version": __version__,
                 "layout": layout,
-                "codec": codec,
+                "codec": pipeline.spec,
+                "readers_need": readers_need,
                 "recordings": recordings,
             }
         }
@@ -128,25 +152,26 @@ class ZarrWriter(StoreWriter):
             root["nwb"] = self._session.to_json(recordings)
         if layout == "spikeinterface":
             # As SpikeInterface's ZarrRecordingExtractor reads it; it finds a class by these words.
+            _, _, first = next(iter(self._arrays.values()))
             root |= {
                 "zarr_class_info": {
                     "class": "spikeinterface.core.zarrextractors.ZarrRecordingExtractor",
                     "module": "spikeinterface",
                     "version": "0.105",
                 },
-                "sampling_frequency": self._arrays[0]["sampling_frequency"],
+                "sampling_frequency": first["sampling_frequency"],
                 "num_segments": len(recordings),
                 "annotations": {},
                 "provenance": None,
             }
-            channel_ids = self._arrays[0]["channel_ids"]
-            self._write_small_array("channel_ids", np.array(channel_ids))
+            channel_ids = first["channel_ids"]
+            self._write_of_channels("channel_ids", np.array(channel_ids))
             self._write_group("properties", {})
             scale = self._session and self._session.scale_to_uv(recordings, len(channel_ids))
             for name, values in zip(("gain_to_uV", "offset_to_uV"), scale or (), strict=False):
-                self._write_small_array(f"properties/{name}", np.array(values))
+                self._write_of_channels(f"properties/{name}", np.array(values))
         else:
-            self._write_group("recordings", {})
+            self._write_group("recordings", hint)
         self._write_group("", root)
         if self._format.number == 2:
             metadata = {"zarr_consolidated_format": 1, "metadata": self._metadata}
@@ -157,18 +182,18 @@ class ZarrWriter(StoreWriter):
 
 
 class ZarrArrayWriter(ArrayWriter):
-    """Writes the chunks of one array, which come in C order, and then its metadata."""
+    """Writes the chunks of one array, which come in C order."""
 
     def __init__(
         self,
-        store: ZarrWriter,
+        finished: dict[str, tuple[Grid, Pipeline, dict[str, Any]]],
         files: Files,
         zarr_format: ZarrFormat,
         path: str,
         grid: Grid,
         pipeline: Pipeline,
     ):
-        self._store = store
+        self._finished = finished
         self._files = files
         self._format = zarr_format
         self._path = path
@@ -195,7 +220,7 @@ class ZarrArrayWriter(ArrayWriter):
     def finish(self, attributes: dict[str, Any]) -> None:
         if next(self._indices, None) is not None:
             raise RuntimeError(f"chunks of {self._path} are missing")
-        self._store.finish_array(self._path, self._grid, self._pipeline, attributes)
+        self._finished[self._path] = self._grid, self._pipeline, attributes
 
     def discard(self) -> None:
         if self._shard is not None:
