@@ -1,8 +1,10 @@
-"""Makes HDF5 find n1store's plugins: sets HDF5_PLUGIN_PATH when Python starts.
+"""Makes HDF5 find the filters of n1store's files in every process of a Python that has n1store.
 
-n1store_hdf5.pth calls `set_plugin_path` in every process of a Python that has n1store, so that
-h5py reads n1store's filters without an import. Programs that have nothing to do with n1store
-pay for it: nothing here imports what is not loaded anyway, prints or fails.
+n1store_hdf5.pth calls `set_up` when Python starts. n1store's own plugins are then found through
+HDF5_PLUGIN_PATH, and the registered filters that n1store writes too, such as Blosc and zstd, are
+those of hdf5plugin, which is imported as soon as h5py is: a folder of plugins is not enough for it,
+as HDF5 can read with those that it finds there but not write. Programs that have nothing to do with
+n1store pay for it: nothing here imports what is not loaded anyway, prints or fails.
 """
 
 import os
@@ -43,7 +45,42 @@ def search_path(value: str | None) -> str:
     return os.pathsep.join(folders)
 
 
-def set_plugin_path() -> None:
-    """Set HDF5_PLUGIN_PATH for this process and its children, unless it is switched off."""
+def set_up() -> None:
+    """Prepare this process, and what it starts, unless that is switched off."""
     if not os.environ.get(OFF_SWITCH) and os.path.isdir(PLUGIN_FOLDER):
         os.environ[VARIABLE] = search_path(os.environ.get(VARIABLE))
+        if _Hdf5pluginBehindH5py not in sys.meta_path:  # lines of .pth files may run twice
+            sys.meta_path.insert(0, _Hdf5pluginBehindH5py)
+
+
+class _Hdf5pluginBehindH5py:
+    """A finder that finds h5py as Python does, and has hdf5plugin imported when that is loaded."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):  # type: ignore[no-untyped-def]
+        if name != "h5py":
+            return None
+        from importlib.machinery import PathFinder
+
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_both(module):  # type: ignore[no-untyped-def]
+                load(module)
+                _import_hdf5plugin(module)
+
+            spec.loader.exec_module = load_both
+        return spec
+
+
+def _import_hdf5plugin(h5py) -> None:  # type: ignore[no-untyped-def]
+    try:
+        # hdf5plugin cannot set up a filter that HDF5 has found before. Where its own folder is
+        # searched, for programs that are not Python, HDF5 is to forget it here.
+        for number in reversed(range(h5py.h5pl.size())):
+            if h5py.h5pl.get(number).endswith(b"/hdf5plugin/plugins"):
+                h5py.h5pl.remove(number)
+        import hdf5plugin  # noqa: F401
+    except Exception:  # h5py is whole without it
+        pass

@@ -1,6 +1,6 @@
-"""What programs with an HDF5 of their own need to read and write with n1store's filters.
+"""What programs with an HDF5 of their own need to read what n1store writes.
 
-Python needs none of it: `_n1store_hdf5` sets the same when it starts.
+Python needs none of it: `_n1store_hdf5` sees to the same when it starts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from n1store.errors import N1StoreError
 
 
 def plugin_path() -> str:
-    """Return the value for HDF5_PLUGIN_PATH: n1store's plugins, and the folders that it has now.
+    """Return the value for HDF5_PLUGIN_PATH: all plugins, and the folders that it has now.
+
+    They are n1store's and those of hdf5plugin.
 
     Raises
     ------
@@ -27,7 +29,11 @@ def plugin_path() -> str:
             f"{PLUGIN_FOLDER}: no HDF5 plugins there; "
             "to install them: pip install --force-reinstall n1store"
         )
-    path = search_path(os.environ.get(VARIABLE))
+    folders = search_path(os.environ.get(VARIABLE)).split(os.pathsep)
+    others = str(_hdf5plugin_folder())
+    if others not in folders:
+        folders.insert(folders.index(PLUGIN_FOLDER) + 1, others)
+    path = os.pathsep.join(folders)
     if len(path.splitlines()) > 1:
         raise N1StoreError(f"{VARIABLE} has a line break in it; unset it or set it anew")
     return path
@@ -38,19 +44,17 @@ def shell_lines() -> str:
     path = plugin_path()
     matlab = path.replace("'", "''")
     julia = path.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-    others = shlex.quote(str(_hdf5plugin_folder()))
     return f"""\
 # For programs with an HDF5 of their own:  eval "$(n1store env)"
 export {VARIABLE}={shlex.quote(path)}
-# h5dump, h5repack and others read and write n1store's filters when started from such a shell.
+# h5dump, h5repack and others read all that n1store writes when started from such a shell, but for
+# what HDF5 has through Python only.
 # MATLAB: start it from such a shell, or put into startup.m, before the first use of HDF5:
 #   setenv('{VARIABLE}', '{matlab}')
 # Julia: start it from such a shell, or write before the first "using HDF5":
 #   ENV["{VARIABLE}"] = "{julia}"
-# Blosc, Blosc2, bitshuffle, zstd, lz4 and bzip2, to be read by such programs; not where Python
-# writes, as hdf5plugin then fails with the first three:
-#   export {VARIABLE}="${VARIABLE}":{others}
-# Python needs none of this for n1store's filters, where n1store is installed."""
+# Python needs none of this where n1store is installed. One without n1store, started from such a
+# shell, cannot write with hdf5plugin's Blosc, Blosc2 and bitshuffle."""
 
 
 def _hdf5plugin_folder() -> Path:

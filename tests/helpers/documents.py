@@ -37,7 +37,7 @@ TOOLS = {
     "h5dump": shutil.which("h5dump") is not None,
     "SpikeInterface": find_spec("spikeinterface") is not None,
     "tensorstore": find_spec("tensorstore") is not None,
-    "xarray": find_spec("xarray") is not None,
+    "xarray": find_spec("xarray") is not None and ZARR_VERSION >= 3,  # with which it works
 }
 
 

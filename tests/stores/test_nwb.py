@@ -152,9 +152,6 @@ READ_ALONE = """
     expected = dict(numpy.load(sys.argv[1]))
     results = []
     for path in sys.argv[2:]:
-        if path == "hdf5plugin":
-            import hdf5plugin
-            continue
         try:
             found = read(path)
             assert found.keys() == expected.keys(), found.keys()
@@ -189,28 +186,16 @@ READERS = {
 
 @pytest.fixture(scope="module")
 def read_alone(stores, expected):
-    """Give what a reader says of the file of each pipeline; one process reads all.
-
-    It imports hdf5plugin when it has read those that need no filter of others.
-    """
+    """Give what a reader says of the file of each pipeline; one process reads all."""
 
     @cache
     def read(reader):
         parameters = PIPELINES if reader == "h5py" else EACH_CODEC
-        own, foreign = [], []
-        for each in installed(parameters):
-            (foreign if needs_hdf5plugin(each) else own).append(each)
-        paths = [[stores(*each) for each in some] for some in (own, foreign)]
-        found = run_alone(READERS[reader], expected, *paths[0], "hdf5plugin", *paths[1])
-        return dict(zip(own + foreign, json.loads(found), strict=True))
+        pipelines = installed(parameters)
+        found = run_alone(READERS[reader], expected, *(stores(*each) for each in pipelines))
+        return dict(zip(pipelines, json.loads(found), strict=True))
 
     return read
-
-
-def needs_hdf5plugin(pipeline):
-    """Tell whether HDF5 or n1store have not all filters of a pipeline."""
-    filters = Pipeline.parse(pipeline[0]).hdf5((1, 1))
-    return any(255 < number < 32768 for number, _ in filters)
 
 
 # Every codec, every kind of recording

@@ -8,8 +8,9 @@ import tensorstore
 import xarray
 
 import n1store
-from installed import ZARR_FORMATS
+from installed import needs_zarr3
 from make_wav import on_grid, write_wav
+from processes import run_alone
 
 RECORDINGS = {"a": on_grid(3000, 2, 1), "b": on_grid(5000, 2, 2), "c": on_grid(5000, 3, 3)}
 RECORDINGS["a"][:100] = 0  # which is not taken for what is missing
@@ -34,11 +35,10 @@ def test_tensorstore_reads_format_2_without_checksums(folder, tmp_path, codec):
     assert n1store.verify(out, [folder]).problems == []
 
 
+@needs_zarr3
 @pytest.mark.parametrize("codec", ["zstd", "blosc", "gzip"])
 @pytest.mark.parametrize("shard_seconds", [0, None])
 def test_tensorstore_reads_format_3(folder, tmp_path, codec, shard_seconds):
-    if 3 not in ZARR_FORMATS:
-        pytest.skip("zarr 2 writes no format 3")
     out = tmp_path / "out.zarr"
     options = {"chunk_seconds": 0.05, "shard_seconds": shard_seconds}
     n1store.convert(folder, out, codec=codec, adc=False, zarr_format=3, **options)
@@ -84,7 +84,8 @@ def opened_by_xarray(path, zarr_format):
     return [group, tree.get("recordings", tree)]
 
 
-@pytest.mark.parametrize("zarr_format", ZARR_FORMATS)
+@needs_zarr3  # as xarray does
+@pytest.mark.parametrize("zarr_format", [2, 3])
 def test_xarray_opens_every_layout(folder, tmp_path, zarr_format):
     out = tmp_path / "out.zarr"
     n1store.convert(folder, out, zarr_format=zarr_format)
@@ -103,6 +104,7 @@ def test_xarray_opens_every_layout(folder, tmp_path, zarr_format):
         )
 
 
+@needs_zarr3
 def test_xarray_opens_the_layout_of_spikeinterface(folder, tmp_path):
     out = tmp_path / "out.zarr"
     n1store.convert([folder / "a.wav", folder / "b.wav"], out, layout="spikeinterface")
@@ -113,9 +115,54 @@ def test_xarray_opens_the_layout_of_spikeinterface(folder, tmp_path):
         assert opened["channel_ids"].values.tolist() == ["0", "1"]
 
 
+@needs_zarr3
 def test_dimensions_are_shared_where_recordings_are_alike(folder, tmp_path):
     write_wav(tmp_path / "in/x.wav", RECORDINGS["b"], 20_000)
     write_wav(tmp_path / "in/y.wav", RECORDINGS["b"] // 2, 20_000)
-    n1store.convert(tmp_path / "in", tmp_path / "out.zarr", zarr_format=ZARR_FORMATS[-1])
-    for opened in opened_by_xarray(tmp_path / "out.zarr", ZARR_FORMATS[-1]):
+    n1store.convert(tmp_path / "in", tmp_path / "out.zarr", zarr_format=3)
+    for opened in opened_by_xarray(tmp_path / "out.zarr", 3):
         assert opened["x"].dims == opened["y"].dims == ("time", "channel")
+
+
+@pytest.fixture(scope="module", params=["n1", "blosc", "zstd"])
+def nwb_files(request, folder, tmp_path_factory):
+    """Give two files of one recording: of unknown gain, and of one."""
+    out = tmp_path_factory.mktemp("nwb")
+    files = [out / "unknown.nwb", out / "known.nwb"]
+    for path, nwb in zip(files, (None, n1store.NwbMetadata(gain_to_uv=0.195)), strict=True):
+        n1store.convert(folder / "b.wav", path, codec=request.param, nwb=nwb)
+    return files
+
+
+def test_spikeinterface_reads_nwb(nwb_files):
+    """With gains, and in a process that imports nothing else."""
+    pytest.importorskip("spikeinterface")
+    read = """
+        import sys
+        import numpy
+        from spikeinterface.extractors import read_nwb
+        for path, gain in zip(sys.argv[1:3], (1e6, 0.195)):
+            recording = read_nwb(path)
+            assert numpy.array_equal(recording.get_traces(), numpy.load(sys.argv[3]))
+            assert recording.get_channel_gains().tolist() == [gain] * 2
+            assert recording.get_channel_offsets().tolist() == [0] * 2
+            assert recording.sampling_frequency == 20_000
+            scaled = recording.get_traces(return_in_uV=True)
+            numpy.testing.assert_allclose(scaled, numpy.load(sys.argv[3]) * gain, rtol=1e-6)
+    """
+    np.save(nwb_files[0].with_suffix(".npy"), RECORDINGS["b"])
+    run_alone(read, *nwb_files, nwb_files[0].with_suffix(".npy"))
+
+
+def test_pynapple_reads_nwb(nwb_files):
+    pytest.importorskip("pynapple")
+    read = """
+        import sys
+        import numpy, pynapple
+        for path in sys.argv[1:3]:
+            series = pynapple.load_file(path)["b"]
+            assert numpy.array_equal(series.values, numpy.load(sys.argv[3]))
+            assert series.t[1] == 1 / 20_000
+    """
+    np.save(nwb_files[0].with_suffix(".npy"), RECORDINGS["b"])
+    run_alone(read, *nwb_files, nwb_files[0].with_suffix(".npy"))

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.long
 
 SITE_PACKAGES = Path(_n1store_hdf5.__file__).parent
 PLUGINS = _n1store_hdf5.PLUGIN_FOLDER
+ALL_PLUGINS = f"{PLUGINS}:{hdf5plugin.PLUGIN_PATH}"
 N1STORE = Path(sys.executable).parent / "n1store"
 
 needs_hdf5_tools = pytest.mark.skipif(
@@ -71,7 +72,9 @@ def file(tmp_path_factory, traces):
     chunks = (3000, traces.shape[1])
     with h5py.File(path, "w", libver=("earliest", "v108")) as file:
         file.create_dataset("n1", data=traces, chunks=chunks, compression=N1(traces.shape[1]))
-        file.create_dataset("zstd", data=traces, chunks=chunks, **hdf5plugin.Zstd())
+        for name in ("Zstd", "Blosc", "Blosc2", "Bitshuffle", "LZ4", "BZip2"):
+            filter = getattr(hdf5plugin, name)()
+            file.create_dataset(name.lower(), data=traces, chunks=chunks, compression=filter)
         file.create_dataset("gzip", data=traces, chunks=chunks, compression="gzip")
     return path
 
@@ -94,12 +97,13 @@ READ = """
             print(name, "same" if same else "different")
         except OSError:
             print(name, "OSError")
-    assert not any(name.startswith(("n1store", "hdf5plugin")) for name in sys.modules)
+    assert not any(name.startswith("n1store") for name in sys.modules)
 """
 
 
 def test_h5py_reads_without_an_import(file, expected):
-    assert run_fresh(READ, file, expected, "n1", "gzip") == "n1 same\ngzip same\n"
+    names = "n1", "gzip", "zstd", "blosc", "blosc2", "bitshuffle", "lz4", "bzip2"
+    assert run_fresh(READ, file, expected, *names) == "".join(f"{each} same\n" for each in names)
 
 
 def test_plugins_are_where_the_package_has_them():
@@ -107,8 +111,8 @@ def test_plugins_are_where_the_package_has_them():
 
 
 def test_off_switch(file, expected):
-    output = run_fresh(READ, file, expected, "n1", "gzip", N1STORE_NO_HDF5_PLUGINS="1")
-    assert output == "n1 OSError\ngzip same\n"
+    output = run_fresh(READ, file, expected, "n1", "gzip", "zstd", N1STORE_NO_HDF5_PLUGINS="1")
+    assert output == "n1 OSError\ngzip same\nzstd OSError\n"
     show = "import os; print(os.environ.get('HDF5_PLUGIN_PATH'))"
     assert run_fresh(show, N1STORE_NO_HDF5_PLUGINS="1") == "None\n"
     assert run_fresh(show, N1STORE_NO_HDF5_PLUGINS="1", HDF5_PLUGIN_PATH="/x") == "/x\n"
@@ -154,12 +158,19 @@ def test_path_that_is_set_to_nothing_stays_without_the_built_in_folders():
     assert run_fresh(show, HDF5_PLUGIN_PATH="") == f"{PLUGINS}\n"
 
 
-def test_plugins_of_the_user_are_found_beside_ours(file, expected):
-    assert run_fresh(READ, file, expected, "zstd") == "zstd OSError\n"
-    output = run_fresh(
-        READ, file, expected, "zstd", "n1", "zstd", HDF5_PLUGIN_PATH=hdf5plugin.PLUGIN_PATH
-    )
-    assert output == "zstd same\nn1 same\nzstd same\n"
+def test_plugins_of_the_user_are_found_beside_ours(tmp_path):
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (zfp,) = Path(hdf5plugin.PLUGIN_PATH).glob("libh5zfp*")
+    shutil.copy(zfp, folder)
+    find = """
+        import sys
+        sys.modules["hdf5plugin"] = None  # which has it too
+        import h5py
+        print(h5py.h5z.filter_avail(32013), h5py.h5z.filter_avail(52785))
+    """
+    assert run_fresh(find) == "False True\n"
+    assert run_fresh(find, HDF5_PLUGIN_PATH=str(folder)) == "True True\n"
 
 
 def test_path_does_not_grow_in_children():
@@ -191,9 +202,12 @@ def test_built_in_folders_of_h5py_are_known():
     assert set(folders) <= set(_n1store_hdf5.BUILT_IN_FOLDERS)
 
 
-def test_hdf5plugin_writes_as_before(tmp_path):
+@pytest.mark.parametrize("first", ["h5py", "hdf5plugin", "pynwb"])
+@pytest.mark.parametrize("path", ["", hdf5plugin.PLUGIN_PATH])
+def test_hdf5plugin_writes_as_before(tmp_path, first, path):
     # It does not set up those of its filters that HDF5 finds by itself, and then cannot write.
-    write = """
+    write = f"""
+        import {first}
         import sys, h5py, hdf5plugin, numpy
         ramp = numpy.arange(20_000, dtype="int16").reshape(5000, 4) % 100
         for name in ("Blosc", "Blosc2", "Bitshuffle", "BZip2", "LZ4", "Zstd"):
@@ -205,7 +219,48 @@ def test_hdf5plugin_writes_as_before(tmp_path):
                 assert numpy.array_equal(file["x"][:], ramp), name
             print(name)
     """
-    assert len(run_fresh(write, tmp_path / "x.h5").split()) == 6
+    assert len(run_fresh(write, tmp_path / "x.h5", HDF5_PLUGIN_PATH=path).split()) == 6
+
+
+NOT_LOADED = """
+    import sys
+    before = set(sys.modules)
+    import {module}
+    print(sorted(name for name in sys.modules if name in ("hdf5plugin", "n1store", "numpy")))
+"""
+
+
+def test_nothing_is_imported_without_h5py():
+    assert run_fresh(NOT_LOADED.format(module="json")) == "[]\n"
+    assert run_fresh(NOT_LOADED.format(module="h5py")) == "['hdf5plugin', 'numpy']\n"
+
+
+@pytest.mark.parametrize(
+    "hdf5plugin", ["raise ImportError('no')", "raise SystemError('no')", "import missing", "None +"]
+)
+def test_h5py_is_whole_without_hdf5plugin(file, expected, tmp_path, hdf5plugin):
+    (tmp_path / "hdf5plugin.py").write_text(hdf5plugin)
+    read = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{textwrap.dedent(READ)}"
+    output = run_fresh(read, file, expected, "n1", "gzip", "zstd")
+    assert output == "n1 same\ngzip same\nzstd OSError\n"
+
+
+def test_h5py_that_is_missing_or_broken_is_an_error_as_ever(tmp_path):
+    for content in (None, "raise OSError('broken')"):
+        if content:
+            (tmp_path / "h5py.py").write_text(content)
+        script = f"""
+            import sys
+            others = (each for each in sys.path if "-packages" not in each)
+            sys.path[:] = [{str(tmp_path)!r}, *others]
+            for _ in range(2):
+                try:
+                    import h5py
+                except (ImportError, OSError) as error:
+                    print(error)
+        """
+        expected = "broken" if content else "No module named 'h5py'"
+        assert run_fresh(script) == f"{expected}\n" * 2
 
 
 @pytest.fixture
@@ -312,7 +367,7 @@ PYNWB_READ = """
     with pynwb.NWBHDF5IO(path, "r") as io:
         data = io.read().acquisition["ElectricalSeries"].data
         assert data.dtype == "int16" and numpy.array_equal(data[100:5000, -1], traces[100:5000, -1])
-    assert not any(name.startswith(("n1store", "hdf5plugin")) for name in sys.modules)
+    assert not any(name.startswith("n1store") for name in sys.modules)
     print("same")
 """
 
@@ -355,10 +410,13 @@ def test_pynwb_reads_without_an_import(tmp_path, traces, expected):
 
 def test_plugin_path_adds_to_what_is_set(run, run_json, monkeypatch):
     monkeypatch.setenv("HDF5_PLUGIN_PATH", "/one:/two")
-    assert run("plugin-path").stdout == f"{PLUGINS}:/one:/two\n"
-    assert run_json("plugin-path") == {"HDF5_PLUGIN_PATH": [PLUGINS, "/one", "/two"]}
+    assert run("plugin-path").stdout == f"{ALL_PLUGINS}:/one:/two\n"
+    folders = [PLUGINS, hdf5plugin.PLUGIN_PATH, "/one", "/two"]
+    assert run_json("plugin-path") == {"HDF5_PLUGIN_PATH": folders}
     monkeypatch.setenv("HDF5_PLUGIN_PATH", f"/one:{PLUGINS}")
-    assert run("plugin-path").stdout == f"/one:{PLUGINS}\n"
+    assert run("plugin-path").stdout == f"/one:{ALL_PLUGINS}\n"
+    monkeypatch.setenv("HDF5_PLUGIN_PATH", f"/one:{ALL_PLUGINS}")
+    assert run("plugin-path").stdout == f"/one:{ALL_PLUGINS}\n"
     monkeypatch.delenv("HDF5_PLUGIN_PATH")
     assert run("plugin-path").stdout.strip().split(":")[0] == PLUGINS
 
@@ -390,7 +448,7 @@ def test_env_is_what_shells_evaluate(tmp_path):
     result = run_shell(
         'eval "$(n1store env)"; printf "%s" "$HDF5_PLUGIN_PATH"', tmp_path, HDF5_PLUGIN_PATH=value
     )
-    assert (result.stdout, result.stderr) == (f"{PLUGINS}:{value}", "")
+    assert (result.stdout, result.stderr) == (f"{ALL_PLUGINS}:{value}", "")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -398,10 +456,10 @@ def test_env_says_what_matlab_and_julia_need(run, monkeypatch):
     monkeypatch.setenv("HDF5_PLUGIN_PATH", """/it's:/a"$b""")
     lines = run("env").stdout.splitlines()
     assert [line for line in lines if not line.startswith("#")] == [
-        f"""export HDF5_PLUGIN_PATH='{PLUGINS}:/it'"'"'s:/a"$b'"""
+        f"""export HDF5_PLUGIN_PATH='{ALL_PLUGINS}:/it'"'"'s:/a"$b'"""
     ]
-    assert f"""#   setenv('HDF5_PLUGIN_PATH', '{PLUGINS}:/it''s:/a"$b')""" in lines
-    assert f"""#   ENV["HDF5_PLUGIN_PATH"] = "{PLUGINS}:/it's:/a\\"\\$b\"""" in lines
+    assert f"""#   setenv('HDF5_PLUGIN_PATH', '{ALL_PLUGINS}:/it''s:/a"$b')""" in lines
+    assert f"""#   ENV["HDF5_PLUGIN_PATH"] = "{ALL_PLUGINS}:/it's:/a\\"\\$b\"""" in lines
 
 
 SETTINGS = ['export HDF5_PLUGIN_PATH="$(n1store plugin-path)"', 'eval "$(n1store env)"']
@@ -424,18 +482,11 @@ def test_h5dump_with_what_is_printed(tmp_path, file, traces, setting):
 
 @needs_hdf5_tools
 def test_h5dump_reads_what_hdf5plugin_wrote_with_what_is_printed(tmp_path, file, traces):
-    # The line is a comment, to be run by who wants it.
-    commands = f"""
-        n1store env > env
-        . ./env
-        eval "$(sed -n 's/^#  *export/export/p' env)"
-        h5dump -d /zstd -b LE -o x.bin '{file}'
-        h5dump -d /n1 -b LE -o y.bin '{file}'
-    """
-    result = run_shell(commands, tmp_path)
-    assert result.returncode == 0, result.stderr
-    for name in ("x.bin", "y.bin"):
-        assert (tmp_path / name).read_bytes() == traces.tobytes()
+    for name in ("zstd", "blosc", "blosc2", "bitshuffle", "lz4", "bzip2", "n1"):
+        dump = f"h5dump -d /{name} -b LE -o {name}.bin '{file}'"
+        result = run_shell(f"{SETTINGS[1]}\n{dump}", tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / f"{name}.bin").read_bytes() == traces.tobytes(), name
 
 
 @needs_hdf5_tools
