@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,6 +18,8 @@ from n1store.sources.originals import OriginalFile
 from n1store.stores.grid import Grid
 from n1store.system.atomic import replacing
 from n1store.system.parallel import Workers
+
+_log = logging.getLogger(__name__)
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _FILES_AT_ONCE = 64  # of a recording that was made of many files, which are all kept open
@@ -51,16 +54,17 @@ def export_wavs(
     Returns
     -------
     list of Path
-        The files written.
+        The files written. A recording that was not made from any is left out, and logged.
 
     Raises
     ------
     N1StoreError
-        If a file exists, or would not have the SHA-256 of the original. It is then not
-        written; all others are.
+        If no recording was made from files; or if a file exists, or would not have the SHA-256 of
+        the original. It is then not written; all others are.
     """
     folder = Path(folder)
     written: list[Path] = []
+    without_files: list[str] = []
     failures: list[N1StoreError] = []
     with (
         store_kinds.open(path, follow_links=follow_links) as store,
@@ -74,6 +78,8 @@ def export_wavs(
             try:
                 recording, grid = store[name], store.array(name).grid
                 sources = OriginalFile.all_of(recording)
+                if not sources:
+                    without_files.append(name)
                 first_channel = 0
                 for start in range(0, len(sources), _FILES_AT_ONCE):
                     batch = sources[start : start + _FILES_AT_ONCE]
@@ -85,6 +91,8 @@ def export_wavs(
                 failures.append(error)
             if progress is not None:
                 progress(done + 1, len(store))
+    if without_files and not written and not failures:
+        raise N1StoreError(f"{path}: was not made from WAV files")
     if failures:
         others = (
             f"; {counted(len(failures) - 1, 'more recording')} failed" if len(failures) > 1 else ""
@@ -93,6 +101,8 @@ def export_wavs(
             f"{failures[0]}{others}; {counted(len(written), 'file')} written",
             option=failures[0].option,
         )
+    for name in without_files:
+        _log.warning("%s: recording %s was not made from WAV files", path, name)
     return written
 
 

@@ -38,6 +38,8 @@ class Verification:
         A line for each; empty if all is well.
     not_compared : list of str
         Files that the store has and the sources given lack.
+    not_verified : list of str
+        Recordings that others wrote, for which there are no checksums.
     lossy : int
         How many of the recordings were stored by a lossy codec.
     """
@@ -47,6 +49,7 @@ class Verification:
     compared: int = 0
     problems: list[str] = field(default_factory=list)
     not_compared: list[str] = field(default_factory=list)
+    not_verified: list[str] = field(default_factory=list)
     lossy: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,8 +83,8 @@ def verify(
     Raises
     ------
     N1StoreError
-        If there is no store at `path`, or a source cannot be read. What is wrong inside
-        the store is not raised but listed in the result.
+        If there is no store at `path`, if n1store wrote none of its recordings, or if a source
+        cannot be read. What is wrong inside the store is not raised but listed in the result.
     """
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
@@ -95,9 +98,17 @@ def verify(
         arrays: dict[str, StoredArray] = {}
         for name in store:
             try:
-                arrays[name] = store.array(name)
+                array = store.array(name)
+                if "chunk_crc32" in array.attributes:
+                    arrays[name] = array
+                else:
+                    result.not_verified.append(name)
             except N1StoreError as error:
                 result.problems.append(f"{name}: {str(error).removeprefix(f'{store.path}: ')}")
+        if not arrays and not result.problems:
+            raise N1StoreError(
+                f"{store.path}: n1store wrote none of its recordings; it has no checksums of them"
+            )
         total = sum(2 * array.grid.shape[0] * array.grid.shape[1] for array in arrays.values())
         for name, array in arrays.items():
             try:
@@ -158,8 +169,6 @@ def _verify_recording(
     result: Verification,
 ) -> None:
     grid = array.grid
-    if "chunk_crc32" not in recording.attributes:
-        raise N1StoreError("holds no checksums of n1store to verify it with")
     has_sources = recording.attributes.get("sources") != []
     sources = OriginalFile.all_of(recording) if has_sources else []
     expected_hash = recording.attributes.get("samples_sha256")

@@ -18,6 +18,7 @@ import click
 
 from n1store.cli import hdf5, implant, n1_files, stores, study
 from n1store.cli.options import INTERRUPTED, Interrupted
+from n1store.cli.output import say
 from n1store.errors import N1StoreError, one_line, printable
 from n1store.version import __version__
 
@@ -33,6 +34,9 @@ class _Commands(click.Group):
             formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
+        warnings_of = logging.getLogger("n1store")
+        handler = _SaidWarnings()
+        warnings_of.addHandler(handler)
         try:
             return super().invoke(ctx)
         except N1StoreError as error:
@@ -49,6 +53,15 @@ class _Commands(click.Group):
                 raise
             place = f"{error.filename}: " if error.filename else ""
             raise click.ClickException(printable(f"{place}{error.strerror or error}")) from error
+        finally:
+            warnings_of.removeHandler(handler)
+
+
+class _SaidWarnings(logging.Handler):
+    """Prints what the library warns of as commands print everything."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage(), err=True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -149,7 +149,7 @@ def info(store: Path, recordings: bool, chunks: bool, follow_links: bool, as_jso
 
     with store_kinds.open(store, follow_links=follow_links) as opened:
         sizes = measure_sizes(opened)
-        left_out = opened.left_out
+        left_out = opened.left_out + opened.no_recordings
     for line in left_out:
         say(f"not read: {line}", err=True)
     if as_json:
@@ -197,6 +197,8 @@ def verify(store: Path, sources: tuple[Path, ...], as_json: bool, **options: Any
             say(f"{result.compared} compared with their WAV files")
         if result.not_compared:
             say(f"{len(result.not_compared)} not compared, as SRC does not have them")
+        for name in result.not_verified:
+            say(f"not verified: {name}: n1store did not write it", err=True)
     if result.problems:
         sys.exit(FAILED)
 

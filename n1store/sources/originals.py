@@ -47,10 +47,12 @@ class OriginalFile:
     def all_of(cls, recording: Recording) -> list[OriginalFile]:
         """Return the files of a stored recording, in the order of its channels.
 
+        There are none if it, or one of its channels, did not come from a file.
+
         Raises
         ------
         N1StoreError
-            If there are none, or what is kept of them is damaged.
+            If its samples are not those of its files any more, or what is kept of them is damaged.
         """
         has_checksums = "chunk_crc32" in recording.attributes
         if loss := recording.attributes.get("lossy"):
@@ -59,7 +61,7 @@ class OriginalFile:
                 "those of a WAV file any more"
             )
         if recording.attributes.get("sources") == [] or not has_checksums:
-            raise N1StoreError(f"recording {recording.name} was not made from WAV files")
+            return []
         num_samples, rate = recording.num_samples, int(recording.sampling_frequency)
         try:
             sources = [

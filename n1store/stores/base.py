@@ -73,6 +73,8 @@ class Store(Mapping[str, Recording]):
         that ``readers_need``.
     left_out : list of str
         A line for each recording in it that n1store does not read.
+    no_recordings : list of str
+        A line for each thing in it that looks like a recording, and is none.
     library : str
         What reads such stores without n1store.
     """
@@ -81,6 +83,7 @@ class Store(Mapping[str, Recording]):
     follow_links: bool
     attributes: dict[str, Any]
     left_out: list[str]
+    no_recordings: list[str]
     library: str
 
     @abstractmethod
@@ -116,7 +119,8 @@ class Store(Mapping[str, Recording]):
     def require_recordings(self) -> None:
         """Raise N1StoreError if there are none."""
         if not len(self):
-            why = f"; left out: {'; '.join(self.left_out)}" if self.left_out else ""
+            lines = "; ".join(self.left_out + self.no_recordings)
+            why = f"; left out: {lines}" if lines else ""
             raise N1StoreError(f"{self.path}: holds no recordings{why}")
 
     def library_array(self, name: str) -> Any:

@@ -1,5 +1,6 @@
 """NWB files of others are read as they are, whatever made them and however samples are stored."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -110,9 +111,7 @@ def test_what_commands_say_of_files_of_others(foreign, run, run_json, fails, tmp
         assert word in result.stdout + result.stderr
     info = run_json("info", path)
     assert info["recordings"].keys() == samples.keys()
-    lines = run("verify", path, exit_code=1).stderr.splitlines()
-    assert sorted(line.partition(": ")[0] for line in lines) == sorted(samples)
-    assert all("no checksums" in line for line in lines)
+    fails("verify", path, words=[path, "n1store wrote none of its recordings", "no checksums"])
     fails("export", path, tmp_path / "out", words=["was not made from WAV files"])
 
 
@@ -194,7 +193,7 @@ def test_samples_that_are_in_another_file(tmp_path):
             io.write(nwbfile)
     with n1store.open(tmp_path / "x.nwb") as store:
         assert list(store) == ["own"]
-        assert "acquisition/linked/data is in another file" in store.left_out[0]
+        assert "acquisition/linked/data: is in another file" in store.left_out[0]
     with n1store.open(tmp_path / "x.nwb", follow_links=True) as store:
         np.testing.assert_array_equal(store["linked"].traces[:], first)
         np.testing.assert_array_equal(store["own"].traces[:], second)
@@ -204,7 +203,7 @@ def test_samples_that_are_in_another_file(tmp_path):
         assert "acquisition/linked" in store.left_out[0]
 
 
-def test_series_that_others_add_to_ours(tmp_path):
+def test_series_that_others_add_to_ours(run, tmp_path):
     ours = {"one": make_nwb.samples((1000, 2), 1), "two": make_nwb.samples((1500, 2), 2)}
     for name, samples in ours.items():
         write_wav(tmp_path / "wavs" / f"{name}.wav", samples, 1000)
@@ -222,8 +221,121 @@ def test_series_that_others_add_to_ours(tmp_path):
         assert list(store) == ["one", "two", "added"]
         for name, samples in (ours | {"added": added}).items():
             np.testing.assert_array_equal(store[name].traces[:], samples)
-    (problem,) = n1store.verify(path).problems
-    assert problem.startswith("added: ")
+    result = n1store.verify(path, [tmp_path / "wavs"])
+    assert (result.problems, result.recordings, result.compared) == ([], 2, 2)
+    assert result.not_verified == ["added"]
+    assert run("verify", path).stderr == "not verified: added: n1store did not write it\n"
+    exported = run("export", path, tmp_path / "back")
+    assert exported.stderr == f"{path}: recording added was not made from WAV files\n"
+    for name in ours:
+        back = tmp_path / "back" / f"{name}.wav"
+        assert back.read_bytes() == (tmp_path / "wavs" / f"{name}.wav").read_bytes()
+
+
+def in_another_file(folder):
+    """Return a file that has its series in another, as pynwb links them, and its samples."""
+    nwbfile, series = make_nwb.make_bare(2)
+    samples = make_nwb.samples((1000, 2))
+    nwbfile.add_acquisition(series("raw", samples))
+    other = make_nwb.write(folder / "other.nwb", nwbfile)
+    path = folder / "x.nwb"
+    with pynwb.NWBHDF5IO(other, "r") as io:
+        nwbfile, _ = make_nwb.make_bare(2)
+        nwbfile.add_acquisition(io.read().acquisition["raw"])
+        with pynwb.NWBHDF5IO(path, "w", manager=io.manager) as writer:
+            writer.write(nwbfile)
+    return path, samples
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_series_in_another_file(run, fails, tmp_path, in_chunks):
+    path, samples = in_another_file(tmp_path)
+    if in_chunks:  # which are read from the file that they are in
+        with h5py.File(tmp_path / "other.nwb", "a") as file:
+            attributes = dict(file["acquisition/raw/data"].attrs)
+            del file["acquisition/raw/data"]
+            data = file.create_dataset(
+                "acquisition/raw/data", data=samples, chunks=(300, 1), compression="gzip"
+            )
+            data.attrs.update(attributes)
+    line = "acquisition/raw: is in another file, other.nwb, as links are not followed"
+    assert line in run("info", path).stderr
+    fails("convert", path, tmp_path / "x.zarr", words=["holds no recordings", line])
+    said = run("convert", path, tmp_path / "x.zarr", "--follow-links").stderr
+    assert "acquisition/raw is in another file, other.nwb" in said
+    assert "raw/electrodes: are of no table of this file" in said
+    with n1store.open(tmp_path / "x.zarr") as store:
+        np.testing.assert_array_equal(store["raw"].traces[:], samples)
+
+
+def test_links_that_lead_nowhere_or_elsewhere(run, tmp_path):
+    nwbfile, series = make_nwb.make_bare(2)
+    nwbfile.add_acquisition(series("raw", make_nwb.samples((1000, 2))))
+    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
+    with h5py.File(path, "a") as file:
+        file["acquisition/again"] = h5py.SoftLink("/acquisition/raw")
+        file["acquisition/gone"] = h5py.SoftLink("/nowhere")
+        file["acquisition/far"] = h5py.ExternalLink("missing.nwb", "/acquisition/far")
+    for options in ([], ["--follow-links"]):
+        info = run("info", path, *options)
+        assert "1 recording, " in info.stdout
+        assert "not read: acquisition/gone: is a link to /nowhere, where" in info.stderr
+        assert "not read: acquisition/far: is " in info.stderr
+        assert "again" not in info.stderr
+    run("convert", path, tmp_path / "x.zarr", exit_code=3)
+
+
+SPECIFICATION = {
+    "groups": [
+        {"neurodata_type_def": "Mine", "neurodata_type_inc": "ElectricalSeries", "doc": "Mine."},
+        {
+            "neurodata_type_def": "Holder",
+            "neurodata_type_inc": "NWBContainer",
+            "groups": [{"neurodata_type_def": "Inner", "neurodata_type_inc": "Mine"}],
+        },
+        {"neurodata_type_def": "A", "neurodata_type_inc": "B"},
+        {"neurodata_type_def": "B", "neurodata_type_inc": "A"},
+    ]
+}
+
+
+@pytest.mark.parametrize("kind", ["Mine", "Inner", "A", "Unknown", "SpikeEventSeries"])
+def test_types_of_extensions(run, tmp_path, kind):
+    nwbfile, series = make_nwb.make_bare(2)
+    samples = make_nwb.samples((1000, 2))
+    nwbfile.add_acquisition(series("raw", samples))
+    nwbfile.add_acquisition(series("theirs", samples[:500]))
+    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
+    with h5py.File(path, "a") as file:
+        file["specifications/theirs/1.0.0/theirs"] = json.dumps(SPECIFICATION)
+        file["specifications/theirs/1.0.0/damaged"] = "{"
+        file["acquisition/theirs"].attrs.update({"neurodata_type": kind, "theirs": 3})
+    info = run("info", path)
+    out = tmp_path / "x.zarr"
+    if kind in ("Mine", "Inner"):
+        assert info.stderr == ""
+        said = run("convert", path, out).stderr
+        assert f"theirs: is of type ElectricalSeries now, not {kind}" in said
+        assert "acquisition/theirs: attribute theirs" in said
+        with n1store.open(out) as store:
+            np.testing.assert_array_equal(store["theirs"].traces[:], samples[:500])
+        return
+    why = "of events, and" if kind == "SpikeEventSeries" else "of which the file does not say more"
+    assert f"not read: acquisition/theirs: is a {kind}, {why}" in info.stderr
+    run("convert", path, out, exit_code=0 if kind == "SpikeEventSeries" else 3)
+    with n1store.open(out) as store:
+        assert list(store) == ["raw"]
+
+
+@pytest.mark.parametrize("names", [[7, 3], [7.5, 3.0], ["a", "b"], ["same", "same"]])
+def test_names_of_channels(tmp_path, names):
+    nwbfile, series = make_nwb.make_bare(2)
+    nwbfile.add_electrode_column("channel_name", "Names.", data=names)
+    nwbfile.add_acquisition(series("raw", make_nwb.samples((1000, 2)), [1, 0]))
+    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
+    expected = ("1", "0") if names[0] == "same" else tuple(map(str, reversed(names)))
+    with n1store.open(path) as store:
+        assert store["raw"].channel_ids == expected
 
 
 def test_series_of_which_next_to_nothing_was_written(run, tmp_path):

@@ -200,7 +200,7 @@ def test_what_others_do_otherwise(tmp_path):
         "file: attribute colour",
         "general/elsewhere (a link)",
         "general/house/wall",
-        "general/devices/probe: is a Device now, not a Probe",
+        "general/devices/probe: is of type Device now, not Probe",
         "general/devices/probe: attribute contacts",
         "general/extracellular_ephys/electrodes/pairs (VectorData)",
         "general/extracellular_ephys/electrodes/links (VectorData)",

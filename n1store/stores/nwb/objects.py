@@ -8,7 +8,8 @@ before anything is read.
 from __future__ import annotations
 
 import logging
-from typing import TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import h5py
 
@@ -27,12 +28,12 @@ class Objects:
     Parameters
     ----------
     follow_links : bool
-        Whether to find also what is in other files. Each is logged once.
+        Whether to find also what is in other files. Each of them is logged once.
     """
 
     def __init__(self, follow_links: bool = False):
         self._follow_links = follow_links
-        self._followed: set[tuple[str, str]] = set()
+        self._followed: set[str] = set()
 
     def find(self, group: h5py.Group, path: str) -> Item | None:
         """Return the object at a path below a group, or None.
@@ -56,6 +57,29 @@ class Objects:
         if item is None:
             raise KeyError(f"there is no {path}")
         return item
+
+    def visit(self, file: h5py.File, look: Callable[[str, Item], None]) -> None:
+        """Call `look` with the path of each object of a file, and the object, once.
+
+        Objects of other files are among them if links are followed.
+        """
+        file.visititems(look)
+        for path in _links(file) if self._follow_links else ():
+            item = self.find(file, path)
+            if item is not None and item.file != file:
+                look(path, item)
+                if isinstance(item, h5py.Group):
+                    item.visititems(lambda name, other, path=path: look(f"{path}/{name}", other))
+
+    def unreachable(self, file: h5py.File, folder: str) -> Iterator[str]:
+        """Yield a line for each link in a group that leads nowhere, or is not followed."""
+        for path, target in _links(file).items():
+            if path.startswith(f"{folder}/"):
+                try:
+                    if self.find(file, path) is None:
+                        yield f"{path}: is a link to {target}, where there is nothing"
+                except N1StoreError as error:
+                    yield str(error)
 
     def _resolve(
         self, group: h5py.Group, path: str, links: int
@@ -86,9 +110,9 @@ class Objects:
     def _outside(self, group: h5py.Group, path: str, file: str) -> None:
         place = _place(group, path)
         if not self._follow_links:
-            raise N1StoreError(f"{place} is in another file, {file}, which is not followed")
-        if (place, file) not in self._followed:
-            self._followed.add((place, file))
+            raise N1StoreError(f"{place}: is in another file, {file}, as links are not followed")
+        if file not in self._followed:
+            self._followed.add(file)
             _log.warning("%s: %s is in another file, %s", group.file.filename, place, file)
 
 
@@ -100,6 +124,18 @@ def why_not_opened(error: OSError) -> str:
             "`h5clear -s` takes the mark away, and `n1store verify` tells whether all is there"
         )
     return f"is not an HDF5 file, or is cut off: {one_line(error)}"
+
+
+def _links(file: h5py.File) -> dict[str, str]:
+    """Return the paths of the links in a file that are no objects, and to where they lead."""
+    links: dict[str, str] = {}
+
+    def collect(path: str, link: Any) -> None:
+        if not isinstance(link, h5py.HardLink):
+            links[path] = link.path
+
+    file.visititems_links(collect)
+    return links
 
 
 def _place(group: h5py.Group, path: str) -> str:

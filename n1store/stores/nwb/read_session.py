@@ -21,6 +21,7 @@ from n1store.session.fields import NO_TEXT, SESSION_FIELDS
 from n1store.session.session import DEVICE, GROUP, Column, Session
 from n1store.stores.nwb.objects import Item, Objects
 from n1store.stores.nwb.summary import HINT
+from n1store.stores.nwb.types import SERIES, type_of
 from n1store.stores.nwb.unknown import what_is_known
 
 _DEVICES = "general/devices"
@@ -236,7 +237,7 @@ class _Reader:
             or self._find(f"{_ELECTRODES}/{name}_index")
             is not None  # so that its values are not one for each electrode
             or dataset.shape not in ((count,), (count, 1))
-            or _type(dataset) != "VectorData"
+            or type_of(dataset) != "VectorData"
         ):
             return None
         if name == "group":
@@ -256,6 +257,7 @@ class _Reader:
 
     def _series(self, path: str, num_electrodes: int, origin: str) -> dict[str, Any]:
         self._read |= {path, f"{path}/data"}
+        self._look_at_type(path, SERIES)
         if not path.startswith("acquisition/"):
             self._lost.append(f"{path}: is in acquisition now")
         said = {key: self._attribute(path, key) for key in ("description", "comments", "filtering")}
@@ -275,7 +277,7 @@ class _Reader:
         said["starting_time"] = self._start(path)
         fields = {}
         region = self._find(f"{path}/electrodes")
-        if region is not None and self._same_as(region.attrs.get("table"), _ELECTRODES):
+        if region is not None and self._same_as(region, region.attrs.get("table"), _ELECTRODES):
             self._read_attributes.add((f"{path}/electrodes", "table"))
             said["electrodes_description"] = self._attribute(f"{path}/electrodes", "description")
             rows = np.ravel(self._value(f"{path}/electrodes")).tolist()
@@ -283,6 +285,8 @@ class _Reader:
                 fields["electrodes"] = rows
             else:
                 self._lost.append(f"{path}/electrodes: there are no such electrodes")
+        else:
+            self._lost.append(f"{path}/electrodes: are of no table of this file")
         return self._known("ElectricalSeries", path, said) | fields
 
     def _start(self, path: str) -> float | None:
@@ -323,8 +327,8 @@ class _Reader:
                     yield f"{place} (a link)"
                 continue
             item = group[name]
-            kind = _type(item)
-            if place in self._read or place in ancestors or kind is None:
+            kind = type_of(item)
+            if place in self._read or place in ancestors or not kind:
                 if isinstance(item, h5py.Group):
                     yield from self._rest(item, place, ancestors)
                 elif place in self._read:
@@ -332,7 +336,7 @@ class _Reader:
                 else:
                     yield place
             # Other series have been named as left out.
-            elif kind != "ElectricalSeries":
+            elif kind != SERIES:
                 yield f"{place} ({kind})"
 
     def _attributes_not_read(self, item: h5py.Group | h5py.Dataset, path: str) -> Iterator[str]:
@@ -343,9 +347,9 @@ class _Reader:
                 yield f"{path or 'file'}: attribute {name}"
 
     def _look_at_type(self, path: str, expected: str) -> None:
-        kind = _type(self._objects.require(self._file, path))
-        if kind not in (None, expected):
-            self._lost.append(f"{path}: is a {expected} now, not a {kind}")
+        kind = type_of(self._objects.require(self._file, path))
+        if kind not in ("", expected):
+            self._lost.append(f"{path}: is of type {expected} now, not {kind}")
 
     def _look_at_unit(self, path: str, expected: str) -> None:
         unit = self._attribute(path, "unit")
@@ -380,11 +384,12 @@ class _Reader:
         found = (place for place, group in self._groups_in(path) if group == target)
         return next(found, None)
 
-    def _same_as(self, reference: Any, path: str) -> bool:
+    def _same_as(self, holder: Item, reference: Any, path: str) -> bool:
+        """Return whether a reference that an object holds is to the one at a path of the file."""
         return (
             isinstance(reference, h5py.Reference)
             and bool(reference)
-            and self._file[reference] == self._find(path)
+            and holder.file[reference] == self._find(path)
         )
 
     @staticmethod
@@ -404,9 +409,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-
-
-def _type(item: h5py.Group | h5py.Dataset) -> str | None:
-    """Return what NWB calls an object; None for the folders of a file and for parts of objects."""
-    kind = _plain(item.attrs.get("neurodata_type"))
-    return None if kind is None else str(kind)

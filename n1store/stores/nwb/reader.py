@@ -19,9 +19,10 @@ from n1store.session.session import Session
 from n1store.stores.base import Store, StoredArray, check, parse_json, require
 from n1store.stores.grid import DTYPE, Grid
 from n1store.stores.nwb.chunks import HDF5Chunks, filters_of, pipeline_of
-from n1store.stores.nwb.objects import Objects, why_not_opened
+from n1store.stores.nwb.objects import Item, Objects, why_not_opened
 from n1store.stores.nwb.read_session import read_session
 from n1store.stores.nwb.summary import SUMMARY_PATH, origin_of
+from n1store.stores.nwb.types import EVENTS, SERIES, Types, type_of
 from n1store.stores.traces import ChunkedTraces
 from n1store.system.unchanged import version_of
 
@@ -32,7 +33,8 @@ class NwbStore(Store):
     Attributes
     ----------
     left_out : list of str
-        A line for each ElectricalSeries that is not one of int16 samples of channels.
+        A line for each ElectricalSeries that is not one of int16 samples of channels, and for each
+        link in ``acquisition`` that leads nowhere, or is not followed.
     """
 
     library = "h5py"
@@ -41,6 +43,7 @@ class NwbStore(Store):
         self.path = path
         self.follow_links = follow_links
         self.left_out: list[str] = []
+        self.no_recordings: list[str] = []
         self._objects = Objects(follow_links)
         try:
             self._file = path.open("rb", buffering=0)
@@ -72,7 +75,8 @@ class NwbStore(Store):
         path = self.attributes["recordings"][name]
         try:
             series = self._objects.require(self._hdf5, path)
-            return SeriesArray(series, self._kept.get(path), self._file, self._objects)
+            kept = self._kept.get(path)
+            return SeriesArray(path, series, kept, self._hdf5, self._file, self._objects)
         except N1StoreError:
             raise
         except Exception as error:
@@ -127,11 +131,20 @@ class NwbStore(Store):
     def _find_series(self) -> dict[str, str]:
         """Return the paths of all series of int16 by name, those that n1store wrote first."""
         found: list[str] = []
+        types = Types(self._hdf5, self._objects)
 
-        def look(path: str, item: h5py.Group | h5py.Dataset) -> None:
-            kind = item.attrs.get("neurodata_type")
-            is_series = isinstance(kind, str | bytes) and kind in _ELECTRICAL_SERIES
-            if not is_series or path in self._kept:
+        def look(path: str, item: Item) -> None:
+            kind = type_of(item)
+            if path in self._kept or not isinstance(item, h5py.Group) or not kind:
+                return
+            if not types.extends(kind, SERIES):
+                if "data" in item and "electrodes" in item:
+                    self.left_out.append(
+                        f"{path}: is a {kind}, of which the file does not say more"
+                    )
+                return
+            if types.extends(kind, EVENTS):
+                self.no_recordings.append(f"{path}: is a {kind}, of events, and no recording")
                 return
             try:
                 data = self._objects.find(item, "data")
@@ -151,7 +164,8 @@ class NwbStore(Store):
                 except Exception as error:  # whatever is missing, or wrong with it
                     self.left_out.append(f"{path}: is not described in full: {one_line(error)}")
 
-        self._hdf5.visititems(look)
+        self._objects.visit(self._hdf5, look)
+        self.left_out += self._objects.unreachable(self._hdf5, "acquisition")
         if found:
             data = self._objects.require(self._hdf5, f"{found[0]}/data")
             filters = [each.name for each in filters_of(data)]
@@ -163,9 +177,6 @@ class NwbStore(Store):
             unique = sum(other.rpartition("/")[2] == name for other in found) == 1
             recordings[name if unique and name not in recordings else path] = path
         return recordings
-
-
-_ELECTRICAL_SERIES = ("ElectricalSeries", b"ElectricalSeries")
 
 
 def _is_hardly_written(dataset: h5py.Dataset) -> bool:
@@ -188,23 +199,32 @@ class SeriesArray(StoredArray):
 
     Parameters
     ----------
+    path : str
+        Of the series in the file.
     series : h5py.Group
     kept : dict, optional
         What n1store kept of the recording when it wrote it.
+    hdf5 : h5py.File
     file : binary file
-        The NWB file, to read chunks from.
+        The same file, to read chunks from.
     objects : Objects
         What finds its datasets.
     """
 
     def __init__(
-        self, series: h5py.Group, kept: dict[str, Any] | None, file: BinaryIO, objects: Objects
+        self,
+        path: str,
+        series: h5py.Group,
+        kept: dict[str, Any] | None,
+        hdf5: h5py.File,
+        file: BinaryIO,
+        objects: Objects,
     ):
-        self.path = series.name.strip("/")
+        self.path = path
         self._dataset = objects.require(series, "data")
         self.is_chunked = self._dataset.chunks is not None
         # What is linked to may be in another file.
-        here = self._dataset.chunks and self._dataset.file == series.file
+        here = self._dataset.chunks and self._dataset.file == hdf5
         codecs = pipeline_of(self._dataset) if here else None
         self._chunks = None if codecs is None else HDF5Chunks(self._dataset, codecs, file)
         self.grid = self._chunks.grid if self._chunks else _grid_of(self._dataset)
@@ -311,7 +331,10 @@ def _describe(series: h5py.Group, num_channels: int, objects: Objects) -> dict[s
     ids = [str(number) for number in numbers[:][rows]]
     channel_names = objects.find(table, "channel_name")
     if channel_names is not None and channel_names.shape == numbers.shape:
-        names = [name.decode() for name in channel_names[:][rows]]
+        names = [
+            name.decode() if isinstance(name, bytes) else str(name)
+            for name in channel_names[:][rows].tolist()
+        ]
         ids = names if len(set(names)) == len(names) else ids
     return {"sampling_frequency": rate, "channel_ids": ids}
 

@@ -138,7 +138,7 @@ class ZarrStore(Store):
     def __init__(self, path: Path, *, follow_links: bool = False):
         self.path = path
         self.follow_links = follow_links
-        self.left_out = []
+        self.left_out, self.no_recordings = [], []
         self._files = open_files(path, follow_links=follow_links)
         try:
             self._format, root = self._find_root()
