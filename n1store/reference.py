@@ -10,9 +10,11 @@ import base64
 import json
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +24,7 @@ from numcodecs import VLenUTF8
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes
 
+from n1store.codecs.pipeline import split_compressor
 from n1store.errors import N1StoreError, one_line
 from n1store.stores.nwb.chunks import (
     chunk_map,
@@ -37,6 +40,8 @@ from n1store.system.atomic import replacing
 # Datasets without chunks get some of about this size, so that a window can be read alone.
 _CHUNK_BYTES = 1 << 20
 _MAX_TEXT_BYTES = 1 << 24
+_LARGEST = {"b": 1, "i": 8, "u": 8, "f": 8, "c": 16}
+"""Bytes of the largest numbers that Zarr has, by the kinds of NumPy's dtypes."""
 
 
 @dataclass
@@ -71,6 +76,12 @@ class Reference:
     left_out: list[str] = field(default_factory=list)
     attributes_left_out: int = 0
     links_left_out: int = 0
+
+    def how_to_open(self) -> str:
+        """Return the Python expression that opens it."""
+        remote = re.match("https?://", self.url) and int(version("zarr").split(".")[0]) >= 3
+        options = ', storage_options={"remote_options": {"asynchronous": True}}' if remote else ""
+        return f'zarr.open_group("reference::{self.path}", mode="r"{options})'
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -112,6 +123,11 @@ def write_reference(
     --------
     >>> n1store.reference.write_reference("out.nwb", "refs.json")  # doctest: +SKIP
     >>> zarr.open_group("reference::refs.json", mode="r")  # doctest: +SKIP
+
+    Of a file on the web, with zarr 3:
+
+    >>> options = {"remote_options": {"asynchronous": True}}
+    >>> zarr.open_group("reference::refs.json", mode="r", storage_options=options)  # doctest: +SKIP
     """
     source, destination = Path(source), Path(destination)
     if destination.exists() and source.exists() and destination.samefile(source):
@@ -200,6 +216,8 @@ class _Translator:
         if dataset.shape is None:
             raise _LeftOut("has no values")
         if is_plain(dataset):
+            if dataset.dtype.itemsize > _LARGEST[dataset.dtype.kind]:
+                raise _LeftOut(f"zarr has no {dataset.dtype.name}")
             layout = dataset.id.get_create_plist().get_layout()
             if layout == h5py.h5d.CHUNKED:
                 return self._chunked(dataset)
@@ -299,21 +317,24 @@ def _rows(count: int, row_bytes: int) -> int:
 def _array_metadata(
     dataset: h5py.Dataset, chunks: tuple[int, ...], codecs: list[Codec] | None = None
 ) -> dict[str, Any]:
+    dtype = dataset.dtype
+    filters, compressor = split_compressor(codecs or [])
     return {
         "zarr_format": 2,
         "shape": dataset.shape,
         "chunks": chunks,
-        "dtype": dataset.dtype.str,
-        "fill_value": _fill_value(dataset) if dataset.dtype.kind in "biuf" else None,
+        "dtype": dtype.str,
+        "fill_value": _fill_value(dataset.fillvalue.item()) if dtype.kind in _LARGEST else None,
         "order": "C",
-        "filters": [codec.get_config() for codec in codecs] if codecs else None,
-        "compressor": None,
+        "filters": [codec.get_config() for codec in filters] if filters else None,
+        "compressor": None if compressor is None else compressor.get_config(),
         "dimension_separator": ".",
     }
 
 
-def _fill_value(dataset: h5py.Dataset) -> Any:
-    value = dataset.fillvalue.item()
+def _fill_value(value: Any) -> Any:
+    if isinstance(value, complex):
+        return [_fill_value(value.real), _fill_value(value.imag)]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from n1store.cli.options import PATH, json_option, overwrite_option
-from n1store.cli.output import print_json
+from n1store.cli.output import print_json, say
+from n1store.errors import counted
 
 
 @click.command("plugin-path")
@@ -49,7 +50,8 @@ def reference(source: Path, destination: Path, as_json: bool, **options: Any) ->
     """Write a reference file, with which zarr reads the datasets of an NWB or HDF5 file in place.
 
     The chunks stay where they are. zarr.open_group("reference::REFS.json", mode="r") opens it,
-    with fsspec installed, and for addresses on the web aiohttp.
+    with fsspec installed; for addresses on the web aiohttp is needed too, and with zarr 3
+    storage_options={"remote_options": {"asynchronous": True}}.
     """
     from n1store.reference import write_reference
 
@@ -57,15 +59,16 @@ def reference(source: Path, destination: Path, as_json: bool, **options: Any) ->
     if as_json:
         print_json(result.to_dict())
         return
-    click.echo(
-        f"{destination}: {result.arrays} arrays, {result.chunks} chunks in {result.url}, "
-        f"{result.inlined} small ones here"
+    say(
+        f"{destination}: {counted(result.arrays, 'array')}, {counted(result.chunks, 'chunk')} in "
+        f"{result.url}, {result.inlined} small ones here"
     )
+    say(f"to open it: {result.how_to_open()}")
     for line in result.left_out:
-        click.echo(f"left out: {line}", err=True)
+        say(f"left out: {line}", err=True)
     for count, what in (
         (result.attributes_left_out, "attributes that JSON cannot hold"),
         (result.links_left_out, "links to other objects"),
     ):
         if count:
-            click.echo(f"left out: {count} {what}", err=True)
+            say(f"left out: {count} {what}", err=True)

@@ -105,7 +105,7 @@ class Pipeline:
         return samples.reshape(-1).view("<i2").reshape(shape)
 
     def zarr2(self) -> list[dict[str, Any]]:
-        """Return the codecs of a Zarr format 2 array of these chunks: filters and compressor."""
+        """Return the codecs of a Zarr format 2 array of these chunks: filters, then compressor."""
         return [_without_defaults(entry.zarr2_metadata(codec)) for entry, codec in self.stages]
 
     def for_hdf5(self) -> Pipeline:
@@ -176,6 +176,19 @@ def without_tables(spec: str) -> str:
     Each is of 1,368 characters.
     """
     return re.sub(r"(=[\w-]{8})[\w-]{1000,}=*", r"\1…", spec)
+
+
+def split_compressor(codecs: Sequence[Codec]) -> tuple[list[Codec], Codec | None]:
+    """Return the filters of a Zarr format 2 array of these codecs, and the compressor.
+
+    What gives the bytes to store is the compressor, as readers other than zarr want it; but for a
+    checksum alone, which zarr 2.18 cannot decode as one.
+    """
+    *others, last = codecs or [None]
+    entry = find_id(last.codec_id) if last is not None else None
+    if entry is None or entry.kind == "array-array" or (entry.group == "checksum" and not others):
+        return list(codecs), None
+    return others, last
 
 
 def split_checksum(codecs: Sequence[Codec]) -> tuple[list[Codec], Codec | None]:

@@ -1,9 +1,11 @@
 """Reference files: through them zarr reads what h5py reads, from the HDF5 file itself."""
 
+import http.server
 import json
 import subprocess
 import sys
 import textwrap
+import threading
 
 import h5py
 import hdf5plugin
@@ -14,10 +16,11 @@ import zarr
 import make_wav as make
 import n1store.reference
 from cases import case
-from installed import needs_wavpack
+from installed import ZARR_VERSION, needs_wavpack
 from make_wav import read_wav_independently
 from n1store.codecs import hdf5
 from n1store.errors import N1StoreError
+from processes import run_alone
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -137,6 +140,74 @@ def test_what_was_never_written(tmp_path, translate, fill_value, chunks):
     root, _ = translate(tmp_path / "x.h5")
     for name, values in expected.items():
         np.testing.assert_array_equal(root[name][:], values)
+
+
+@pytest.mark.parametrize("dtype", ["<c8", ">c8", "<c16"])
+@pytest.mark.parametrize("fill_value", [3 - 4j, complex(np.nan, -np.inf), 0j])
+@pytest.mark.parametrize("chunks", [(100,), None], ids=["chunks", "contiguous"])
+def test_complex_numbers_that_were_never_written(tmp_path, translate, dtype, fill_value, chunks):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        x = file.create_dataset("x", (300,), dtype, chunks=chunks, fillvalue=fill_value)
+        if chunks:
+            x[100:200] = 1 + 2j
+        expected = x[:]
+    root, _ = translate(tmp_path / "x.h5")
+    np.testing.assert_array_equal(root["x"][:], expected)
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, np.clongdouble])
+@pytest.mark.parametrize("chunks", [(2,), None], ids=["chunks", "contiguous"])
+def test_numbers_that_zarr_does_not_have(tmp_path, translate, dtype, chunks):
+    """They are left out, and all else is there."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = TRACES
+        file.create_dataset("long", data=np.arange(5).astype(dtype), chunks=chunks)
+    root, result = translate(tmp_path / "x.h5")
+    np.testing.assert_array_equal(root["x"][:], TRACES)
+    assert result.left_out == [f"long: zarr has no {np.dtype(dtype).name}"]
+
+
+class FileServer(http.server.BaseHTTPRequestHandler):
+    """Serves the ranges of one file that are asked for."""
+
+    def do_GET(self):
+        content = self.server.path.read_bytes()
+        first, last = self.headers["Range"].removeprefix("bytes=").split("-")
+        part = content[int(first) : int(last or len(content)) + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_file_on_the_web(tmp_path, run):
+    """It opens in the words of the command and of its help."""
+    pytest.importorskip("aiohttp")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for name, compression in {"n1": hdf5.N1(5), "gzip": "gzip"}.items():
+            file.create_dataset(name, data=TRACES, chunks=(700, 5), compression=compression)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FileServer) as server:
+        server.path = tmp_path / "x.h5"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/x.h5"
+        said = run("reference", tmp_path / "x.h5", tmp_path / "r.json", "--url", url).stdout
+        expression = said.partition("to open it: ")[2].strip()
+        if ZARR_VERSION >= 3:
+            options = expression.partition('mode="r", ')[2].removesuffix(")")
+            assert options in " ".join(run("reference", "--help").stdout.split())
+        script = f"""
+            import numpy, sys, zarr
+            root = {expression}
+            for name in ("n1", "gzip"):
+                assert numpy.array_equal(root[name][:], numpy.load(sys.argv[1]))
+        """
+        np.save(tmp_path / "x.npy", TRACES)
+        run_alone(script, tmp_path / "x.npy")
+        server.shutdown()
 
 
 def test_chunks_that_not_all_filters_were_applied_to(tmp_path, translate):
@@ -352,7 +423,8 @@ def test_command(run, run_json, tmp_path):
         file["link"] = h5py.SoftLink("/x")
         file.attrs["reference"] = file["x"].ref
     result = run("reference", source, references)
-    assert "1 arrays, 5 chunks" in result.stdout
+    assert "1 array, 5 chunks" in result.stdout
+    assert f'to open it: zarr.open_group("reference::{references}", mode="r")\n' in result.stdout
     assert result.stderr.splitlines() == [
         "left out: odd: zarr cannot read records of several fields in place",
         "left out: 1 attributes that JSON cannot hold",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numcodecs.abc import Codec
 
-from n1store.codecs.pipeline import Pipeline
+from n1store.codecs.pipeline import Pipeline, split_compressor
 from n1store.stores.grid import DTYPE, Grid
 
 Json = dict[str, Any]
@@ -100,9 +100,9 @@ class Format2(ZarrFormat):
         attributes: Json,
         dimensions: tuple[str, str] = DIMENSIONS,
     ) -> dict[str, Json]:
-        # What gives the bytes to store is the compressor, as readers other than zarr want it.
         codecs = pipeline.zarr2()
-        compressor = codecs.pop() if pipeline.stages[-1][0].kind != "array-array" else None
+        _, last = split_compressor([codec for _, codec in pipeline.stages])
+        compressor = None if last is None else codecs.pop()
         metadata = self._array_metadata(grid.shape, grid.chunk_shape, DTYPE)
         metadata |= {"filters": codecs or None, "compressor": compressor}
         return {".zarray": metadata, ".zattrs": _named(dimensions) | attributes}
