@@ -108,7 +108,7 @@ STUDIED = $(firstword $(wildcard $(RECORDINGS)) build/recordings)
 study: setup
 	@mkdir -p build
 	@[ -d $(RECORDINGS) ] || .venv/bin/n1store synth build/recordings --recordings 84 --overwrite
-	.venv/bin/n1store compare $(STUDIED) -o build/study --repeats 9 $(STUDY)
+	.venv/bin/n1store compare $(STUDIED) -o build/study --codecs all --repeats 9 $(STUDY)
 	.venv/bin/n1store compare $(STUDIED) -o build/study-whole --chunk-seconds whole \
 		--repeats 1 $(STUDY) --codecs \
 		"$$(.venv/bin/python benchmarks/study.py build/study/results.csv --codecs)"

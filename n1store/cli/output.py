@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,6 +60,13 @@ def progress_bar(
 def say(text: str, *, err: bool = False) -> None:
     """Print a line, without what a terminal could take for commands."""
     click.echo(printable(text), err=err)
+
+
+def about(seconds: float) -> str:
+    """Return a length of time that is not known exactly."""
+    if seconds < 100:
+        return f"{max(10, math.ceil(seconds / 10) * 10)} s"
+    return f"{math.ceil(seconds / 60)} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def print_json(content: Any) -> None:
@@ -291,14 +299,19 @@ _NOISY = 0.2
 
 
 def print_comparison(result: Comparison) -> None:
-    """Print a line for each pipeline, the smallest first, and what to know about them."""
+    """Print a line for each pipeline, or the best of many, and what to know about them."""
     from n1store.codecs.pipeline import without_tables
+    from n1store.study.shown import advice, best_of_groups, front_of
 
     data, machine = result.data, result.measured_with
     say(
         f"{data.chunks} of {data.chunks_of} chunks of {counted(data.files, 'recording')}, "
         f"{data.duration_s:.1f} s, {data.raw_bytes / 1e6:.3f} MB; one core of {machine.cpu}"
     )
+    shown = result.results
+    if len(shown) > _SHOWN + 1:
+        chosen = [*front_of(shown), *best_of_groups(shown)]
+        shown = [each for each in shown if each in chosen]
     rows = [
         [
             "*" if each.pareto else "" if each.lossless else "~",
@@ -307,10 +320,15 @@ def print_comparison(result: Comparison) -> None:
             *(f"{speed.mb_per_s:.1f}" for speed in (each.encode, each.decode)),
             f"{max(each.peak_memory_bytes.encode, each.peak_memory_bytes.decode) / 1e6:.1f}",
         ]
-        for each in result.results
+        for each in shown
     ]
     if rows:
         _print_table(["", "pipeline", "ratio", "enc.", "dec.", "MB"], rows)
+        if len(shown) < len(result.results):
+            say(
+                f"and {len(result.results) - len(shown)} more; these are the best of each group "
+                "and those marked *"
+            )
         say("* no other is smaller and faster to decode; enc., dec.: MB/s; MB: peak of memory")
     if any(not each.lossless for each in result.results):
         say("~ lossy, with an error of:")
@@ -332,6 +350,9 @@ def print_comparison(result: Comparison) -> None:
     else:
         busy = "; was the machine busy?" if result.noise > _NOISY else ""
         say(f"speeds of a pipeline differ by {result.noise:.0%} between rounds{busy}")
+    if rows:
+        for line in advice(result.results, result.noise):
+            say(line)
 
 
 def _print_lines(label: str, lines: list[str]) -> None:

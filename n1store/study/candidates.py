@@ -16,6 +16,13 @@ from n1store.codecs.spec import Entry
 from n1store.errors import N1StoreError, one_line
 from n1store.study.results import Missing
 
+USUAL = (
+    *("n1", "n1:level=1", "adc+lpc+huffman", "adc+pcodec", "adc+flac", "adc+wavpack", "adc+bz2"),
+    *("adc+zstd", "adc+lz4", "adc+blosc", "blosc", "gzip"),
+)
+"""What is compared where nothing else is asked for: of each family what people use, with `adc` as
+`convert` writes it, and two without it, which everybody reads."""
+
 _BEHIND_DELTA = {"dictionary", "entropy", "run-length", "blosc"}
 """Groups whose codecs do not predict, and are tried behind `delta` too."""
 
@@ -123,19 +130,22 @@ def pipelines_of(entry: Entry, adc: bool | None) -> list[str]:
 
 
 def choose_pipelines(
-    codecs: str | Iterable[str] = ("all",), adc: bool | None = None
+    codecs: str | Iterable[str] = (), groups: str | Iterable[str] = (), adc: bool | None = None
 ) -> tuple[list[Pipeline], list[Missing]]:
     """Return the pipelines to compare, and the codecs among them that are not installed.
 
     Parameters
     ----------
     codecs : str or iterable of str
-        Each one a list, separated by commas, of pipelines, groups of the catalogue, and ``all``;
-        or one pipeline that ends in the configuration of a codec of numcodecs, in JSON. Of a group
-        all its codecs are tried, with several parameters.
+        Each one a list, separated by commas, of pipelines, and ``all``; or one pipeline that ends
+        in the configuration of a codec of numcodecs, in JSON.
+    groups : str or iterable of str
+        Each one a list, separated by commas, of groups of the catalogue. Of each all codecs are
+        tried, with several parameters. If neither codecs nor groups are given, it is `USUAL`.
     adc : bool, optional
         Whether pipelines get `adc` in front, if they are lossless and do not map samples
-        themselves; by default they are compared with and without it.
+        themselves; by default they are compared with and without it, and those of `USUAL` as they
+        are.
 
     Returns
     -------
@@ -149,42 +159,62 @@ def choose_pipelines(
         If nothing is called by one of the names, or a codec that is named itself, not as one of a
         group, is not installed.
     """
-    codecs = [codecs] if isinstance(codecs, str) else codecs
-    groups = dict.fromkeys(each.group for each in CATALOGUE.values() if each.group != "checksum")
+    names = [name for each in _as_texts(codecs) for name in split_codecs(each)]
+    wanted = {name for each in _as_texts(groups) for name in split_codecs(each)}
+    there = list(dict.fromkeys(each.group for each in CATALOGUE.values()))
+    there.remove("checksum")
+    for name in wanted:
+        if name not in there:
+            raise N1StoreError(f"no group is called {name!r}; there are {', '.join(there)}")
     found: dict[str, Pipeline] = {}
+    for name in names:
+        if name in there and name not in CATALOGUE:
+            raise N1StoreError(
+                f"{name!r} is a group of codecs, and no codec",
+                option=f"--groups {name} compares them",
+            )
+        for spec in _with_and_without_adc(name, adc) if name != "all" else ():
+            pipeline = parse_pipeline(spec)
+            found.setdefault(pipeline.spec, pipeline)
+    if "all" in names:
+        wanted.update(there)
+    # adc itself is in front of others.
+    entries = [each for each in CATALOGUE.values() if each.group in wanted and each.name != "adc"]
+    optional = [spec for entry in entries for spec in pipelines_of(entry, adc)]
+    if not codecs and not groups:
+        optional = _usual(adc)
     missing: dict[str, Missing] = {}
-    for name in (name for each in codecs for name in split_codecs(each)):
-        if name != "all" and name not in groups:
-            for spec in _with_and_without_adc(name, adc):
-                pipeline = parse_pipeline(spec)
-                found.setdefault(pipeline.spec, pipeline)
+    for spec in optional:
+        try:
+            pipeline = Pipeline.parse(spec)
+        except N1StoreError as error:
+            absent = _first_absent(spec)
+            if absent is None:
+                raise
+            missing[absent.name] = _missing(absent, error)
             continue
-        for entry in CATALOGUE.values():
-            if entry.group not in groups or name not in ("all", entry.group):
-                continue
-            if entry.name == "adc":
-                continue  # it is in front of others
-            try:
-                entry.build()
-            except N1StoreError as error:
-                missing[entry.name] = _missing(entry, error)
-                continue
-            for spec in pipelines_of(entry, adc):
-                try:
-                    pipeline = Pipeline.parse(spec)
-                except N1StoreError as error:
-                    absent = _first_absent(spec)
-                    if absent is None:
-                        raise
-                    missing[absent.name] = _missing(absent, error)
-                    continue
-                found.setdefault(pipeline.spec, pipeline)
+        found.setdefault(pipeline.spec, pipeline)
     if not found:
         raise N1StoreError(
             "there is no codec to compare"
             + "".join(f"; {each.codec}: {each.why}" for each in missing.values())
         )
     return list(found.values()), list(missing.values())
+
+
+def _as_texts(given: str | Iterable[str]) -> Iterable[str]:
+    return [given] if isinstance(given, str) else given
+
+
+def _usual(adc: bool | None) -> list[str]:
+    if adc is None:
+        return list(USUAL)
+    bare = [spec.removeprefix("adc+") for spec in USUAL]
+    maps = [CATALOGUE[re.split("[+:]", spec)[0]].maps for spec in bare]
+    return [
+        f"adc+{spec}" if adc and not itself else spec
+        for spec, itself in zip(bare, maps, strict=True)
+    ]
 
 
 def split_codecs(text: str) -> list[str]:

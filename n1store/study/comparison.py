@@ -26,6 +26,7 @@ from n1store.sources.base import Findings, Input
 from n1store.sources.inputs import find_inputs
 from n1store.stores.grid import DTYPE, Grid, chunk_shape_for
 from n1store.study.candidates import choose_pipelines
+from n1store.study.estimate import estimate_seconds
 from n1store.study.journal import Journal, open_journal
 from n1store.study.measurement import (
     Chunk,
@@ -50,6 +51,7 @@ from n1store.study.results import (
     Speed,
     write_results,
 )
+from n1store.study.shown import best_of_groups, front_of, pareto_front
 from n1store.system.parallel import Workers, available_cores
 from n1store.version import __version__
 
@@ -235,7 +237,8 @@ def compare(
     sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     destination: str | os.PathLike[str],
     *,
-    codecs: str | Iterable[str] = ("all",),
+    codecs: str | Iterable[str] = (),
+    groups: str | Iterable[str] = (),
     adc: bool | None = None,
     sample: int | None = None,
     chunk_seconds: ChunkSeconds = None,
@@ -243,6 +246,7 @@ def compare(
     overwrite: bool = False,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    estimate: Callable[[int, float], None] | None = None,
     instruments: Instruments | None = None,
 ) -> Comparison:
     """Measure pipelines of codecs on the same chunks, and write the results to a folder.
@@ -257,8 +261,8 @@ def compare(
         WAV files, folders of them, and stores.
     destination : path-like
         The folder. If it holds part of the same comparison, what is missing is measured.
-    codecs, adc
-        See `choose_pipelines`.
+    codecs, groups, adc
+        See `choose_pipelines`; by default a dozen pipelines, ``"all"`` are over a hundred.
     sample, chunk_seconds
         See `load_data`.
     repeats : int
@@ -269,6 +273,9 @@ def compare(
         Cores to use where nothing is timed; by default all.
     progress : callable, optional
         Called with the number of steps done and to do.
+    estimate : callable, optional
+        Called before anything is measured, with the number of pipelines and about how many seconds
+        they take.
     instruments : Instruments, optional
         How it is measured.
 
@@ -286,7 +293,7 @@ def compare(
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     instruments = instruments or Instruments()
-    pipelines, missing = choose_pipelines(codecs, adc)
+    pipelines, missing = choose_pipelines(codecs, groups, adc)
     data = load_data([Path(source) for source in sources], sample, chunk_seconds)
     environment = _environment(pipelines)
     settings = {
@@ -300,6 +307,11 @@ def compare(
     }
     folder = Path(destination)
     with open_journal(folder, settings, overwrite) as journal, single_threads():
+        if estimate is not None:
+            seconds = estimate_seconds(
+                pipelines, data.chunks, data.excerpts, journal, instruments, repeats, workers
+            )
+            estimate(len(pipelines), seconds)
         steps = _Steps(len(pipelines) * (1 + repeats), progress)
         failed = _measure_rows(pipelines, data, journal, instruments, workers, steps)
         _measure_rounds(pipelines, data, journal, instruments, repeats, steps, failed)
@@ -323,6 +335,7 @@ def compare(
 class _Steps:
     def __init__(self, total: int, progress: Callable[[int, int], None] | None):
         self.done, self.total, self._progress = 0, total, progress
+        self.take(0)
 
     def take(self, count: int = 1) -> None:
         self.done += count
@@ -441,7 +454,7 @@ def _results(
     results = [
         _result(pipeline, data, journal) for pipeline in pipelines if pipeline.spec not in failed
     ]
-    front = _pareto_front(results)
+    front = {each.pipeline for each in pareto_front(results)}
     results = [replace(each, pareto=each.pipeline in front) for each in results]
     return sorted(results, key=lambda result: -result.ratio)
 
@@ -498,24 +511,10 @@ def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _pareto_front(results: Iterable[Result]) -> set[str]:
-    """Return the lossless pipelines of which no other is both smaller and faster to decode."""
-    front, fastest = set(), 0.0
-    lossless = [each for each in results if each.lossless]
-    for each in sorted(lossless, key=lambda each: (-each.ratio, -each.decode.mb_per_s)):
-        if each.decode.mb_per_s > fastest:
-            front.add(each.pipeline)
-            fastest = each.decode.mb_per_s
-    return front
-
-
 def _chosen_for_access(results: list[Result]) -> set[str]:
     """Return the pipelines that random access is measured of: the front, and each group's best."""
-    smallest: dict[str, str] = {}
-    for each in results:
-        if each.lossless:
-            smallest.setdefault(each.group, each.pipeline)
-    return {each.pipeline for each in results if each.pareto} | set(smallest.values())
+    chosen = [*front_of(results), *best_of_groups(results)]
+    return {each.pipeline for each in chosen}
 
 
 # ---- What it is measured with ---------------------------------------------------------------

@@ -185,7 +185,7 @@ def one_core() -> Iterator[None]:
 
 
 ROUND_SECONDS = 0.1
-_FEWEST_TIMED = 8  # chunks, as chunks differ
+FEWEST_TIMED = 8  # chunks, as chunks differ
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def time_round(
     round_seconds : float
     """
     part = round_seconds / max(encode_seconds, 1e-9)
-    taken = chunks[: max(_FEWEST_TIMED, math.ceil(part * len(chunks)))]
+    taken = chunks[: max(FEWEST_TIMED, math.ceil(part * len(chunks)))]
     encode_seconds *= len(taken) / len(chunks)
     decode_seconds *= len(taken) / len(chunks)
     megabytes = sum(chunk.samples.nbytes for chunk in taken) / 1e6

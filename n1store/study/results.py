@@ -210,7 +210,8 @@ class Result:
     error : Error or None
         Of lossy pipelines.
     pareto : bool
-        Whether no lossless one is at least as small and decoded as fast, and better in one.
+        Whether it is lossless, saves a hundredth or more, and no other lossless one is at least as
+        small and decoded as fast, and better in one.
     repeats : int
         Rounds that were timed.
     """

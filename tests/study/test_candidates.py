@@ -33,13 +33,30 @@ def test_list_of_codecs_is_split_between_codecs():
 
 
 def test_all_has_every_codec_of_the_catalogue():
-    pipelines, missing = choose_pipelines()
+    pipelines, missing = choose_pipelines("all")
     there = {name for pipeline in pipelines for name in pipeline.names}
     wanted = {entry.name for entry in CATALOGUE.values() if entry.group != "checksum"}
     assert there | {each.codec for each in missing} == wanted
     assert all(each.install == CATALOGUE[each.codec].install for each in missing)
     specs = [pipeline.spec for pipeline in pipelines]
     assert len(set(specs)) == len(specs) < 200
+
+
+def test_a_dozen_is_compared_where_nothing_is_asked_for():
+    pipelines, missing = choose_pipelines()
+    specs = [pipeline.spec for pipeline in pipelines]
+    assert 10 <= len(specs) + len(missing) <= 14
+    assert {"n1", "adc+flac", "adc+blosc", "blosc"} <= set(specs)
+    # Those that others read, too: without a package of n1store's.
+    assert any(
+        all(not CATALOGUE[name].packages for name in each.names) and "adc" not in each.names
+        for each in pipelines
+    )
+    for adc in (True, False):
+        chosen = [each.spec for each in choose_pipelines(adc=adc)[0]]
+        assert len(set(chosen)) == len(chosen)
+        assert {each.partition("+")[0] == "adc" for each in chosen if each[:2] != "n1"} == {adc}
+        assert "n1" in chosen
 
 
 def test_variants_are_all_of_blosc_and_the_ends_of_levels():
@@ -87,16 +104,36 @@ def test_pipelines_named_one_by_one_get_adc_where_it_helps():
     assert [each.spec for each in choose_pipelines("zlib,n1,adc+lz4")[0]] == [
         each.spec for each in pipelines
     ]
-    assert [each.spec for each in choose_pipelines(["zlib"], True)[0]] == ["adc+zlib"]
-    assert [each.spec for each in choose_pipelines(["zlib"], False)[0]] == ["zlib"]
+    assert [each.spec for each in choose_pipelines(["zlib"], adc=True)[0]] == ["adc+zlib"]
+    assert [each.spec for each in choose_pipelines(["zlib"], adc=False)[0]] == ["zlib"]
 
 
 def test_group_is_its_codecs():
-    pipelines, _ = choose_pipelines(["predictive"])
+    pipelines, _ = choose_pipelines(groups=["predictive"])
     assert {"n1", "delta"} <= {name for each in pipelines for name in each.names}
     assert all(
         any(CATALOGUE[name].group == "predictive" for name in each.names) for each in pipelines
     )
+
+
+def test_a_name_that_is_of_a_codec_and_of_a_group_is_asked_for_as_either():
+    assert [each.spec for each in choose_pipelines("blosc")[0]] == ["adc+blosc", "blosc"]
+    names = {name for each in choose_pipelines(groups="blosc")[0] for name in each.names}
+    assert {"blosc", "blosc2"} <= names
+    both = [each.spec for each in choose_pipelines("blosc,zlib", "audio, run-length")[0]]
+    assert both[:4] == ["adc+blosc", "blosc", "adc+zlib", "zlib"]
+    assert {"adc+flac:level=5", "adc+rle"} <= set(both)
+    everything = {each.spec for each in choose_pipelines("all")[0]}
+    assert {each.spec for each in choose_pipelines("all", "audio")[0]} == everything
+    with pytest.raises(N1StoreError, match=r"no group is called 'sound'; there are .*audio") as e:
+        choose_pipelines(groups="sound")
+    assert "checksum" not in str(e.value)
+    with pytest.raises(N1StoreError, match="'audio' is a group of codecs") as error:
+        choose_pipelines("audio")
+    assert error.value.option == "--groups audio compares them"
+    for nothing in ({"codecs": ","}, {"groups": ","}):
+        with pytest.raises(N1StoreError, match="no codec to compare"):
+            choose_pipelines(**nothing)
 
 
 def test_codec_that_is_not_installed_is_listed(monkeypatch):
@@ -110,7 +147,7 @@ def test_codec_that_is_not_installed_is_listed(monkeypatch):
         install="pip install x",
     )
     monkeypatch.setitem(CATALOGUE, "absent", absent)
-    pipelines, missing = choose_pipelines(["audio", "zlib"])
+    pipelines, missing = choose_pipelines("zlib", "audio")
     assert "absent" not in {name for each in pipelines for name in each.names}
     [line] = [each for each in missing if each.codec == "absent"]
     assert "not_there" in line.why

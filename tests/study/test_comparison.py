@@ -5,13 +5,14 @@ import datetime
 import fcntl
 import json
 import math
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from numcodecs.compat import ensure_ndarray
 
 from installed import HAS_PCODEC, needs_wavpack
 from make_wav import write_wav
-from n1store.cli.output import print_comparison
+from n1store.cli.output import about, print_comparison
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.native import adc_encode
 from n1store.codecs.pipeline import Pipeline
@@ -221,7 +222,7 @@ def check_pareto(results):
             and other.decode.mb_per_s >= each.decode.mb_per_s
             and (other.ratio, other.decode) != (each.ratio, each.decode)
         ]
-        assert each.pareto == (not better)
+        assert each.pareto == (not better and each.ratio >= 1.01)
 
 
 def test_the_command(run, run_json, data, tmp_path):
@@ -236,6 +237,45 @@ def test_the_command(run, run_json, data, tmp_path):
         # Memory is that of processes of their own.
         assert 0 < max(each["peak_memory_bytes"].values()) < 100e6
     assert f"adc+{blosc}" in run(*arguments).stdout
+
+
+def test_the_time_that_it_will_take_is_said_first(run, data, tmp_path):
+    said = []
+
+    def note(*estimate):
+        said.append((*estimate, len(lines_of(tmp_path / "r"))))
+
+    quick(data, tmp_path / "r", FEW, estimate=note)
+    [(pipelines, seconds, lines)] = said
+    assert (pipelines, lines) == (len(FEW_PIPELINES), 1)  # the first says what is measured
+    assert seconds > 0
+    quick(data, tmp_path / "r", FEW, estimate=note)
+    assert said[1][:2] == (len(FEW_PIPELINES), 0)  # all is in the journal
+    arguments = ["compare", data, "-o", tmp_path / "s", "--codecs", "n1", "--repeats", 1]
+    assert re.fullmatch(r"1 pipeline, about \d+ (s|min)\n", run(*arguments).stderr)
+    assert run(*arguments, "--json").stderr == ""
+
+
+def test_times_are_said_in_round_numbers():
+    for seconds, words in (
+        *((0, "10 s"), (23, "30 s"), (60, "60 s"), (99, "100 s"), (101, "2 min"), (313, "6 min")),
+        *((5900, "99 min"), (7200, "2.0 h")),
+    ):
+        assert about(seconds) == words
+
+
+def test_a_long_comparison_is_printed_in_short(few, capsys):
+    some = few[0].results
+    many = [replace(each, pipeline=f"lz4+{n}", pareto=False) for n in range(8) for each in some]
+    print_comparison(replace(few[0], results=[*some, *many]))
+    lines = capsys.readouterr().out.splitlines()
+    front = [line.split()[1] for line in lines if re.match(r"\*  +\S+ +[\d.]+ ", line)]
+    assert front == [each.pipeline for each in some if each.pareto]
+    shown = [line for line in lines if re.search(r" [\d.]+ +[\d.]+ +[\d.]+ +[\d.]+$", line)]
+    [more] = [line for line in lines if line.startswith("and ")]
+    assert len(shown) < 10
+    assert more.startswith(f"and {len(some) + len(many) - len(shown)} more; ")
+    assert any(line.startswith("Take --codec ") for line in lines)
 
 
 def test_results_can_be_read_again(few):
@@ -486,7 +526,7 @@ def test_group_of_codecs_that_are_not_installed(monkeypatch, data, tmp_path):
     )
     monkeypatch.setitem(CATALOGUE, "absent", absent)
     with pytest.raises(N1StoreError, match=r"no codec to compare; absent: .*pip install x"):
-        quick(data, tmp_path / "results", ["nowhere"])
+        quick(data, tmp_path / "results", (), groups="nowhere")
     assert not (tmp_path / "results").exists()
 
 
@@ -587,7 +627,7 @@ def test_ctrl_c_leaves_what_was_measured(data, tmp_path):
                 break
             time.sleep(0.02)
         message = process.communicate(timeout=60)[1]
-        assert message == f"Error: interrupted; {again} where it stopped\n"
+        assert message.endswith(f"\nError: interrupted; {again} where it stopped\n")
         assert process.returncode == 130
     kinds = [next(iter(line)) for line in lines_of(folder)]
     assert kinds[:3] == ["format", "row", "round"] and len(kinds) < 102

@@ -19,8 +19,8 @@ from n1store.study.comparison import compare
 from n1store.study.measurement import Instruments
 from n1store.study.report import plots, words
 from n1store.study.report.page import write_report
-from n1store.study.report.shown import Shown, label_of, split_chain
 from n1store.study.results import PeakMemory, load_results
+from n1store.study.shown import Shown, label_of, split_chain
 
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"

@@ -22,8 +22,8 @@ except ImportError as error:
     ) from error
 
 from n1store.study.report import plots, words
-from n1store.study.report.shown import Shown, front_of, short
 from n1store.study.results import Comparison, load_results
+from n1store.study.shown import Shown, front_of, short
 
 _HERE = Path(__file__).parent
 

@@ -28,7 +28,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Affine2D, Bbox
 
-from n1store.study.report.shown import (
+from n1store.study.shown import (
     Shown,
     best_of,
     best_of_groups,

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from statistics import median
 
-from n1store.study.report.shown import (
+from n1store.study.results import DataFacts, Environment, Speed
+from n1store.study.shown import (
     Shown,
     best_of,
     front_of,
@@ -17,7 +18,6 @@ from n1store.study.report.shown import (
     stage_name,
     stages,
 )
-from n1store.study.results import DataFacts, Environment, Speed
 
 
 @dataclass(frozen=True)
