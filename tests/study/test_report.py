@@ -1,6 +1,7 @@
 """`n1store report`: what its page and plots show follows from the results, and nothing else."""
 
 import copy
+import csv
 import json
 import re
 import sys
@@ -8,6 +9,7 @@ import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import product
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -316,6 +318,16 @@ def test_group_texts_follow_from_the_numbers(page, document, tmp_path):
     assert f"Smallest in another group is bz2 level 9, {1 - 3.5 / 4:.1%} smaller" in group_of(
         text, "predictive"
     )
+
+
+def test_what_to_take_is_said_at_the_top(page, document):
+    text = page.read_text()
+    header = text[text.index("<header>") : text.index("</header>")]
+    sentences = re.findall(r'<p class="advice">(.*?)</p>', header)
+    assert len(sentences) == 2
+    assert sentences[0].startswith("Take --codec n1:level=2: it is the smallest, ratio 3.50")
+    assert "--codec bz2:level=9 --no-adc" not in text  # it takes ten times as long to read
+    assert sentences[-1].startswith("For readers who have zarr and not n1store take --codec lz4 --")
 
 
 def test_what_was_measured_once_is_not_said_to_spread(document, page, tmp_path):
@@ -743,6 +755,60 @@ def test_the_page_in_a_browser(request, open_page, kind):
         for shown in sizes:
             ((left, right),) = shown
             assert 0 <= left < right <= width and right - left > 0.5 * min(width, 700)
+
+
+OVERLAPS = """
+[...document.querySelectorAll("figure svg")].filter((svg) => svg.getBoundingClientRect().width)
+.flatMap((svg) => {
+  const name = svg.getAttribute("class");
+  const all = (selector) => [...svg.querySelectorAll(selector)].map((element) => {
+    const box = element.getBoundingClientRect();
+    return [element.dataset.result ?? element.textContent, box];
+  });
+  const overlap = ([, a], [, b]) => Math.min(
+    Math.min(a.right, b.right) - Math.max(a.left, b.left),
+    Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top),
+  );
+  const texts = all("text");
+  const others = all(name === "chunks" ? "[data-group]" : "[data-result]");
+  const found = texts.flatMap((text, index) =>
+    [...texts.slice(index + 1), ...others].filter((other) => overlap(text, other) > 1)
+    .map((other) => [name, text[0], other[0]]));
+  // In rows, points lie beside each other.
+  const points = ["groups", "transforms"].includes(name) ? others : [];
+  return found.concat(points.flatMap((point, index) =>
+    points.slice(index + 1).filter((other) => overlap(point, other) > 3)
+    .map((other) => [name, point[0], other[0]])));
+})
+"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("count", [5, 12, 35, 140])
+def test_nothing_lies_on_a_text_and_points_of_a_row_lie_beside_each_other(
+    document, open_page, tmp_path, count
+):
+    path = Path(__file__).parents[2] / "benchmarks/results/study.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = [each for each in csv.DictReader(file) if each["whole_recordings"] == "False"]
+    results = []
+    for number in range(count):
+        line = lines[number * len(lines) // count]
+        ratio, *speeds = (
+            float(line[name]) for name in ("ratio", "encode_mb_per_s", "decode_mb_per_s")
+        )
+        spread = [ratio * (0.5 + 0.01 * each) for each in range(100)]
+        changes = {"lossless": line["lossless"] == "True", "pareto": line["pareto"] == "True"}
+        results.append(
+            make_result(
+                line["pipeline"], line["group"], ratio, *speeds, chunk_ratios=spread, **changes
+            )
+        )
+    page_of(tmp_path, document | {"results": results})
+    for width in (1280, 390):
+        tab = open_page(tmp_path / "report.html", width=width)
+        assert tab.run("document.querySelectorAll('figure svg text').length") > 50
+        assert tab.run(OVERLAPS) == []
 
 
 @needs_chromium

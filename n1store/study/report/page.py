@@ -23,7 +23,7 @@ except ImportError as error:
 
 from n1store.study.report import plots, words
 from n1store.study.results import Comparison, load_results
-from n1store.study.shown import Shown, front_of, short
+from n1store.study.shown import Shown, advice, front_of, short
 
 _HERE = Path(__file__).parent
 
@@ -163,6 +163,7 @@ def _page(
     return environment.get_template("template.html").render(
         results=results,
         summary=words.summary(data, results),
+        advice=advice(results, noise),
         tiles=words.headlines(results),
         styles=styles,
         colours=[

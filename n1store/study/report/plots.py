@@ -6,12 +6,13 @@ What is drawn for a result has the result's index in its gid, by which the page 
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, count, pairwise
 from xml.etree import ElementTree
 
 import matplotlib
@@ -258,22 +259,28 @@ def _groups(results: list[Shown], styles: dict[str, Style]) -> Figure:
         return max(lossless, default=0)
 
     ordered = sorted(styles, key=best, reverse=True)
-    figure, axes = _row_figure(len(ordered), "compression ratio", 0.52)
-    if _is_wide((result.ratio for result in results), 10):
+    logarithmic = _is_wide((result.ratio for result in results), 10)
+    lanes = _lanes([[each.ratio for each in members[group]] for group in ordered], logarithmic)
+    figure, axes, rows = _row_figure([_row_height(each) for each in lanes], "compression ratio")
+    if logarithmic:
         _log_axis(axes.xaxis)
-    for row, group in enumerate(ordered):
+    for row, group, places in zip(rows, ordered, lanes, strict=True):
         lossless = [result for result in members[group] if result.lossless]
         text = short(group, 24)
         if lossless:
             ratios = [result.ratio for result in lossless]
+            reach = _half(places) - 1
             axes.plot([min(ratios), max(ratios)], [row] * 2, color=COLOURS["line"][0], lw=4)
             axes.plot(
-                [np.median(ratios)] * 2, [row - 0.2, row + 0.2], color=COLOURS["front"][0], lw=1.6
+                [np.median(ratios)] * 2,
+                [row - reach, row + reach],
+                color=COLOURS["front"][0],
+                lw=1.6,
             )
             text += f": best {label_of(best_of(lossless))} {max(ratios):.2f}"
-        for result in members[group]:
-            _point(axes, result.ratio, row, result, styles)
-        _row_label(axes, row, text)
+        for result, lane in zip(members[group], places, strict=True):
+            _point(axes, result.ratio, row + lane * _LANE, result, styles)
+        _row_label(axes, row - _half(places) - 3, text)
     return figure
 
 
@@ -307,17 +314,19 @@ def _transforms(results: list[Shown], styles: dict[str, Style]) -> Figure | None
             counts[chain] = counts.get(chain, 0) + 1
     chains = sorted(counts, key=lambda chain: (chain != "", chain != "adc", -counts[chain], chain))
     markers = dict(zip(chains, _CHAIN_MARKERS, strict=False))
-    figure, axes = _row_figure(len(rows), "compression ratio", 0.4)
-    for row, family in enumerate(rows):
+    lanes = _lanes([[each.ratio for each in family.values()] for family in rows], False)
+    figure, axes, middles = _row_figure(
+        [_row_height(each) for each in lanes], "compression ratio", legend_lines=2
+    )
+    for middle, family, places in zip(middles, rows, lanes, strict=True):
         ratios = [result.ratio for result in family.values()]
-        axes.plot([min(ratios), max(ratios)], [row] * 2, color=COLOURS["line"][0], lw=3)
-        for chain, result in family.items():
+        axes.plot([min(ratios), max(ratios)], [middle] * 2, color=COLOURS["line"][0], lw=3)
+        for (chain, result), lane in zip(family.items(), places, strict=True):
             marker = markers.get(chain, _OTHER_CHAINS)
-            _point(axes, result.ratio, row, result, styles, 6, *marker)
+            _point(axes, result.ratio, middle + lane * _LANE, result, styles, 6, *marker)
         some = next(iter(family.values()))
-        _row_label(
-            axes, row, short(plain(split_chain(some)[1]), 44), color=styles[some.group].light
-        )
+        text = short(plain(split_chain(some)[1]), 44)
+        _row_label(axes, middle - _half(places) - 3, text, color=styles[some.group].light)
     ink = COLOURS["ink"][0]
     if len(chains) > len(markers):
         markers["others"] = _OTHER_CHAINS
@@ -358,9 +367,9 @@ def _entropy(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
     )[:_MOST_ROWS]
     if not rows:
         return None
-    figure, axes = _row_figure(len(rows), "bits per sample", 0.56)
+    figure, axes, middles = _row_figure([40] * len(rows), "bits per sample", legend_lines=1)
     ink, muted, paper = (COLOURS[role][0] for role in ("ink", "muted", "paper"))
-    for row, best in enumerate(rows):
+    for row, best in zip(middles, rows, strict=True):
         before, after = best.entropy_before, best.entropy_after
         axes.plot([before, after], [row] * 2, color=COLOURS["line"][0], lw=3)
         axes.plot([after, best.bits_per_sample], [row] * 2, color=muted, lw=0.8, ls=":")
@@ -368,11 +377,8 @@ def _entropy(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
         axes.plot([after], [row], "|", color=ink, ms=11, mew=2.4)
         _point(axes, best.bits_per_sample, row, best, styles)
         chain, rest = split_chain(best)
-        _row_label(
-            axes,
-            row,
-            f"{short(plain(chain), 24) or 'as it is'}: best with {short(plain(rest), 28)}",
-        )
+        text = f"{short(plain(chain), 24) or 'as it is'}: best with {short(plain(rest), 28)}"
+        _row_label(axes, row - 12, text)
     for colour, width, label in ((muted, 1.6, "entropy before"), (ink, 2.4, "entropy after")):
         axes.plot([], [], "|", color=colour, ms=9, mew=width, label=label)
     axes.plot([], [], "o", color=ink, mfc=paper, ms=5.5, label="best codec")
@@ -388,21 +394,26 @@ def _chunks(results: list[Shown], styles: dict[str, Style]) -> Figure | None:
     rows.sort(key=lambda result: -float(np.median(result.chunk_ratios)))
     if not rows:
         return None
-    figure, axes = _row_figure(len(rows), "ratio of a chunk", 0.6)
+    figure, axes, middles = _row_figure([46] * len(rows), "ratio of a chunk")
     logarithmic = _is_wide((ratio for result in rows for ratio in result.chunk_ratios), 12)
     if logarithmic:
         _log_axis(axes.xaxis)
-    for row, result in enumerate(rows):
+    for row, result in zip(middles, rows, strict=True):
         ratios, colour = np.array(result.chunk_ratios), styles[result.group].light
         grid, density = _density(ratios, logarithmic)
-        curve = axes.fill_between(grid, row, row - 0.34 * density, color=colour, alpha=0.3, lw=0)
+        curve = axes.fill_between(grid, row, row - _CURVE * density, color=colour, alpha=0.3, lw=0)
         curve.set_gid(_gid(axes, result))
         for ends, width in (([0, 100], 0.9), ([5, 95], 2.6)):
             reach, gid = np.percentile(ratios, ends), _gid(axes, result)
             axes.plot(reach, [row] * 2, color=colour, lw=width, gid=gid)
         _point(axes, float(np.median(ratios)), row, result, styles)
-        _row_label(axes, row, f"{label_of(result)}: {ratios.min():.2f} to {ratios.max():.2f}")
+        text = f"{label_of(result)}: {ratios.min():.2f} to {ratios.max():.2f}"
+        _row_label(axes, row - _CURVE - 4, text)
     return figure
+
+
+_CURVE = 16.0
+"""How high a curve of a row is, in points."""
 
 
 def _density(values: np.ndarray, logarithmic: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -455,16 +466,76 @@ def _lay_out(figure: Figure) -> None:
         figure.set_layout_engine("none")
 
 
-def _row_figure(rows: int, xlabel: str, inches: float) -> tuple[Figure, Axes]:
-    """Make a figure with this many rows, each of which has a label above it."""
-    figure, axes = _figure(4.3, inches * rows + 0.9)
-    axes.set(ylim=(rows - 0.6, -0.75), yticks=[], xlabel=xlabel)
+_ROW_WIDTH = 275.0
+"""About how wide what is drawn in rows is, in points."""
+
+
+def _row_figure(
+    heights: Sequence[float], xlabel: str, legend_lines: int = 0
+) -> tuple[Figure, Axes, list[float]]:
+    """Make a figure with a row of each of these heights, and a label above each.
+
+    Returns
+    -------
+    figure : Figure
+    axes : Axes
+        Whose vertical axis is in points, from the top.
+    middles : list of float
+        Where the middle of what is drawn in each row is.
+    """
+    ends = list(accumulate(heights))
+    figure, axes = _figure(4.3, (ends[-1] + 48 + 16 * legend_lines) / 72)
+    axes.set(ylim=(ends[-1] + 4, 0), yticks=[], xlabel=xlabel)
     axes.margins(x=0.04)
-    return figure, axes
+    drawn = [height - _LABEL for height in heights]
+    return figure, axes, [end - each / 2 for end, each in zip(ends, drawn, strict=True)]
 
 
-def _row_label(axes: Axes, row: int, text: str, color: str = COLOURS["ink"][0]) -> None:
-    axes.text(0, row - 0.34, text, transform=axes.get_yaxis_transform(), size=8.5, color=color)
+_LABEL = 18.0
+"""The height of a row's label, in points, and of the room around it."""
+
+_LANE = 6.5
+"""How far apart the lanes are, in points, on which the points of a row lie."""
+
+
+def _row_height(lanes: list[int]) -> float:
+    return _LABEL + 2 * _half(lanes)
+
+
+def _half(lanes: list[int]) -> float:
+    """Return how far points reach above, and below, the middle of their row."""
+    return 6 + _LANE * max(map(abs, lanes))
+
+
+def _lanes(rows: list[list[float]], logarithmic: bool) -> list[list[int]]:
+    """Return on which lane of its row each value is drawn, so that no point lies on another.
+
+    Lane 0 is the middle of the row; 1 and -1 are beside it.
+    """
+    rows = [[math.log(each) for each in row] if logarithmic else row for row in rows]
+    least, most = min(map(min, rows)), max(map(max, rows))
+    gap = 1.1 * _LANE * (most - least or 1.0) / _ROW_WIDTH
+    found = []
+    for row in rows:
+        lanes, ends = [0] * len(row), dict[int, float]()
+        for index in sorted(range(len(row)), key=row.__getitem__):
+            free = (lane for lane in _outwards() if ends.get(lane, -math.inf) + gap <= row[index])
+            lanes[index] = next(free)
+            ends[lanes[index]] = row[index]
+        found.append(lanes)
+    return found
+
+
+def _outwards() -> Iterator[int]:
+    """Yield 0, 1, -1, 2, -2 and so on."""
+    yield 0
+    for far in count(1):
+        yield from (far, -far)
+
+
+def _row_label(axes: Axes, y: float, text: str, color: str = COLOURS["ink"][0]) -> None:
+    """Write what a row is called above it."""
+    axes.text(0, y, text, transform=axes.get_yaxis_transform(), size=8.5, color=color)
 
 
 def _is_wide(values: Iterable[float], most: float) -> bool:
@@ -546,6 +617,7 @@ def _label(
         Bbox.from_extents(x - reach, y - reach, x + reach, y + reach)
         for x, y in map(axes.transData.transform, where.values())
     ]
+    taken += [text.get_window_extent(renderer) for text in axes.texts]
     for line in lines:
         for start, end in pairwise(map(axes.transData.transform, line)):
             steps = np.linspace(start, end, 2 + int(np.abs(end - start).max() / reach))

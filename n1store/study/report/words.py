@@ -432,8 +432,8 @@ def method(
         ("memory", "by how much a process grows that encodes or decodes the largest chunk"),
         (
             "front",
-            "the lossless pipelines of which no other is both smaller and faster to read; lossy "
-            "ones are never on it",
+            "the lossless pipelines that save a hundredth or more and of which no other is both "
+            "smaller and faster to read",
         ),
     ]
 
