@@ -63,6 +63,6 @@ def train(sources: tuple[Path, ...], output: Path, as_json: bool, **options: Any
         return
     say(
         f"{output}: learned from {counted(training.num_recordings, 'recording')}, "
-        f"{training.num_samples} samples\n"
-        f"  ideal ratio       {training.ratio:.3f}, with equal widths {training.flat_ratio:.3f}"
+        f"{training.num_samples} samples"
     )
+    say(f"  ideal ratio       {training.ratio:.3f}, with equal widths {training.flat_ratio:.3f}")

@@ -7,12 +7,13 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from n1store.cli.layout import fitted, table_lines, terminal_width
 from n1store.errors import counted, printable
 
 if TYPE_CHECKING:
@@ -58,8 +59,12 @@ def progress_bar(
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line, without what a terminal could take for commands."""
-    click.echo(printable(text), err=err)
+    """Print a line, without what a terminal could take for commands.
+
+    What is printed on standard output is broken between words where the terminal is narrower.
+    """
+    for line in fitted(printable(text), None if err else terminal_width()):
+        click.echo(line, err=err)
 
 
 def about(seconds: float) -> str:
@@ -118,7 +123,7 @@ def print_recordings(sizes: StoreSizes, *, all_of_them: bool) -> None:
                 str(recording["shape"][1]),
                 f"{recording['sampling_frequency']:g}",
                 f"{recording['duration']:.3f}",
-                " x ".join(map(str, recording["chunk_shape"])),
+                "x".join(map(str, recording["chunk_shape"])),
             ]
             for name, recording in islice(sizes.recordings.items(), shown)
         ],
@@ -197,17 +202,16 @@ def print_codecs(infos: list[CodecInfo]) -> None:
     """Print a line for each codec, and what some of them lack here."""
     from n1store.codecs.info import shortcomings
 
+    lack = {"no": "not installed: ", "not in HDF5": "not in HDF5: "}
     _print_table(
-        ["codec", "group", "Zarr 2", "Zarr 3", "HDF5", "installed", "parameters", "how it works"],
+        ["codec", "group", "HDF5", "how it works, and its parameters with their defaults"],
         [
             [
                 info.entry.name,
                 info.entry.group,
-                *("no" if each.why_not else "yes" for each in (info.zarr2, info.zarr3)),
                 str(info.hdf5.written["filter_id"] or ("unknown" if info.entry.hdf5 else "none")),
-                info.installed,
-                info.parameters,
-                info.entry.summary,
+                lack.get(info.installed, "")
+                + "; ".join(filter(None, [info.entry.summary, info.parameters])),
             ]
             for info in infos
         ],
@@ -234,7 +238,8 @@ def print_codec(info: CodecInfo) -> None:
         if where.readers_need:
             _print_lines("  readers need", [", ".join(where.readers_need)])
     _print_lines("notes", info.notes)
-    _print_lines("examples", info.examples)
+    for label, example in zip_longest(["examples"], info.examples, fillvalue=""):
+        click.echo(f"  {label:<18}{example}")  # in one piece, to be copied
 
 
 def print_n1_info(path: Path, info: N1Info, as_json: bool, payloads: bool = False) -> None:
@@ -361,17 +366,8 @@ def _print_lines(label: str, lines: list[str]) -> None:
 
 
 def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    """Print columns wide enough for their content, which no terminal's width cuts off."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    numeric = [
-        all(cell[:1].isdigit() or not cell for cell in column) for column in zip(*rows, strict=True)
-    ]
-    for row in [header, *rows]:
-        cells = [
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(row, widths, numeric or [False] * len(row), strict=True)
-        ]
-        say("  ".join(cells).rstrip())
+    for line in table_lines(header, [list(map(printable, row)) for row in rows], terminal_width()):
+        click.echo(line)
 
 
 def _bytes(count: int) -> str:

@@ -47,14 +47,16 @@ def shell_lines() -> str:
     return f"""\
 # For programs with an HDF5 of their own:  eval "$(n1store env)"
 export {VARIABLE}={shlex.quote(path)}
-# h5dump, h5repack and others read all that n1store writes when started from such a shell, but for
-# what HDF5 has through Python only.
-# MATLAB: start it from such a shell, or put into startup.m, before the first use of HDF5:
+# h5dump, h5repack and others read all that n1store writes when started from
+# such a shell, but for what HDF5 has through Python only.
+# MATLAB: start it from such a shell, or put into startup.m, before the first use
+# of HDF5:
 #   setenv('{VARIABLE}', '{matlab}')
 # Julia: start it from such a shell, or write before the first "using HDF5":
 #   ENV["{VARIABLE}"] = "{julia}"
-# Python needs none of this where n1store is installed. One without n1store, started from such a
-# shell, cannot write with hdf5plugin's Blosc, Blosc2 and bitshuffle."""
+# Python needs none of this where n1store is installed. One without n1store,
+# started from such a shell, cannot write with hdf5plugin's Blosc, Blosc2 and
+# bitshuffle."""
 
 
 def _hdf5plugin_folder() -> Path:

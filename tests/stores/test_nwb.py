@@ -442,7 +442,7 @@ def test_info_tells_what_is_in_the_file(stores, run, run_json):
         assert info["recordings"][name]["shape"] == list(samples.shape)
         assert info["recordings"][name]["sampling_frequency"] == RATE
     text = run("info", path, "--chunks").stdout
-    for word in ("codec n1", "ratio", "whole-chunks", "400 x 35", "wide"):
+    for word in ("codec n1", "ratio", "whole-chunks", "400x35", "wide"):
         assert word in text
 
 
