@@ -74,6 +74,8 @@ def export_wavs(
         if folder.exists() and not folder.is_dir():
             raise N1StoreError(f"{folder}: is a file, not a folder to put files into")
         folder.mkdir(parents=True, exist_ok=True)
+        if progress is not None:
+            progress(0, len(store))
         for done, name in enumerate(store):
             try:
                 recording, grid = store[name], store.array(name).grid

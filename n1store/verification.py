@@ -110,6 +110,8 @@ def verify(
                 f"{store.path}: n1store wrote none of its recordings; it has no checksums of them"
             )
         total = sum(2 * array.grid.shape[0] * array.grid.shape[1] for array in arrays.values())
+        if progress is not None:
+            progress(0, total)
         for name, array in arrays.items():
             try:
                 _verify_recording(store[name], array, wavs, decoders, result)

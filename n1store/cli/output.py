@@ -31,7 +31,8 @@ def progress_bar(
 ) -> Iterator[Callable[[int, int], None] | None]:
     """Show a bar with rate and time left on standard error, if that is a terminal.
 
-    It is drawn by a thread of its own, but not where the work is `timed`.
+    Before it is known how much there is to do, it says that recordings are looked for. It is drawn
+    by a thread of its own, but not where the work is `timed`.
     """
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
@@ -43,6 +44,7 @@ def progress_bar(
         MofNCompleteColumn,
         Progress,
         TextColumn,
+        TimeElapsedColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
@@ -50,12 +52,21 @@ def progress_bar(
     counts = (
         [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else [MofNCompleteColumn()]
     )
+    looking = [TextColumn("{task.description}: looking for recordings"), TimeElapsedColumn()]
     columns = [TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn()]
     with Progress(
-        *columns, console=Console(stderr=True), transient=True, auto_refresh=not timed
+        *(looking[:1] if timed else looking),
+        console=Console(stderr=True),
+        transient=True,
+        auto_refresh=not timed,
     ) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total, refresh=timed)
+
+        def show(done: int, total: int) -> None:
+            bar.columns = tuple(columns)
+            bar.update(task, completed=done, total=total, refresh=timed)
+
+        yield show
 
 
 def say(text: str, *, err: bool = False) -> None:

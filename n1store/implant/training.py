@@ -268,6 +268,7 @@ def train(
         if progress:
             progress(2 * done, 2 * total)
 
+    report(0)
     with Workers(workers) as fitters:
         survey = partial(_survey, recordings, fitters, report)
         flat = survey(cell_edges(np.ones(NUM_CODES)))

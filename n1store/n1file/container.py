@@ -280,6 +280,8 @@ def encode_wav(
     )
     payloads: list[tuple[int, int]] = []
     done, total = 0, wav.num_samples * wav.frame_bytes
+    if progress is not None:
+        progress(0, total)
     for count, payload in _in_order(calls, workers):
         writer.write(_varint(len(payload)))
         writer.write(payload)
@@ -307,6 +309,8 @@ def decode_wav(
     front = _Front.read(reader)
     payloads: list[tuple[int, int]] = []
     done, total = 0, front.num_samples * front.frame_bytes
+    if progress is not None:
+        progress(0, total)
 
     def calls() -> Iterator[tuple[int, Callable[[], np.ndarray]]]:
         for first, count, size, head in _payloads(reader, front):

@@ -157,6 +157,8 @@ def evaluate(
     evaluate_one = partial(
         _evaluate_or_problem, level=level, widths=widths, memory_bytes=memory_bytes
     )
+    if progress is not None:
+        progress(0, len(wavs))
     _warm_up(evaluate_one, [path for path, _ in wavs])
     files, problems = [], []
     with Workers(workers) as pool:

@@ -1,8 +1,9 @@
-"""What commands show on a terminal: lines that fit it."""
+"""What commands show on a terminal: lines that fit it, and how far a long job has come."""
 
 import fcntl
 import os
 import pty
+import re
 import struct
 import sys
 import termios
@@ -13,6 +14,7 @@ import pytest
 import n1store
 from n1store.cli.layout import fitted, table_lines
 from n1store.codecs.catalogue import CATALOGUE
+from n1store.implant.training import train
 
 
 def on_terminal(*arguments, width=80):
@@ -72,6 +74,38 @@ def test_listings_fit_a_terminal_and_lose_no_word(few, run, tmp_path, monkeypatc
     explained = on_terminal("codecs", "blosc", width=60)
     assert "n1store convert data/ out.zarr --codec blosc:cname=zstd,clevel=5,shu" in explained
     assert len([line for line in explained.splitlines() if len(line) > 60]) == 2
+
+
+@pytest.mark.slow
+def test_a_job_says_that_it_looks_for_recordings_and_then_how_far_it_is(few, tmp_path):
+    folder, store = few
+    for arguments, what in (
+        (["convert", folder, tmp_path / "out.zarr"], "converting"),
+        (["verify", store, folder], "verifying"),
+        (["export", store, tmp_path / "back"], "exporting"),
+    ):
+        shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", on_terminal(*arguments, width=100))
+        before, _, after = shown.partition(f"{what}: looking for recordings")
+        assert not before.strip() and "/?" not in shown
+        assert re.search(rf"{what} ━+ +([\d.]+)/\1 ", after), shown
+
+
+def test_jobs_say_first_how_much_there_is_to_do(few, tmp_path):
+    folder, store = few
+    wav = sorted(folder.iterdir())[0]
+    for job, *arguments in (
+        (n1store.convert, folder, tmp_path / "out.zarr"),
+        (n1store.verify, store, folder),
+        (n1store.export_wavs, store, tmp_path / "back"),
+        (n1store.encode_file, wav, tmp_path / "x.n1"),
+        (n1store.decode_file, tmp_path / "x.n1", tmp_path / "x.wav"),
+        (n1store.evaluate, folder),
+        (train, folder),
+    ):
+        calls = []
+        job(*arguments, progress=lambda *call, calls=calls: calls.append(call))
+        total = calls[-1][1]
+        assert calls[0] == (0, total) and calls[-1] == (total, total) and total > 0, job
 
 
 def test_lines_are_broken_between_words():
