@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from n1store import store_kinds
+from n1store.display import Displayed
 from n1store.errors import N1StoreError
 from n1store.recording import Recording, Samples
 from n1store.sizes import StoreSizes, measure_sizes
@@ -29,11 +30,12 @@ from n1store.verification import read_chunks
 from n1store.version import __version__
 
 WINDOW_SECONDS = (1.0, 10.0)
+SPEED_HEADINGS = ("read", "with", "xRT: p5", "median", "p95", "MB/s: median")
 _SCAN_BYTES = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Speed:
+@dataclass(frozen=True, repr=False)
+class Speed(Displayed):
     """Speed of reading windows of one length at random offsets, or of everything once.
 
     Attributes
@@ -52,6 +54,24 @@ class Speed:
     xrt: np.ndarray
     mb_per_s: np.ndarray
 
+    @property
+    def what(self) -> str:
+        """What was read, in words."""
+        return "everything" if self.seconds is None else f"{self.seconds:.3g} s windows"
+
+    def _headline(self) -> str:
+        return f"of {self.what} with {self.reader}: {np.median(self.xrt):.0f} xRT"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        return list(SPEED_HEADINGS), [self.row]
+
+    @property
+    def row(self) -> list[str]:
+        """The line of a table that is headed by `SPEED_HEADINGS`."""
+        xrt = _percentiles(self.xrt)
+        speeds = [f"{xrt[key]:.0f}" for key in ("p5", "median", "p95")]
+        return [self.what, self.reader, *speeds, f"{np.median(self.mb_per_s):.1f}"]
+
     def to_dict(self) -> dict[str, Any]:
         """Return median, 5th and 95th percentile, for JSON."""
         return {
@@ -63,8 +83,8 @@ class Speed:
         }
 
 
-@dataclass(frozen=True)
-class Benchmark:
+@dataclass(frozen=True, repr=False)
+class Benchmark(Displayed):
     """Sizes of a store and the speeds at which it was read.
 
     Attributes
@@ -79,6 +99,12 @@ class Benchmark:
     sizes: StoreSizes
     windows: list[Speed]
     scans: list[Speed]
+
+    def _headline(self) -> str:
+        return f"{self.path}: {self.sizes.headline}"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        return list(SPEED_HEADINGS), [speed.row for speed in (*self.windows, *self.scans)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it and what it was measured with, for JSON."""

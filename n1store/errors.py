@@ -27,8 +27,3 @@ def one_line(error: Exception) -> str:
 def counted(number: int, what: str) -> str:
     """Return how many there are of something, such as ``1 recording`` or ``2 recordings``."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def printable(text: str) -> str:
-    """Return a text without line breaks, commands to terminals, and what is no letter."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

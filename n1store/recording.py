@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from n1store.errors import N1StoreError, one_line
+from n1store.display import Displayed
+from n1store.errors import N1StoreError, counted, one_line
 
 Samples = npt.NDArray[np.int16]
 """Samples in memory, of shape (num_samples, num_channels) where nothing else is said."""
@@ -37,6 +38,9 @@ class LazyTraces(ABC):
     ndim = 2
     shape: tuple[int, int]
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of int16, {self.shape[0]} x {self.shape[1]}>"
+
     @abstractmethod
     def _read(self, first: int, last: int, left: int, right: int) -> Samples:
         """Read the samples and channels of two ranges, which are within the array."""
@@ -64,8 +68,11 @@ class LazyTraces(ABC):
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
+_MOST_CHANNELS = 8
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Recording:
+class Recording(Displayed):
     """One recording, whose samples are read only when they are asked for.
 
     Attributes
@@ -86,11 +93,21 @@ class Recording:
     channel_ids: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def __repr__(self) -> str:
+    def _headline(self) -> str:
         return (
-            f"<Recording {self.name}: {self.num_samples} samples of {self.num_channels} channels, "
-            f"{self.duration:.3f} s at {self.sampling_frequency:g} Hz>"
+            f"{self.name}: {self.num_samples} samples of {counted(self.num_channels, 'channel')}, "
+            f"{self.duration:.3f} s at {self.sampling_frequency:g} Hz"
         )
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        shown = self.channel_ids[:_MOST_CHANNELS]
+        more = ["…"] if len(self.channel_ids) > len(shown) else []
+        return [], [
+            ["shape", f"({self.num_samples}, {self.num_channels})"],
+            ["duration", f"{self.duration:.3f} s"],
+            ["sampling frequency", f"{self.sampling_frequency:g} Hz"],
+            ["channels", ", ".join([*shown, *more])],
+        ]
 
     @property
     def num_samples(self) -> int:

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from n1store.codecs.pipeline import without_tables
+from n1store.display import Displayed
+from n1store.errors import counted
 from n1store.stores.base import Store
 
 _PERCENTILES = {"min": 0, "p5": 5, "median": 50, "p95": 95, "max": 100}
@@ -38,8 +41,8 @@ class Chunk:
         }
 
 
-@dataclass(frozen=True)
-class StoreSizes:
+@dataclass(frozen=True, repr=False)
+class StoreSizes(Displayed):
     """Sizes of a store's recordings and chunks.
 
     Attributes
@@ -87,6 +90,30 @@ class StoreSizes:
     def worst_chunks(self, count: int = 5) -> list[Chunk]:
         """Return the chunks of the lowest ratios, the lowest first."""
         return sorted(self.chunks, key=lambda chunk: chunk.ratio)[:count]
+
+    @property
+    def headline(self) -> str:
+        """How many recordings there are, how long and how small, in a line."""
+        recordings = counted(len(self.recordings), "recording")
+        ratio = _ratio(self.raw_bytes, self.store_bytes)
+        return f"{recordings}, {self.duration:.1f} s, ratio {ratio:.3f}"
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Their samples, chunks and files in MB, and the codec, as rows of a table."""
+        return [
+            ["codec", without_tables(self.attributes["codec"])],
+            *(["LOSSY", f"{counted(each, 'recording')}, by {c}"] for c, each in self.lossy.items()),
+            ["samples", f"{self.raw_bytes / 1e6:.3f} MB"],
+            ["chunks", f"{self.stored_bytes / 1e6:.3f} MB"],
+            ["store on disk", f"{self.store_bytes / 1e6:.3f} MB"],
+        ]
+
+    def _headline(self) -> str:
+        return self.headline
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        return [], self.rows
 
     def to_dict(self) -> dict[str, Any]:
         """Return the totals and the distribution of the ratios, for JSON."""

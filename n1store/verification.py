@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from n1store import store_kinds
-from n1store.errors import N1StoreError, one_line
+from n1store.display import Displayed
+from n1store.errors import N1StoreError, counted, one_line
 from n1store.recording import Recording, Samples
 from n1store.sources.files import find_files
 from n1store.sources.originals import OriginalFile
@@ -24,8 +25,8 @@ from n1store.stores.grid import DTYPE, Grid
 from n1store.system.parallel import Workers
 
 
-@dataclass
-class Verification:
+@dataclass(repr=False)
+class Verification(Displayed):
     """What a verification found.
 
     Attributes
@@ -51,6 +52,19 @@ class Verification:
     not_compared: list[str] = field(default_factory=list)
     not_verified: list[str] = field(default_factory=list)
     lossy: int = 0
+
+    def _headline(self) -> str:
+        found = counted(len(self.problems), "problem") if self.problems else "all as stored"
+        return f"of {counted(self.recordings, 'recording')}: {found}"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        return [], [
+            ["samples", str(self.samples)],
+            ["compared with their WAV files", str(self.compared)],
+            ["not compared", str(len(self.not_compared))],
+            ["LOSSY, not as recorded", str(self.lossy)],
+            *(["problem", line] for line in self.problems),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, for JSON."""

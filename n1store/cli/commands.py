@@ -19,7 +19,8 @@ import click
 from n1store.cli import hdf5, implant, n1_files, stores, study
 from n1store.cli.options import INTERRUPTED, Interrupted
 from n1store.cli.output import say
-from n1store.errors import N1StoreError, one_line, printable
+from n1store.display import printable
+from n1store.errors import N1StoreError, one_line
 from n1store.version import __version__
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from n1store.cli.layout import fitted, table_lines, terminal_width
-from n1store.errors import counted, printable
+from n1store.display import printable
+from n1store.errors import counted
 
 if TYPE_CHECKING:
     from n1store.bench import Benchmark
@@ -180,6 +181,7 @@ def print_unknown(names: list[str]) -> None:
 
 def print_benchmarks(results: list[Benchmark]) -> None:
     """Print ratios and reading speeds of stores."""
+    from n1store.bench import SPEED_HEADINGS
     from n1store.codecs.pipeline import without_tables
 
     _print_table(
@@ -200,13 +202,8 @@ def print_benchmarks(results: list[Benchmark]) -> None:
     rows = []
     for result in results:
         for speed in [*result.windows, *result.scans]:
-            xrt, mb_per_s = speed.to_dict()["xrt"], speed.to_dict()["mb_per_s"]
-            what = "everything" if speed.seconds is None else f"{speed.seconds:.3g} s windows"
-            speeds = [f"{xrt[key]:.0f}" for key in ("p5", "median", "p95")]
-            rows.append(
-                [str(result.path), what, speed.reader, *speeds, f"{mb_per_s['median']:.1f}"]
-            )
-    _print_table(["store", "read", "with", "xRT: p5", "median", "p95", "MB/s: median"], rows)
+            rows.append([str(result.path), *speed.row])
+    _print_table(["store", *SPEED_HEADINGS], rows)
 
 
 def print_codecs(infos: list[CodecInfo]) -> None:
@@ -317,6 +314,7 @@ _NOISY = 0.2
 def print_comparison(result: Comparison) -> None:
     """Print a line for each pipeline, or the best of many, and what to know about them."""
     from n1store.codecs.pipeline import without_tables
+    from n1store.study.results import RESULT_HEADINGS
     from n1store.study.shown import advice, best_of_groups, front_of
 
     data, machine = result.data, result.measured_with
@@ -328,18 +326,9 @@ def print_comparison(result: Comparison) -> None:
     if len(shown) > _SHOWN + 1:
         chosen = [*front_of(shown), *best_of_groups(shown)]
         shown = [each for each in shown if each in chosen]
-    rows = [
-        [
-            "*" if each.pareto else "" if each.lossless else "~",
-            without_tables(each.pipeline),
-            f"{each.ratio:.3f}",
-            *(f"{speed.mb_per_s:.1f}" for speed in (each.encode, each.decode)),
-            f"{max(each.peak_memory_bytes.encode, each.peak_memory_bytes.decode) / 1e6:.1f}",
-        ]
-        for each in shown
-    ]
+    rows = [each.row for each in shown]
     if rows:
-        _print_table(["", "pipeline", "ratio", "enc.", "dec.", "MB"], rows)
+        _print_table(list(RESULT_HEADINGS), rows)
         if len(shown) < len(result.results):
             say(
                 f"and {len(result.results) - len(shown)} more; these are the best of each group "

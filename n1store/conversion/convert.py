@@ -15,6 +15,7 @@ from n1store import store_kinds
 from n1store.codecs.pipeline import Pipeline
 from n1store.conversion.arrays import write_arrays
 from n1store.conversion.plan import ArrayPlan, Layout, plan_arrays
+from n1store.display import Displayed
 from n1store.errors import N1StoreError
 from n1store.session.merge import SessionPart, merge_sessions
 from n1store.sizes import StoreSizes, measure_sizes
@@ -30,8 +31,8 @@ OnError = Literal["stop", "skip"]
 """What to do about a source that cannot be read."""
 
 
-@dataclass(frozen=True)
-class Conversion:
+@dataclass(frozen=True, repr=False)
+class Conversion(Displayed):
     """What a conversion did.
 
     Attributes
@@ -66,6 +67,17 @@ class Conversion:
     def xrt(self) -> float:
         """Speed in seconds of recordings a second."""
         return self.sizes.duration / self.seconds
+
+    def _headline(self) -> str:
+        return f"{self.destination}: {self.sizes.headline}"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        lists = {"skipped": self.skipped, "not kept": self.lost}
+        return [], [
+            *self.sizes.rows,
+            ["converted", f"{self.seconds:.2f} s, {self.megabytes_per_second:.0f} MB/s"],
+            *([label, line] for label, lines in lists.items() for line in lines),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, for JSON."""

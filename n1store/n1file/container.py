@@ -20,7 +20,8 @@ from typing import IO, Any, TypeVar
 import numpy as np
 
 from n1store.codecs.native import NUM_CODES, n1_decode, n1_encode, n1_payload_info
-from n1store.errors import N1StoreError
+from n1store.display import Displayed
+from n1store.errors import N1StoreError, counted
 from n1store.sources.wav import (
     MAX_CHANNELS,
     MAX_EXTRA_BYTES,
@@ -55,8 +56,8 @@ _MAX_PART_BYTES = 1 << 26
 _PAYLOAD_HEAD_BYTES = 32  # in which a payload says what it holds
 
 
-@dataclass(frozen=True)
-class N1Info:
+@dataclass(frozen=True, repr=False)
+class N1Info(Displayed):
     """What a `.n1` file holds, and how small it is.
 
     Attributes
@@ -77,6 +78,20 @@ class N1Info:
     wav_bytes: int
     n1_bytes: int
     payloads: list[tuple[int, int]]
+
+    def _headline(self) -> str:
+        return (
+            f"of {self.num_samples} samples of {counted(self.num_channels, 'channel')}, "
+            f"{self.duration:.3f} s: ratio {self.ratio:.3f}"
+        )
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        return [], [
+            ["sampling frequency", f"{self.sampling_frequency} Hz"],
+            ["WAV file", f"{self.wav_bytes / 1e6:.3f} MB"],
+            [".n1 file", f"{self.n1_bytes / 1e6:.3f} MB"],
+            ["payloads", str(len(self.payloads))],
+        ]
 
     @property
     def duration(self) -> float:

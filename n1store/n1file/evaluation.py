@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from n1store.errors import N1StoreError, one_line
+from n1store.display import Displayed
+from n1store.errors import N1StoreError, counted, one_line
 from n1store.n1file.container import DEFAULT_LEVEL, N1Info, check_options, decode_wav, encode_wav
 from n1store.sources.files import find_files
 from n1store.sources.wav import open_wav
@@ -54,8 +55,8 @@ class FileEvaluation:
         }
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Displayed):
     """What `evaluate` found.
 
     Attributes
@@ -70,6 +71,23 @@ class Evaluation:
     level: int
     files: list[FileEvaluation]
     problems: list[str]
+
+    def _headline(self) -> str:
+        files = len(self.files) + len(self.problems)
+        return (
+            f"at level {self.level}: {len(self.files)} of {counted(files, 'file')} identical, "
+            f"ratio {self.totals()['ratio']:.3f}"
+        )
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        return ["file", "ratio", "encode xRT", "decode xRT"], [
+            *([line] for line in self.problems),
+            *(
+                [each.file, f"{each.info.ratio:.3f}"]
+                + [f"{each.to_dict()[key]:.0f}" for key in ("encode_xrt", "decode_xrt")]
+                for each in self.files
+            ),
+        ]
 
     def totals(self) -> dict[str, Any]:
         """Return sums over all files, the ratios of the sums, and the distribution of times."""

@@ -15,7 +15,8 @@ from typing import Any, Self
 from numcodecs.abc import Codec
 
 from n1store.codecs.pipeline import Pipeline
-from n1store.errors import N1StoreError, one_line
+from n1store.display import MOST_ROWS, Displayed
+from n1store.errors import N1StoreError, counted, one_line
 from n1store.recording import Recording, Traces
 from n1store.session.session import Session
 from n1store.stores.grid import Grid
@@ -59,7 +60,7 @@ class StoredArray(ABC):
         """Return the samples, read on all cores; None where only the library can read them."""
 
 
-class Store(Mapping[str, Recording]):
+class Store(Displayed, Mapping[str, Recording]):
     """A store as a mapping from names to `Recording`. Use as a context manager.
 
     Attributes
@@ -153,8 +154,22 @@ class Store(Mapping[str, Recording]):
     def __len__(self) -> int:
         return len(self.attributes["recordings"])
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.path}: {len(self)} recordings>"
+    def _headline(self) -> str:
+        return f"{self.path}: {counted(len(self), 'recording')}"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        rows = [
+            self._row(name) if number < MOST_ROWS else [name] for number, name in enumerate(self)
+        ]
+        return ["recording", "samples", "channels", "Hz", "seconds"], rows
+
+    def _row(self, name: str) -> list[str]:
+        try:
+            array = self.array(name)
+        except N1StoreError as error:
+            return [name, str(error)]
+        (length, channels), rate = array.grid.shape, array.attributes["sampling_frequency"]
+        return [name, str(length), str(channels), f"{rate:g}", f"{length / rate:.3f}"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _opened, self._how_to_open()

@@ -16,10 +16,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from n1store.errors import N1StoreError, printable
+from n1store.codecs.pipeline import without_tables
+from n1store.display import Displayed, printable
+from n1store.errors import N1StoreError, counted
 from n1store.system.atomic import replacing
 
 FORMAT = 1
+RESULT_HEADINGS = ("", "pipeline", "ratio", "enc.", "dec.", "MB")
 JSON, CSV = "results.json", "results.csv"
 
 
@@ -179,8 +182,8 @@ class Error:
     snr_db: Number | None
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(Displayed):
     """A pipeline, and all that was measured of it.
 
     Attributes
@@ -237,6 +240,25 @@ class Result:
     pareto: bool
     repeats: PositiveCount
 
+    def _headline(self) -> str:
+        return (
+            f"{self.pipeline[:80]}: ratio {self.ratio:.3f}, read at {self.decode.mb_per_s:.1f} MB/s"
+        )
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        return list(RESULT_HEADINGS), [self.row]
+
+    @property
+    def row(self) -> list[str]:
+        """The line of a table that is headed by `RESULT_HEADINGS`."""
+        return [
+            "*" if self.pareto else "" if self.lossless else "~",
+            without_tables(self.pipeline),
+            f"{self.ratio:.3f}",
+            *(f"{speed.mb_per_s:.1f}" for speed in (self.encode, self.decode)),
+            f"{max(self.peak_memory_bytes.encode, self.peak_memory_bytes.decode) / 1e6:.1f}",
+        ]
+
     def to_line(self) -> dict[str, Any]:
         """Return all but lists of numbers, for CSV."""
         line: dict[str, Any] = {}
@@ -279,8 +301,8 @@ class Missing:
     install: str
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Displayed):
     """What `compare` found.
 
     Attributes
@@ -298,6 +320,14 @@ class Comparison:
     results: list[Result]
     failed: list[Failure]
     missing: list[Missing]
+
+    def _headline(self) -> str:
+        best = f", the smallest {self.results[0].pipeline[:80]}" if self.results else ""
+        pipelines = counted(len(self.results), "pipeline")
+        return f"of {pipelines} on {self.data.raw_bytes / 1e6:.3f} MB{best}"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        return list(RESULT_HEADINGS), [each.row for each in self.results]
 
     @property
     def noise(self) -> float:

@@ -24,7 +24,7 @@ HOUSE = [
     ["sizes", "stores.nwb", "stores.zarr"],
     ["codecs.library", "stores"],
     ["codecs", "recording", "session", "system"],
-    ["errors", "version"],
+    ["display", "errors", "version"],
 ]
 FLOORS = {room: floor for floor, rooms in enumerate(reversed(HOUSE)) for room in rooms}
 

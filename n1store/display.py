@@ -1,0 +1,43 @@
+"""How results are shown where somebody looks at them: in a line, and as a table in a notebook."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+MOST_ROWS = 20
+
+
+def printable(text: str) -> str:
+    """Return a text without line breaks, commands to terminals, and what is no letter."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+class Displayed(ABC):
+    """What is shown in a line by `repr`, and by notebooks as a table of its first rows."""
+
+    @abstractmethod
+    def _headline(self) -> str:
+        """Return what it is, in a line."""
+
+    @abstractmethod
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Return the headings of its columns, of which there may be none, and its rows."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {printable(self._headline())}>"
+
+    def _repr_html_(self) -> str:
+        # All of it may come from files of strangers.
+        from html import escape
+
+        def row(tag: str, cells: list[str]) -> str:
+            texts = (escape(printable(cell)) for cell in cells)
+            return f"<tr>{''.join(f'<{tag}>{text}</{tag}>' for text in texts)}</tr>"
+
+        headings, rows = self._table()
+        lines = [row("th", headings)] if headings else []
+        lines += [row("td", cells) for cells in rows[:MOST_ROWS]]
+        if len(rows) > MOST_ROWS:
+            lines.append(row("td", [f"and {len(rows) - MOST_ROWS:,} more"]))
+        caption = escape(f"{type(self).__name__} {printable(self._headline())}")
+        return f"<table><caption>{caption}</caption>{''.join(lines)}</table>"
