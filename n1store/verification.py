@@ -62,6 +62,7 @@ class Verification(Displayed):
             ["samples", str(self.samples)],
             ["compared with their WAV files", str(self.compared)],
             ["not compared", str(len(self.not_compared))],
+            ["not verified", str(len(self.not_verified))],
             ["LOSSY, not as recorded", str(self.lossy)],
             *(["problem", line] for line in self.problems),
         ]

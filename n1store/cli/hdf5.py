@@ -66,9 +66,9 @@ def reference(source: Path, destination: Path, as_json: bool, **options: Any) ->
     say(f"to open it: {result.how_to_open()}")
     for line in result.left_out:
         say(f"left out: {line}", err=True)
-    for count, what in (
-        (result.attributes_left_out, "attributes that JSON cannot hold"),
-        (result.links_left_out, "links to other objects"),
+    for count, what, why in (
+        (result.attributes_left_out, "attribute", "JSON cannot hold"),
+        (result.links_left_out, "link", "Zarr does not have"),
     ):
         if count:
-            say(f"left out: {count} {what}", err=True)
+            say(f"left out: {counted(count, what)} that {why}", err=True)

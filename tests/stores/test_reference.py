@@ -427,8 +427,8 @@ def test_command(run, run_json, tmp_path):
     assert f'to open it: zarr.open_group("reference::{references}", mode="r")\n' in result.stdout
     assert result.stderr.splitlines() == [
         "left out: odd: zarr cannot read records of several fields in place",
-        "left out: 1 attributes that JSON cannot hold",
-        "left out: 1 links to other objects",
+        "left out: 1 attribute that JSON cannot hold",
+        "left out: 1 link that Zarr does not have",
     ]
     before = references.read_bytes()
     result = run("reference", source, references, exit_code=1)

@@ -113,7 +113,7 @@ def test_results_are_short_and_their_tables_have_what_matters(stored, tmp_path):
     verified.problems += [f"{HOSTILE} {number}" for number in range(1000)]
     table = shown(verified)
     assert "1000 problems" in table.caption and len(table.rows) == 21
-    assert table.rows[4][0] == "problem" and table.rows[-1] == ["and 984 more"]
+    assert table.rows[5][0] == "problem" and table.rows[-1] == ["and 985 more"]
     measured = n1store.benchmark(path, num_windows=3)
     table = shown(measured)
     assert table.rows[0][:2] == ["read", "with"] and table.rows[-1][:2] == ["everything", "zarr"]
