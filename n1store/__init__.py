@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from n1store.n1file.container import decode_file, encode_file
     from n1store.n1file.evaluation import evaluate
     from n1store.recording import Recording
+    from n1store.session.metadata import NwbMetadata
     from n1store.sources.wav import read_wav
     from n1store.store_kinds import open
-    from n1store.stores.nwb.metadata import NwbMetadata
     from n1store.study.comparison import compare
     from n1store.verification import verify
 
@@ -42,7 +42,7 @@ __all__ = [
 
 _HOMES = {
     "N1StoreError": "errors",
-    "NwbMetadata": "stores.nwb.metadata",
+    "NwbMetadata": "session.metadata",
     "Recording": "recording",
     "benchmark": "bench",
     "compare": "study.comparison",

@@ -1,5 +1,6 @@
 """Recording: what flows through n1store, whether from a WAV file or from a store."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -85,6 +86,9 @@ class Recording(Displayed):
     channel_ids : tuple of str
     attributes : mapping
         What else the store keeps of it: checksums, source files and their headers.
+    gain_to_uV, offset_to_uV : ndarray of float64, shape (num_channels,), or None
+        A sample times its channel's gain, plus its offset, is in microvolts; None if that is
+        unknown.
     """
 
     name: str
@@ -92,6 +96,8 @@ class Recording(Displayed):
     sampling_frequency: float
     channel_ids: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    gain_to_uV: npt.NDArray[np.float64] | None = None  # noqa: N815 - as SpikeInterface calls it
+    offset_to_uV: npt.NDArray[np.float64] | None = None  # noqa: N815
 
     def _headline(self) -> str:
         return (
@@ -107,6 +113,7 @@ class Recording(Displayed):
             ["duration", f"{self.duration:.3f} s"],
             ["sampling frequency", f"{self.sampling_frequency:g} Hz"],
             ["channels", ", ".join([*shown, *more])],
+            ["gain to µV", self._gain_in_words()],
         ]
 
     @property
@@ -123,6 +130,70 @@ class Recording(Displayed):
     def duration(self) -> float:
         """Length in seconds."""
         return self.num_samples / self.sampling_frequency
+
+    def _gain_in_words(self) -> str:
+        if self.gain_to_uV is None:
+            return "unknown"
+        gains = np.unique(self.gain_to_uV)
+        return f"{gains[0]:g}" if len(gains) == 1 else f"{gains[0]:g} to {gains[-1]:g}"
+
+    def seconds(self, start: float, stop: float | None = None) -> slice:
+        """Return the samples of a window in time, to index `traces` with.
+
+        Parameters
+        ----------
+        start, stop : float
+            In seconds from the first sample; by default up to the last. As with any slice, what is
+            behind the last sample is left out.
+
+        Raises
+        ------
+        ValueError
+            If the window begins before the first sample, or ends before it begins.
+
+        Examples
+        --------
+        >>> recording.traces[recording.seconds(1.5, 2), [0, 3]]  # doctest: +SKIP
+        """
+        if not 0 <= start < math.inf or not (stop is None or start <= stop):
+            raise ValueError(f"there is no window from {start} to {stop} s")
+        last = self.duration if stop is None else min(stop, self.duration)
+        return slice(*(round(time * self.sampling_frequency) for time in (start, last)))
+
+    def traces_uV(  # noqa: N802 - as gain_to_uV
+        self, samples: Any = slice(None), channels: Any = slice(None)
+    ) -> npt.NDArray[np.float32]:
+        """Read a window in microvolts.
+
+        Parameters
+        ----------
+        samples, channels : optional
+            As `traces` is indexed, such as ``slice(100, 200)`` or what `seconds` gives; by default
+            all.
+
+        Returns
+        -------
+        ndarray of float32
+            Of the shape of ``traces[samples, channels]``.
+
+        Raises
+        ------
+        N1StoreError
+            If the gain is unknown.
+
+        Examples
+        --------
+        >>> recording.traces_uV(recording.seconds(1.5, 2), [0, 3])  # doctest: +SKIP
+        """
+        if self.gain_to_uV is None or self.offset_to_uV is None:
+            raise N1StoreError(
+                f"recording {self.name}: its gain is unknown, and with it microvolts; it can be "
+                "given where a recording is converted"
+            )
+        window = self.traces[samples, channels].astype(np.float32)
+        window *= self.gain_to_uV[channels].astype(np.float32)
+        window += self.offset_to_uV[channels].astype(np.float32)
+        return window
 
     def read(self, start: int, stop: int, channels: slice = slice(None)) -> Samples:
         """Read samples `start` to `stop` of the channels, as ``traces[start:stop, channels]``.

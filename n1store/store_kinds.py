@@ -18,7 +18,7 @@ from n1store.stores.base import Destination, Store
 from n1store.system.atomic import interrupted
 
 if TYPE_CHECKING:
-    from n1store.stores.nwb.metadata import NwbMetadata
+    from n1store.session.metadata import NwbMetadata
 
 
 def _open_zarr(path: Path, follow_links: bool) -> Store:

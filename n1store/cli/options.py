@@ -11,7 +11,7 @@ import click
 from n1store.errors import N1StoreError
 
 if TYPE_CHECKING:
-    from n1store.stores.nwb.metadata import NwbMetadata
+    from n1store.session.metadata import NwbMetadata
 
 # Exit codes, beside 0 for success and click's 2 for wrong options.
 FAILED = 1
@@ -88,7 +88,10 @@ def nwb_options(command: _Function) -> _Function:
         option = f"--{name.replace('_', '-')}"
         metavar = "FILE" if name == "metadata" else None
         words = helps.get(name, f"the {name.replace('_', ' ')}.")
-        command = click.option(option, type=kind, metavar=metavar, help=f"NWB: {words}")(command)
+        store = "NWB and Zarr" if name.endswith("_uv") else "NWB"
+        command = click.option(option, type=kind, metavar=metavar, help=f"{store}: {words}")(
+            command
+        )
     return command
 
 
@@ -97,7 +100,7 @@ def nwb_metadata(given: dict[str, Any]) -> NwbMetadata | None:
     if all(value is None for value in given.values()):
         return None
     from n1store.session.fields import parse_time
-    from n1store.stores.nwb.metadata import NwbMetadata, load_metadata
+    from n1store.session.metadata import NwbMetadata, load_metadata
 
     path, start = given.pop("metadata"), given.pop("session_start_time")
     try:

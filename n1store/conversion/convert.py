@@ -23,7 +23,7 @@ from n1store.sources.base import Findings, Input
 from n1store.sources.inputs import find_inputs
 
 if TYPE_CHECKING:
-    from n1store.stores.nwb.metadata import NwbMetadata
+    from n1store.session.metadata import NwbMetadata
 
 DEFAULT_CODEC = "n1"
 
@@ -195,6 +195,8 @@ def convert(
             for plan in plans
             if plan.num_files and not plan.keeps_files
         ]
+        if nwb is not None:
+            nwb.warn_of_zones()
         with target:
             with target.create(session) as store:
                 written = write_arrays(

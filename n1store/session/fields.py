@@ -9,7 +9,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from n1store.errors import N1StoreError
@@ -33,7 +33,26 @@ def parse_time(text: str) -> datetime:
 
 
 def _with_zone(time: datetime) -> datetime:
-    return time.astimezone() if time.tzinfo is None else time
+    return time if time.tzinfo else time.replace(tzinfo=ZoneOfThisMachine(time.astimezone()))
+
+
+class ZoneOfThisMachine(tzinfo):
+    """The zone of a time that named none, as this machine had it then."""
+
+    def __init__(self, local: datetime):
+        self._local = local
+
+    def utcoffset(self, _: datetime | None) -> timedelta | None:
+        return self._local.utcoffset()
+
+    def tzname(self, _: datetime | None) -> str | None:
+        return self._local.tzname()
+
+    def dst(self, _: datetime | None) -> timedelta | None:
+        return None
+
+    def __getinitargs__(self) -> tuple[datetime]:
+        return (self._local,)
 
 
 def _text(value: Any) -> str:

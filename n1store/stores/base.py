@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from numcodecs.abc import Codec
 
 from n1store.codecs.pipeline import Pipeline
@@ -54,6 +55,12 @@ class StoredArray(ABC):
     @abstractmethod
     def stored_bytes(self) -> Iterator[int]:
         """Yield the size of each chunk as stored, in C order; 0 for one that is missing."""
+
+    def scale_to_uv(self) -> tuple[list[float], list[float]] | None:
+        """Return the channels' gains and offsets to microvolts; None if they are unknown."""
+        if not self.attributes.keys() >= SCALE:
+            return None
+        return self.attributes["gain_to_uV"], self.attributes["offset_to_uV"]
 
     @abstractmethod
     def traces(self) -> ChunkedTraces | None:
@@ -140,12 +147,15 @@ class Store(Displayed, Mapping[str, Recording]):
         traces = array.traces()
         if traces is not None:
             traces.origin = _traces_of, (*self._how_to_open(), name)
+        gains, offsets = array.scale_to_uv() or (None, None)
         return Recording(
             name=name,
             traces=self.library_array(name) if traces is None else traces,
             sampling_frequency=array.attributes["sampling_frequency"],
             channel_ids=tuple(array.attributes["channel_ids"]),
             attributes=array.attributes,
+            gain_to_uV=None if gains is None else np.array(gains, float),
+            offset_to_uV=None if offsets is None else np.array(offsets, float),
         )
 
     def __iter__(self) -> Iterator[str]:
@@ -324,10 +334,26 @@ def check(grid: Grid, attributes: dict[str, Any]) -> None:
         "chunk_crc32 has not one checksum for each chunk",
     )
     require(isinstance(attributes.get("lossy", ""), str), "lossy does not name a codec")
+    for name in SCALE & attributes.keys():
+        require(
+            is_of_channels(attributes[name], grid.shape[1]),
+            f"{name} is not a number of each channel",
+        )
     # That of one whole file says all of its samples.
     is_file = isinstance(attributes["sources"], list) and len(attributes["sources"]) == 1
     checksum = attributes.get("samples_sha256", "" if is_file else None)
     require(isinstance(checksum, str), "samples_sha256 is no checksum")
+
+
+SCALE = {"gain_to_uV", "offset_to_uV"}
+
+
+def is_of_channels(values: Any, num_channels: int) -> bool:
+    """Return whether these are a finite number for each channel."""
+    is_list = isinstance(values, list) and len(values) == num_channels
+    return is_list and all(
+        isinstance(value, float | int) and math.isfinite(value) for value in values
+    )
 
 
 def require(condition: bool, otherwise: str) -> None:

@@ -328,7 +328,6 @@ def test_layout_channels(run, tmp_path):
                 ("--session-description", "a"),
                 ("--subject-id", "a"),
                 ("--subject-species", "Homo sapiens"),
-                ("--gain-to-uv", "1"),
             )
         ),
     ],

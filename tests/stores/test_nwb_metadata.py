@@ -15,8 +15,8 @@ import n1store
 from make_wav import on_grid, write_wav
 from n1store.errors import N1StoreError
 from n1store.session.fields import parse_time
+from n1store.session.metadata import NwbMetadata, load_metadata
 from n1store.stores.nwb.build import Series, make_nwbfile
-from n1store.stores.nwb.metadata import NwbMetadata, load_metadata
 from n1store.stores.nwb.unknown import UNKNOWN_START
 
 EVERYTHING = """
@@ -326,7 +326,7 @@ def test_times_without_a_zone_are_local(monkeypatch):
 
 def test_nothing_slow_is_imported_before_it_is_needed():
     script = (
-        "import sys, n1store.stores.nwb.metadata\n"
+        "import sys, n1store.session.metadata\n"
         "assert not {'pynwb', 'hdmf', 'pandas', 'h5py', 'ruamel.yaml'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -16,7 +16,7 @@ import make_nwb
 import n1store
 from installed import ZARR_FORMATS
 from make_wav import write_wav
-from n1store.stores.nwb.metadata import NwbMetadata
+from n1store.session.metadata import NwbMetadata
 
 OWN = {"object_id"}  # what no copy takes over
 DEFAULTS = {"conversion": 1.0, "offset": 0.0, "resolution": -1.0}
@@ -279,7 +279,7 @@ def test_what_is_unknown_stays_unknown(tmp_path, run):
     with pynwb.NWBHDF5IO(out, "r") as io:
         nwbfile = io.read()
         assert nwbfile.notes is None
-        assert nwbfile.subject.description == "Nothing else is known of the subject."
+        assert nwbfile.subject.description is None
         assert nwbfile.acquisition["rat"].comments == HOW_TO_READ
         assert nwbfile.acquisition["rat"].description == "from rat.wav"
 

@@ -30,7 +30,7 @@ from documents import (
 from n1store.cli.commands import cli
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.session.fields import ECEPHYS, FIELDS
-from n1store.stores.nwb.metadata import NwbMetadata, load_metadata
+from n1store.session.metadata import NwbMetadata, load_metadata
 
 EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - set((ROOT / "examples").glob("nwb_*.py")))
 NWB_READERS = ["nwb_with_pynwb", "nwb_with_h5py", "nwb_over_http"]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from n1store.session.metadata import NwbMetadata
 from n1store.session.session import Session
 from n1store.stores.grid import DTYPE
-from n1store.stores.nwb.metadata import NwbMetadata
 from n1store.stores.nwb.unknown import NO_GAIN, NO_START, UNKNOWN, UNKNOWN_START, with_note
 from n1store.version import __version__
 
@@ -108,7 +108,7 @@ def _subject(known: dict[str, Any]) -> dict[str, Any]:
     if "date_of_birth" in known:
         del unknown["age"]
     if known:
-        unknown["description"] = "Nothing else is known of the subject."
+        del unknown["description"]
     return unknown | known
 
 
@@ -119,7 +119,7 @@ def _add_device(nwbfile: NWBFile, name: str, known: dict[str, Any]) -> Device:
     model = {key: value for key, value in known.items() if key not in device}
     if "description" not in device:
         words = unknown["description"]
-        device["description"] = words.replace("nothing", "nothing else") if known else words
+        device["description"] = words.partition(";")[0] + "." if known else words
     if model:
         device["model"] = _device_model(
             nwbfile,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,13 +17,14 @@ from numcodecs.abc import Codec
 from n1store.errors import N1StoreError, one_line
 from n1store.recording import Samples
 from n1store.session.session import Session
-from n1store.stores.base import Store, StoredArray, check, parse_json, require
+from n1store.stores.base import Store, StoredArray, check, is_of_channels, parse_json, require
 from n1store.stores.grid import DTYPE, Grid
 from n1store.stores.nwb.chunks import HDF5Chunks, filters_of, pipeline_of
 from n1store.stores.nwb.objects import Item, Objects, why_not_opened
 from n1store.stores.nwb.read_session import read_session
 from n1store.stores.nwb.summary import SUMMARY_PATH, origin_of
 from n1store.stores.nwb.types import EVENTS, SERIES, Types, type_of
+from n1store.stores.nwb.unknown import NO_GAIN
 from n1store.stores.traces import ChunkedTraces
 from n1store.system.unchanged import version_of
 
@@ -49,6 +51,7 @@ class NwbStore(Store):
             self._file = path.open("rb", buffering=0)
         except OSError as error:
             raise N1StoreError(f"{path}: {error.strerror}") from error
+        weakref.finalize(self, self._file.close)  # traces that were unpickled keep a store open
         self._version = version_of(os.fstat(self._file.fileno()))
         try:
             # Without HDF5's cache of decoded chunks, so that both ways of reading decode alike.
@@ -221,6 +224,8 @@ class SeriesArray(StoredArray):
         objects: Objects,
     ):
         self.path = path
+        self._series = series
+        self._objects = objects
         self._dataset = objects.require(series, "data")
         self.is_chunked = self._dataset.chunks is not None
         # What is linked to may be in another file.
@@ -238,6 +243,29 @@ class SeriesArray(StoredArray):
     def codecs(self) -> list[Codec] | None:
         # Those of big-endian samples give other bytes than elsewhere.
         return self._chunks.codecs if self._chunks and self._dataset.dtype == DTYPE else None
+
+    def scale_to_uv(self) -> tuple[list[float], list[float]] | None:
+        try:
+            scale = self._read_scale()
+        except Exception:  # such as damage, which is to keep nobody from the samples
+            return None
+        num_channels = self.grid.shape[1]
+        return scale if all(is_of_channels(values, num_channels) for values in scale) else None
+
+    def _read_scale(self) -> tuple[list[float], list[float]]:
+        attributes, num_channels = self._dataset.attrs, self.grid.shape[1]
+        gain, offset = (
+            1e6 * float(attributes.get(name, default))
+            for name, default in (("conversion", 1.0), ("offset", 0.0))
+        )
+        if str(self._series.attrs.get("comments", "")).endswith(NO_GAIN):
+            return [], []
+        factors = self._objects.find(self._series, "channel_conversion")
+        gains = [gain] * num_channels
+        if factors is not None:
+            require(factors.shape == (num_channels,), "it has not one gain for each channel")
+            gains = (gain * factors[:]).tolist()
+        return gains, [offset] * num_channels
 
     def payload(self, index: tuple[int, int]) -> bytes | None:
         if self._chunks is None or self._chunks.chunks[index].filter_mask:

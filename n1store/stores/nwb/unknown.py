@@ -49,7 +49,7 @@ UNKNOWN = {
 }
 
 
-_WORDS_THAT_VARY = r"( from WAV files)?|n1store \S+;| else"
+_WORDS_THAT_VARY = r"( from WAV files)?|n1store \S+;| else|; nothing( else)? is known of it"
 
 
 def what_is_unknown(nwbfile: NWBFile) -> list[str]:

@@ -21,12 +21,12 @@ import numpy as np
 from n1store.codecs.info import hdf5_readers_need, how_to_read
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
+from n1store.session.metadata import NwbMetadata
 from n1store.session.session import Session
 from n1store.stores.base import ArrayWriter, StoreWriter
 from n1store.stores.grid import Grid
 from n1store.stores.local import LocalDestination
 from n1store.stores.nwb.build import Series, make_nwbfile
-from n1store.stores.nwb.metadata import NwbMetadata
 from n1store.stores.nwb.summary import HINT, SUMMARY_NAME, origin_of
 from n1store.stores.nwb.unknown import what_is_unknown
 from n1store.system.parallel import Workers

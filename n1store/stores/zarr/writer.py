@@ -7,6 +7,7 @@ written when there are all: an array whose writing was given up is none.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +17,7 @@ import numpy as np
 from n1store.codecs.info import how_to_read, zarr_readers_need
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
+from n1store.session.metadata import NwbMetadata
 from n1store.session.session import Session
 from n1store.stores.base import ArrayWriter, StoreWriter
 from n1store.stores.files import Files, create_files
@@ -45,12 +47,16 @@ class ZarrDestination(LocalDestination):
         layout: str,
         zarr_format: int | None,
         shard_seconds: float | None,
-        nwb: object | None,
+        nwb: NwbMetadata | None,
         overwrite: bool,
     ):
         super().__init__(path, overwrite)
-        if nwb is not None:
-            raise N1StoreError(f"{path}: what NWB says of a session needs an .nwb file")
+        if nwb is not None and not nwb.is_scale:
+            raise N1StoreError(
+                f"{path}: what NWB says of a session needs an .nwb file; a Zarr store takes a gain "
+                "and an offset"
+            )
+        self._metadata = nwb
         self.is_folder = path.suffix != ".zip"
         if layout == "spikeinterface":
             if not self.is_folder:
@@ -76,7 +82,8 @@ class ZarrDestination(LocalDestination):
         return pipeline
 
     def _create_at(self, temporary: Path, session: Session | None) -> ZarrWriter:
-        return ZarrWriter(create_files(temporary, folder=self.is_folder), self._format, session)
+        files = create_files(temporary, folder=self.is_folder)
+        return ZarrWriter(files, self._format, session, self._metadata)
 
 
 class ZarrWriter(StoreWriter):
@@ -88,20 +95,29 @@ class ZarrWriter(StoreWriter):
     zarr_format : ZarrFormat
     session : Session, optional
         What NWB says of the recordings, to be kept as an attribute.
+    metadata : NwbMetadata, optional
+        What the user says of them; it wins over the session.
     """
 
-    def __init__(self, files: Files, zarr_format: ZarrFormat, session: Session | None = None):
+    def __init__(
+        self,
+        files: Files,
+        zarr_format: ZarrFormat,
+        session: Session | None = None,
+        metadata: NwbMetadata | None = None,
+    ):
         self._files = files
         self._format = zarr_format
         self._session = session
-        self._metadata: dict[str, Any] = {}
+        self._metadata = metadata
+        self._nodes: dict[str, Any] = {}
         self._arrays: dict[str, tuple[Grid, Pipeline, dict[str, Any]]] = {}
 
     def create_array(self, path: str, grid: Grid, pipeline: Pipeline) -> ZarrArrayWriter:
         return ZarrArrayWriter(self._arrays, self._files, self._format, path, grid, pipeline)
 
-    def _write_arrays(self, hint: dict[str, Any]) -> None:
-        """Write the metadata of the arrays.
+    def _write_arrays(self, more: dict[str, dict[str, Any]]) -> None:
+        """Write the metadata of the arrays, with more attributes for each.
 
         For xarray, a dimension has one length in a group. Where arrays differ, each has dimensions
         of its own.
@@ -112,7 +128,8 @@ class ZarrWriter(StoreWriter):
             dimensions.append(name if is_shared else f"{name}_of_{{}}")
         for path, (grid, pipeline, attributes) in self._arrays.items():
             time, channel = (name.format(path.rpartition("/")[2]) for name in dimensions)
-            content = self._format.array(grid, pipeline, attributes | hint, (time, channel))
+            attributes = attributes | more[path]
+            content = self._format.array(grid, pipeline, attributes, (time, channel))
             self._write_node(path, content)
 
     def _write_of_channels(self, path: str, values: np.ndarray) -> None:
@@ -129,7 +146,7 @@ class ZarrWriter(StoreWriter):
         for name, content in files.items():
             key = f"{path}/{name}" if path else name
             self._files.write(key, _to_json(content))
-            self._metadata[key] = content
+            self._nodes[key] = content
 
     def finish(self, layout: str, recordings: dict[str, str], pipeline: Pipeline) -> None:
         """Write what makes the chunks arrays, and the groups.
@@ -138,7 +155,13 @@ class ZarrWriter(StoreWriter):
         """
         readers_need = zarr_readers_need(entry for entry, _ in pipeline.stages)
         hint = {"how_to_read": how_to_read(readers_need)}
-        self._write_arrays(hint)
+        session = self._session_of(recordings)
+        names = {path: name for name, path in recordings.items()}
+        scales = {
+            path: self._scale_of(session, [names[path]], attributes) if path in names else {}
+            for path, (_, _, attributes) in self._arrays.items()
+        }
+        self._write_arrays({path: scale | hint for path, scale in scales.items()})
         root: dict[str, Any] = hint | {
             "n1store": {
                 "version": __version__,
@@ -148,8 +171,8 @@ class ZarrWriter(StoreWriter):
                 "recordings": recordings,
             }
         }
-        if self._session is not None:
-            root["nwb"] = self._session.to_json(recordings)
+        if session is not None:
+            root["nwb"] = session.to_json(recordings)
         if layout == "spikeinterface":
             # As SpikeInterface's ZarrRecordingExtractor reads it; it finds a class by these words.
             _, _, first = next(iter(self._arrays.values()))
@@ -167,15 +190,31 @@ class ZarrWriter(StoreWriter):
             channel_ids = first["channel_ids"]
             self._write_of_channels("channel_ids", np.array(channel_ids))
             self._write_group("properties", {})
-            scale = self._session and self._session.scale_to_uv(recordings, len(channel_ids))
-            for name, values in zip(("gain_to_uV", "offset_to_uV"), scale or (), strict=False):
+            for name, values in self._scale_of(session, recordings, first).items():
                 self._write_of_channels(f"properties/{name}", np.array(values))
         else:
             self._write_group("recordings", hint)
         self._write_group("", root)
         if self._format.number == 2:
-            metadata = {"zarr_consolidated_format": 1, "metadata": self._metadata}
+            metadata = {"zarr_consolidated_format": 1, "metadata": self._nodes}
             self._files.write(".zmetadata", _to_json(metadata))
+
+    def _session_of(self, recordings: dict[str, str]) -> Session | None:
+        """Return what sources and user say of recordings."""
+        if self._metadata is None:
+            return self._session
+        channels = {name: self._arrays[path][2]["channel_ids"] for name, path in recordings.items()}
+        session, _ = (self._session or Session()).complete(channels)
+        return self._metadata.over(session)
+
+    @staticmethod
+    def _scale_of(
+        session: Session | None, names: Iterable[str], attributes: dict[str, Any]
+    ) -> dict[str, list[float]]:
+        """Return gains and offsets as SpikeInterface calls them; nothing where they are unknown."""
+        num_channels = len(attributes["channel_ids"])
+        scale = session.scale_to_uv(names, num_channels) if session is not None else None
+        return dict(zip(("gain_to_uV", "offset_to_uV"), scale or (), strict=False))
 
     def __exit__(self, *error: Any) -> None:
         self._files.__exit__(*error)

@@ -21,6 +21,7 @@ The layout of the metadata file is neuroconv's, as far as it concerns recordings
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -28,8 +29,17 @@ from pathlib import Path
 from typing import Any
 
 from n1store.errors import N1StoreError, one_line
-from n1store.session.fields import ECEPHYS, FIELDS, check_keys, parse_number, parse_section
+from n1store.session.fields import (
+    ECEPHYS,
+    FIELDS,
+    ZoneOfThisMachine,
+    check_keys,
+    parse_number,
+    parse_section,
+)
 from n1store.session.session import Session
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,19 @@ class NwbMetadata:
             known["ElectricalSeries"], self.gain_to_uv, self.offset_to_uv
         )
         return known
+
+    @property
+    def is_scale(self) -> bool:
+        """Whether it says nothing but a gain and an offset."""
+        said = {key for fields in self.sections().values() for key in fields}
+        return said <= {"conversion", "offset"}
+
+    def warn_of_zones(self) -> None:
+        """Log which time zone was taken for each time that names none."""
+        given = self.sections()
+        for key, time in (given["NWBFile"] | given["Subject"]).items():
+            if isinstance(time, datetime) and isinstance(time.tzinfo, ZoneOfThisMachine):
+                _log.warning("%s: names no time zone; that of this machine is taken: %s", key, time)
 
     def over(self, session: Session) -> Session:
         """Return what a session says, with what the user says in its place.
