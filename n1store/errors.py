@@ -1,4 +1,4 @@
-"""The one exception that means "tell the user", with a message fit to be shown alone."""
+"""The exception that means "tell the user", with a message fit to be shown alone."""
 
 
 class N1StoreError(Exception):
@@ -17,6 +17,10 @@ class N1StoreError(Exception):
     def __init__(self, message: str, *, option: str = ""):
         super().__init__(message)
         self.option = option
+
+
+class NotHereError(N1StoreError):
+    """What a file needs to be read or written is not installed; the file itself may be whole."""
 
 
 def one_line(error: Exception) -> str:

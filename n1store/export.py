@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from n1store import store_kinds
-from n1store.errors import N1StoreError, counted
+from n1store.errors import N1StoreError, NotHereError, counted
 from n1store.recording import Recording, Samples
 from n1store.sources.originals import OriginalFile
 from n1store.stores.grid import Grid
@@ -89,6 +89,8 @@ def export_wavs(
                     _export(recording, grid, first_channel, batch, targets, overwrite, decoders)
                     first_channel += sum(source.num_channels for source in batch)
                     written += targets
+            except NotHereError:
+                raise
             except N1StoreError as error:
                 failures.append(error)
             if progress is not None:

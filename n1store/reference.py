@@ -235,7 +235,8 @@ class _Translator:
         if codecs is None:
             unknown = next(each for each in filters_of(dataset) if each.codec is None)
             name = f" ({unknown.name})" if unknown.name else ""
-            raise _LeftOut(f"zarr has no codec for HDF5 filter {unknown.filter_id}{name}")
+            no_codec = f"zarr has no codec for HDF5 filter {unknown.filter_id}{name}"
+            raise _LeftOut(unknown.lacks or no_codec)
         stored = chunk_map(dataset, self._content)
         # A Zarr array has the same codecs for all chunks: those that most of them went through.
         masks = Counter(chunk.filter_mask for chunk in stored.values())

@@ -15,7 +15,7 @@ import numpy as np
 
 from n1store import store_kinds
 from n1store.display import Displayed
-from n1store.errors import N1StoreError, counted, one_line
+from n1store.errors import N1StoreError, NotHereError, counted, one_line
 from n1store.recording import Recording, Samples
 from n1store.sources.files import find_files
 from n1store.sources.originals import OriginalFile
@@ -98,8 +98,9 @@ def verify(
     Raises
     ------
     N1StoreError
-        If there is no store at `path`, if n1store wrote none of its recordings, or if a source
-        cannot be read. What is wrong inside the store is not raised but listed in the result.
+        If there is no store at `path`, if n1store wrote none of its recordings, if a source cannot
+        be read, or if what the store needs is not installed. What is wrong inside the store is not
+        raised but listed in the result.
     """
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
@@ -118,6 +119,8 @@ def verify(
                     arrays[name] = array
                 else:
                     result.not_verified.append(name)
+            except NotHereError:
+                raise
             except N1StoreError as error:
                 result.problems.append(f"{name}: {str(error).removeprefix(f'{store.path}: ')}")
         if not arrays and not result.problems:
@@ -130,6 +133,8 @@ def verify(
         for name, array in arrays.items():
             try:
                 _verify_recording(store[name], array, wavs, decoders, result)
+            except NotHereError:
+                raise
             except N1StoreError as error:
                 result.problems.append(f"{name}: {error}")
             if progress is not None:

@@ -14,10 +14,11 @@ from typing import Any
 
 from numcodecs import get_codec
 from numcodecs.abc import Codec
+from numcodecs.errors import UnknownCodecError
 
 from n1store.codecs.simple_table import SIMPLE_CODECS, SimpleRow
 from n1store.codecs.spec import Configuration, Entry, Parameter
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, NotHereError
 
 # What numcodecs' classes are given for the parameters, where these are not their arguments.
 
@@ -376,7 +377,7 @@ _ENTRIES = (
         arguments=_pcodec_arguments,
         hdf5="numcodecs",
         packages=("pcodec",),
-        install="pip install pcodec 'numcodecs>=0.16'",
+        install="pip install pcodec 'numcodecs>=0.16.4'",
     ),
     Entry(
         name="fletcher32",
@@ -433,8 +434,17 @@ def codec_of(configuration: Configuration) -> Codec:
 
     Raises
     ------
+    NotHereError
+        If the codec is not installed.
     Exception
-        Whatever the class or numcodecs makes of an id or of settings that there are none of.
+        Whatever the class makes of settings that there are none of.
     """
     entry = find_id(configuration["id"])
-    return entry.codec(configuration) if entry else get_codec(dict(configuration))
+    if entry:
+        return entry.codec(configuration)
+    try:
+        return get_codec(dict(configuration))
+    except UnknownCodecError as error:
+        raise NotHereError(
+            f"codec {configuration['id']!r} is not available here; install the package it is of"
+        ) from error

@@ -25,7 +25,7 @@ from n1store.codecs.hdf5_filters import FILTERS, CdValues, Content, Filter
 from n1store.codecs.native import package_folders
 from n1store.codecs.simple_table import SIMPLE_CODECS, SimpleRow
 from n1store.codecs.spec import Configuration
-from n1store.errors import N1StoreError, one_line
+from n1store.errors import N1StoreError, NotHereError, one_line
 
 if TYPE_CHECKING:
 
@@ -63,10 +63,10 @@ def plugins() -> dict[str, Path]:
 
 
 def require(hdf5_filter: Filter) -> None:
-    """Raise N1StoreError if HDF5 does not find the plugin of one of n1store's filters."""
+    """Raise NotHereError if HDF5 does not find the plugin of one of n1store's filters."""
     if not h5py.h5z.filter_avail(hdf5_filter.filter_id):
         package = hdf5_filter.debian_package
-        raise N1StoreError(
+        raise NotHereError(
             f"HDF5 finds no plugin for {hdf5_filter.name}; to install it: "
             f"{f'apt-get install {package} && ' if package else ''}"
             "pip install --force-reinstall n1store"

@@ -12,7 +12,7 @@ from n1store.codecs.catalogue import CATALOGUE, find
 from n1store.codecs.hdf5_filters import FILTERS, FILTERS_BY_ID, Filter
 from n1store.codecs.pipeline import Pipeline
 from n1store.codecs.spec import Entry, Parameter
-from n1store.errors import N1StoreError, one_line
+from n1store.errors import N1StoreError, NotHereError, one_line
 from n1store.version import __version__
 
 EXAMPLE_CHUNK = (20_000, 64)
@@ -188,6 +188,29 @@ HOW_TO_READ = r"Written by n1store \S+; to read it: pip install [^\n]+\.$"
 """A pattern that finds these words at the end of others."""
 
 
+def why_no_filter(hdf5_filter: Filter) -> str | None:
+    """Return why HDF5 cannot use a filter here, and what to do about that."""
+    import h5py
+
+    if hdf5_filter.brought_by == "n1store":
+        try:
+            from n1store.codecs import hdf5  # which tells HDF5 where the plugins are
+
+            hdf5.require(hdf5_filter)
+        except (ImportError, NotHereError) as error:
+            return one_line(error)
+    remedy = "install another h5py"
+    if hdf5_filter.brought_by == "hdf5plugin":
+        remedy = "pip install --upgrade hdf5plugin"
+        try:
+            import hdf5plugin  # noqa: F401
+        except (ImportError, OSError) as error:
+            return f"HDF5 reads it with hdf5plugin only ({one_line(error)}): {remedy}"
+    if h5py.h5z.filter_avail(hdf5_filter.filter_id):
+        return None
+    return f"HDF5 finds no filter {hdf5_filter.filter_id}; to install it: {remedy}"
+
+
 def _describe(entry: Entry) -> CodecInfo:
     pipeline, why_missing = None, None
     try:
@@ -225,32 +248,11 @@ def _in_hdf5(entry: Entry, pipeline: Pipeline | None) -> InFormat:
         try:
             if pipeline is not None:
                 ((_, cd_values),) = pipeline.for_hdf5().hdf5(EXAMPLE_CHUNK)
-                why_not = _why_no_filter(hdf5_filter)
+                why_not = why_no_filter(hdf5_filter)
         except (N1StoreError, ImportError) as error:
             why_not = one_line(error)
     written = {"filter_id": filter_id, "cd_values": cd_values, "chunk_shape": EXAMPLE_CHUNK}
     return InFormat(written, packages, why_not)
-
-
-def _why_no_filter(hdf5_filter: Filter) -> str | None:
-    """Return why HDF5 cannot use a filter here, and what to do about that."""
-    import h5py
-
-    remedy = "install another h5py"
-    if hdf5_filter.brought_by == "n1store":
-        # It tells HDF5 where the plugins are.
-        import n1store.codecs.hdf5  # noqa: F401
-
-        remedy = "pip install --force-reinstall n1store"
-    elif hdf5_filter.brought_by == "hdf5plugin":
-        remedy = "pip install --upgrade hdf5plugin"
-        try:
-            import hdf5plugin  # noqa: F401
-        except (ImportError, OSError) as error:
-            return f"HDF5 reads it with hdf5plugin only ({one_line(error)}): {remedy}"
-    if h5py.h5z.filter_avail(hdf5_filter.filter_id):
-        return None
-    return f"HDF5 finds no filter {hdf5_filter.filter_id}; to install it: {remedy}"
 
 
 def _notes(entry: Entry) -> list[str]:

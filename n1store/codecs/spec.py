@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from numcodecs.abc import Codec
 
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, NotHereError
 
 Kind = Literal["array-array", "array-bytes", "bytes-bytes"]
 
@@ -166,9 +166,8 @@ class Entry:
         try:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, OSError) as error:
-            raise N1StoreError(
-                f"codec {self.name} is not available here ({error}); "
-                f"to install it: {self.install}; or choose another, such as blosc"
+            raise NotHereError(
+                f"codec {self.name} is not available here ({error}); to install it: {self.install}"
             ) from error
 
     def parse_parameters(self, text: str, read_files: bool = True) -> dict[str, float | str]:

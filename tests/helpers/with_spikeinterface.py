@@ -12,6 +12,9 @@ import pytest
 import spikeinterface
 import zarr
 
+from n1store import open as open_store
+from n1store.errors import NotHereError
+
 ROOT = Path(__file__).resolve().parents[2]
 RECORDINGS = ROOT / "../shared/n1-data"
 WRITERS = {
@@ -89,14 +92,15 @@ def test_spikeinterface_knows_gains_from_nwb(writer, wavs, tmp_path):
     np.testing.assert_allclose(microvolts, samples * 0.5 - 3, rtol=1e-5)
 
 
-def test_format_3_says_what_it_needs(writer, wavs, tmp_path):
-    if writer == "this environment":
-        pytest.skip("zarr 2 writes no format 3 unasked")
+@pytest.mark.parametrize("codec", ["n1", "zstd", "blosc"])
+def test_n1store_reads_format_3_without_zarr_3(writer, wavs, tmp_path, codec):
     store = tmp_path / "out.zarr"
-    n1store(writer, "convert", wavs, store, "--codec", "zstd")
-    result = subprocess.run(
-        [WRITERS["this environment"], "verify", store], capture_output=True, text=True
-    )
-    assert result.returncode == 1
-    assert "crc32c" in result.stderr or "needs zarr 3" in result.stderr
-    assert "Traceback" not in result.stderr
+    n1store(writer, "convert", wavs, store, "--codec", codec, "--zarr-format", 3)
+    n1store("this environment", "verify", store, wavs)
+    with open_store(store) as recordings:
+        assert sorted(recordings) == sorted(path.stem for path in wavs.iterdir())
+        for path in wavs.iterdir():
+            samples, _ = read_independently(path)
+            np.testing.assert_array_equal(recordings[path.stem].traces[:], samples)
+        with pytest.raises(NotHereError, match="cannot read Zarr format 3: pip install 'zarr>=3'"):
+            recordings.library_array(next(iter(recordings)))

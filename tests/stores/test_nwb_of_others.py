@@ -14,7 +14,6 @@ from pynwb import H5DataIO
 import make_nwb
 import n1store
 from make_wav import write_wav
-from n1store import N1StoreError
 from n1store.codecs.hdf5 import N1
 
 IN_CHUNKS = {"chunks": (300, 3)}
@@ -378,30 +377,3 @@ def test_text_of_fixed_length(tmp_path):
         attributes["neurodata_type"] = np.bytes_("ElectricalSeries")
     with n1store.open(path) as store:
         assert list(store) == ["raw"]
-
-
-def test_a_filter_that_is_not_here(run, tmp_path):
-    nwbfile, series = make_nwb.make_bare(2)
-    nwbfile.add_acquisition(series("odd", make_nwb.samples((1000, 2), 1)))
-    even = make_nwb.samples((1500, 2), 2)
-    nwbfile.add_acquisition(series("even", even))
-    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
-    with h5py.File(path, "r+") as file:
-        attributes = dict(file["acquisition/odd/data"].attrs)
-        del file["acquisition/odd/data"]
-        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        properties.set_chunk((400, 2))
-        properties.set_filter(52999, h5py.h5z.FLAG_OPTIONAL, (1,))
-        space = h5py.h5s.create_simple((1000, 2))
-        group = file["acquisition/odd"].id
-        dataset = h5py.h5d.create(group, b"data", h5py.h5t.STD_I16LE, space, properties)
-        for start in (0, 400, 800):
-            dataset.write_direct_chunk((start, 0), b"coded")
-        file["acquisition/odd/data"].attrs.update(attributes)
-    run("info", path, "--chunks")
-    with n1store.open(path) as store:
-        np.testing.assert_array_equal(store["even"].traces[:], even)
-        with pytest.raises(N1StoreError, match=r"odd.*chunk 0,0: needs HDF5 filter 52999"):
-            store["odd"].read(0, 10)
-    for command in ("bench", "verify"):
-        run(command, path, exit_code=1)

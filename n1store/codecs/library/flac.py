@@ -15,7 +15,7 @@ import numpy as np
 from numcodecs.compat import ensure_contiguous_ndarray
 
 from n1store.codecs.base import DTYPES, Array, OwnCodec, decode_into, level_of, samples_of
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, NotHereError
 
 LEVELS = range(9)
 
@@ -218,10 +218,10 @@ _libc.fmemopen.argtypes = [_Pointer, ctypes.c_size_t, ctypes.c_char_p]
 
 @lru_cache
 def load_library() -> ctypes.CDLL:
-    """Return libFLAC with the types of its functions; N1StoreError if there is none."""
+    """Return libFLAC with the types of its functions; NotHereError if there is none."""
     name = find_library("FLAC")
     if name is None:
-        raise N1StoreError("codec flac needs libFLAC: apt-get install libflac-dev")
+        raise NotHereError("codec flac needs libFLAC: apt-get install libflac-dev")
     library = ctypes.CDLL(name)
     for function, result, arguments in (
         ("encoder_new", _Pointer, []),

@@ -23,18 +23,23 @@ from numcodecs.compat import ensure_ndarray
 from n1store.codecs.adc import ADC
 from n1store.codecs.base import Array
 from n1store.codecs.catalogue import codec_of
-from n1store.codecs.hdf5_filters import FILTERS_BY_ID, CdValues, h5py_holds
+from n1store.codecs.hdf5_filters import FILTERS, FILTERS_BY_ID, CdValues, h5py_holds
+from n1store.codecs.info import why_no_filter
 from n1store.codecs.simple import CODECS, Transform
-from n1store.errors import N1StoreError, one_line
+from n1store.errors import N1StoreError, NotHereError, one_line
 from n1store.stores.grid import Grid
 
 
 class Filter(NamedTuple):
-    """A filter of a dataset: its HDF5 id, its name, and the codec of the same bytes, if known."""
+    """A filter of a dataset: its HDF5 id, its name, and the codec of the same bytes, if known.
+
+    If there is none because something is not installed, `lacks` says what, and how to install it.
+    """
 
     filter_id: int
     name: str
     codec: Codec | None
+    lacks: str
 
 
 class Chunk(NamedTuple):
@@ -55,13 +60,13 @@ def filters_of(dataset: h5py.Dataset) -> list[Filter]:
     for number in range(properties.get_nfilters()):
         filter_id, _, cd_values, name = properties.get_filter(number)
         # Of more, h5py gives anything.
-        codec = _codec(filter_id, cd_values) if h5py_holds(len(cd_values)) else None
+        codec, lacks = _codec(filter_id, cd_values) if h5py_holds(len(cd_values)) else (None, "")
         # HDF5 shuffles as many whole elements as there are, numcodecs nothing else than these.
         if isinstance(codec, Shuffle) and not all(
             isinstance(earlier.codec, ADC | Shuffle | Transform) for earlier in filters
         ):
             codec = None
-        filters.append(Filter(filter_id, name.decode(errors="replace"), codec))
+        filters.append(Filter(filter_id, name.decode(errors="replace"), codec, lacks))
     return filters
 
 
@@ -293,11 +298,26 @@ def _base(dataset: h5py.Dataset, file: BinaryIO, stored: list[Any]) -> int:
     return 0  # either there is no user block, or all chunks read the same from both places
 
 
-def _codec(filter_id: int, cd_values: CdValues) -> Codec | None:
-    """Return the codec of a filter, or None if there is none here for these settings."""
+def _codec(filter_id: int, cd_values: CdValues) -> tuple[Codec | None, str]:
+    """Return the codec of a filter, or None and what is to be installed for it, if it is that."""
     if filter_id not in FILTERS_BY_ID:
-        return None
+        return None, ""
     try:
-        return codec_of(FILTERS_BY_ID[filter_id].configuration(*cd_values))
+        return codec_of(FILTERS_BY_ID[filter_id].configuration(*cd_values)), ""
+    except NotHereError as error:
+        return None, str(error)
     except Exception:  # whatever codecs make of settings that they do not have
-        return None
+        return None, ""
+
+
+def what_hdf5_lacks(dataset: h5py.Dataset) -> str:
+    """Return what is to be installed for HDF5 to read a dataset; empty if it has all it needs."""
+    for each in filters_of(dataset):
+        known = FILTERS_BY_ID.get(each.filter_id)
+        if known is not None and (why := why_no_filter(known)):
+            return why
+        if not h5py.h5z.filter_avail(each.filter_id):
+            return f"needs HDF5 filter {each.filter_id} ({each.name}), which is not here"
+        if known is FILTERS["numcodecs"] and each.lacks:
+            return each.lacks  # it has the codec decode
+    return ""

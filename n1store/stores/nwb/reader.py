@@ -14,12 +14,12 @@ import h5py
 import numpy as np
 from numcodecs.abc import Codec
 
-from n1store.errors import N1StoreError, one_line
+from n1store.errors import N1StoreError, NotHereError, one_line
 from n1store.recording import Samples
 from n1store.session.session import Session
 from n1store.stores.base import Store, StoredArray, check, is_of_channels, parse_json, require
 from n1store.stores.grid import DTYPE, Grid
-from n1store.stores.nwb.chunks import HDF5Chunks, filters_of, pipeline_of
+from n1store.stores.nwb.chunks import HDF5Chunks, filters_of, pipeline_of, what_hdf5_lacks
 from n1store.stores.nwb.objects import Item, Objects, why_not_opened
 from n1store.stores.nwb.read_session import read_session
 from n1store.stores.nwb.summary import SUMMARY_PATH, origin_of
@@ -282,6 +282,10 @@ class SeriesArray(StoredArray):
             yield from (self.grid.raw_bytes(index) for index in self.grid.indices())
 
     def traces(self) -> ChunkedTraces:
+        if self._chunks is None:
+            _load_filters()
+            if lacks := what_hdf5_lacks(self._dataset):
+                raise NotHereError(f"{self._dataset.file.filename}: {self.path}: {lacks}")
         return ChunkedTraces(self.grid, self._read_chunk)
 
     def _read_chunk(self, index: tuple[int, int], out: Samples | None) -> Samples:
@@ -295,17 +299,10 @@ class SeriesArray(StoredArray):
         chunk = np.zeros(self.grid.chunk_shape, DTYPE)
         samples, channels = self.grid.region(index)
         region = samples if self._dataset.ndim == 1 else (samples, channels)
-        _load_filters()
         try:
             part = self._dataset[region]
         except Exception as error:
-            missing = [
-                f"{each.filter_id} ({each.name})"
-                for each in filters_of(self._dataset)
-                if not h5py.h5z.filter_avail(each.filter_id)
-            ]
-            why = f"needs HDF5 filter {missing[0]}, which is not here" if missing else ""
-            raise N1StoreError(f"chunk {index[0]},{index[1]}: {why or one_line(error)}") from error
+            raise N1StoreError(f"chunk {index[0]},{index[1]}: {one_line(error)}") from error
         chunk[: len(part), : channels.stop - channels.start] = part.reshape(len(part), -1)
         return chunk
 

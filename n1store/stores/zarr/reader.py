@@ -19,7 +19,7 @@ from numcodecs.abc import Codec
 
 from n1store.codecs import allowed
 from n1store.codecs.pipeline import Pipeline
-from n1store.errors import N1StoreError, one_line
+from n1store.errors import N1StoreError, NotHereError, one_line
 from n1store.recording import Samples
 from n1store.session.session import Session
 from n1store.stores.base import Store, StoredArray, check, parse_json, require
@@ -44,6 +44,8 @@ class ZarrArray(StoredArray):
 
     Raises
     ------
+    NotHereError
+        If the checksum of its shards is not installed.
     N1StoreError
         If its metadata are not those of an array that n1store wrote.
     """
@@ -62,6 +64,11 @@ class ZarrArray(StoredArray):
             raise N1StoreError(
                 f"{store}: array {path}: its metadata are missing or damaged: {one_line(error)}"
             ) from error
+        if self.grid.chunks_per_shard:
+            try:
+                self._index_checksum = crc32c()
+            except NotHereError as error:
+                raise NotHereError(f"{store}: {error}") from error
 
     def stored_bytes(self) -> Iterator[int]:
         for index in self.grid.indices():
@@ -79,7 +86,7 @@ class ZarrArray(StoredArray):
         try:
             pipeline = Pipeline.parse(self._codec, read_files=False)
         except N1StoreError as error:
-            raise N1StoreError(f"{self._store}: is of a codec that is not here: {error}") from error
+            raise NotHereError(f"{self._store}: is of a codec that is not here: {error}") from error
         written = self._format.is_as_written(self._read_json, self.grid, pipeline, self.attributes)
         return pipeline if written else None
 
@@ -119,7 +126,7 @@ class ZarrArray(StoredArray):
             shape = self.grid.chunks_per_shard, self.grid.counts[1], 2
             start = self._files.size(key) - math.prod(shape) * 8 - 4
             try:
-                content = crc32c().decode(self._files.read(key, max(start, 0)))
+                content = self._index_checksum.decode(self._files.read(key, max(start, 0)))
                 self._shard_indices[key] = np.frombuffer(content, "<u8").reshape(shape)
             except (RuntimeError, ValueError) as error:
                 raise N1StoreError(f"{key}: its index is damaged") from error
@@ -215,7 +222,10 @@ class ZarrStore(Store):
 
         is_zarr2 = int(zarr.__version__.split(".")[0]) == 2
         if is_zarr2 and self._format.number > 2:
-            raise N1StoreError(f"{self.path}: is of Zarr format 3, which needs zarr 3 to be read")
+            raise NotHereError(
+                f"{self.path}: zarr {zarr.__version__} cannot read Zarr format 3: "
+                "pip install 'zarr>=3'"
+            )
         path = str(self.path)
         store = path if self.path.is_dir() else zarr.storage.ZipStore(path, mode="r")
         # From the files that were looked at here, and no others.
