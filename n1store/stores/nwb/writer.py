@@ -148,7 +148,10 @@ class NwbWriter(StoreWriter):
         # Closing the NWBHDF5IO would close the file; its manager keeps it from reading the file.
         # As all types are NWB's own, its definition, which any reader has, need not be in it.
         io = pynwb.NWBHDF5IO(file=self._structure, mode="a", manager=manager)
-        io.write(nwbfile, cache_spec=False, expandable=())
+        options: dict[str, Any] = {"cache_spec": False}
+        if int(pynwb.__version__.split(".")[0]) >= 4:
+            options["expandable"] = ()  # it would make datasets that can grow, in chunks
+        io.write(nwbfile, **options)
         objects = len(recordings) + len(nwbfile.electrodes)
         with self._room(len(content) + _BYTES_OF_OBJECT * objects + _BYTES_OF_STRUCTURE):
             self._copy_structure()
