@@ -7,7 +7,9 @@
 #   make test-long     every block of the documents, the examples and the demo, reports in a
 #                      browser, what the fuzzers found, and figures that are made again
 #   make test-quick    each test with one of its cases, and without the slow ones: within a minute
-#   make test-compat   what touches zarr once more with zarr 2.18, and SpikeInterface
+#   make test-compat   tests once more beside SpikeInterface and neuroconv, and with the oldest
+#                      versions of all that n1store uses
+#   make test-compat-all   tests in each of the environments that are listed below
 #   make coverage      the tests of make test, and which lines of n1store/ they run
 #   make lint          formatting, linting, types, C warnings
 #   make fuzz          each fuzz target for FUZZ_SECONDS;  make fuzz-decode  one of them;
@@ -32,7 +34,7 @@ FUZZ_TARGETS := decode samples signals simple_decode simple_samples
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZERS ?= address,undefined
 
-.PHONY: help setup demo test test-long test-quick test-compat coverage lint bench study train fuzz \
+.PHONY: help setup demo test test-long test-quick test-compat test-compat-all coverage lint bench study train fuzz \
 	$(FUZZ_TARGETS:%=fuzz-%) clean
 .DELETE_ON_ERROR:
 
@@ -76,18 +78,49 @@ coverage: .venv/ready-to-test
 	@.venv/bin/pip install --quiet --group test --group lint
 	@touch $@
 
-# An ordinary installation, so that what a wheel holds is tried too. How NWB files are written does
-# not depend on zarr.
-TOUCHING_ZARR = $(shell grep -lE "import zarr|ZARR_|needs_zarr3" tests/*/test_*.py tests/helpers/with_*.py)
-test-compat: .venv/ready-to-test .venv-compat/ready
-	.venv-compat/$(PYTEST) $(TOUCHING_ZARR) \
-		-k "not (test_nothing_lost and nwb)"
-	.venv-compat/$(PYTEST) --long $(TOUCHING_ZARR) tests/system/test_transparency.py
+# The environments that labs have: beside what n1store is installed there, and which tests run.
+# .venv has the newest of everything, and so each of these has something older.
+COMPAT = labs oldest zarr-3.0 zarr-3.1 pynwb-3
 
-.venv-compat/ready: pyproject.toml CMakeLists.txt $(SOURCES) $(shell find n1store -name '*.py')
-	@$(call new_environment,.venv-compat)
+# With SpikeInterface come zarr 2.18 and numcodecs 0.15. What is left of a conversion that is stopped
+# does not depend on them.
+BESIDE_labs = 'spikeinterface>=0.105' 'neuroconv>=0.10'
+TESTS_labs = $(TOUCHING_ZARR) tests/helpers/with_spikeinterface.py -k "not test_nothing_lost"
+LONG_labs = $(TOUCHING_ZARR) tests/system/test_transparency.py
+
+# Old libraries warn of what newer ones of others no longer like. Documents speak of zarr 3.
+BESIDE_oldest = --constraint .venv-oldest/floors.txt
+TESTS_oldest = tests --ignore tests/system/test_documentation.py -W ignore::DeprecationWarning
+
+# Before 3.1.3, zarr finds codecs of numcodecs only with numcodecs before 0.16.4.
+BESIDE_zarr-3.0 = 'zarr<3.1' 'numcodecs<0.16'
+TESTS_zarr-3.0 = $(filter-out %/test_pages.py,$(TOUCHING_ZARR))
+
+BESIDE_zarr-3.1 = 'zarr==3.1.0' 'numcodecs<0.16.4'
+TESTS_zarr-3.1 = $(filter-out %/test_pages.py,$(TOUCHING_ZARR))
+
+BESIDE_pynwb-3 = 'pynwb<4' 'numpy<2'
+TESTS_pynwb-3 = tests/codecs tests/stores
+
+TOUCHING_ZARR = $(shell grep -lE "import zarr|ZARR_|needs_zarr3" tests/*/test_*.py)
+
+test-compat: test-compat-labs
+	$(MAKE) test-compat-oldest QUICK=--quick
+
+test-compat-all: $(COMPAT:%=test-compat-%)
+
+$(COMPAT:%=test-compat-%): test-compat-%: .venv/ready-to-test .venv-%/ready
+	.venv-$*/$(PYTEST) $(QUICK) $(TESTS_$*)
+	$(if $(LONG_$*),.venv-$*/$(PYTEST) --long $(LONG_$*))
+
+# An ordinary installation, so that what a wheel holds is tried too.
+$(COMPAT:%=.venv-%/ready): .venv-%/ready: pyproject.toml CMakeLists.txt $(SOURCES) \
+		$(shell find n1store -name '*.py')
+	@$(call new_environment,.venv-$*)
 	@$(install_libraries)
-	@$(call install_n1store,.venv-compat,--group test 'zarr<3' 'spikeinterface>=0.105' 'neuroconv>=0.10')
+	@.venv-$*/bin/python tests/helpers/floors.py > .venv-$*/floors.txt
+	@$(call install_n1store,.venv-$*,--group test $(BESIDE_$*))
+	@.venv-$*/bin/pip check
 	@touch $@
 
 lint: .venv/ready-to-test
@@ -144,7 +177,7 @@ $(FUZZ_BUILD)/%: filters/fuzz/%.c $(SOURCES)
 		-fno-sanitize-coverage=trace-cmp -o $@ $< filters/fuzz/round_trip.c $(wildcard filters/core/*.c)
 
 clean:
-	rm -rf .venv .venv-compat build demo
+	rm -rf .venv .venv-* build demo
 
 define new_environment
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

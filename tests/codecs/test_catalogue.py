@@ -15,9 +15,10 @@ import zarr
 
 import make_wav as make
 import n1store
-from installed import ZARR_FORMATS
+from installed import IS_ZARR_30, ZARR_FORMATS
 from make_wav import write_wav
 from n1store.codecs.catalogue import CATALOGUE
+from n1store.codecs.hdf5_filters import h5py_holds
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
 from n1store.reference import write_reference
@@ -254,6 +255,8 @@ def test_codecs_are_lossless_for_readers_without_n1store(found):
             with pytest.raises(N1StoreError, match="HDF5 has no filter"):
                 pipeline.hdf5((100, 1))
             continue
+        if kind == "zarr3" and IS_ZARR_30 and "wavpack" in pipeline.names:
+            continue  # wavpack-numcodecs wants zarr 3.1
         mine = {path: each for path, each in contents.items() if path.startswith(f"{index}/")}
         assert len(mine) == sum(fits(pipeline, shape) for shape in ARRAYS), spec
         assert mine == {path: EXPECTED[path] for path in mine}, spec
@@ -278,6 +281,9 @@ def test_chunks_are_decoded_past_hdf5(hdf5_file):
             if not has_hdf5(HERE[spec]):
                 continue
             dataset = file[f"{path}/0"]
+            stored = HERE[spec].for_hdf5().hdf5(dataset.chunks)
+            if not all(h5py_holds(len(cd_values)) for _, cd_values in stored):
+                continue
             codecs = pipeline_of(dataset)
             assert codecs is not None, spec
             chunks = HDF5Chunks(dataset, codecs, bare)

@@ -35,7 +35,6 @@ def has_flac():
 MISSING = {
     "wavpack": not installed.HAS_WAVPACK,
     "flac": not has_flac(),
-    "crc32c": find_spec("google_crc32c") is None and find_spec("crc32c") is None,
     "alac": find_spec("soundfile") is None,
     "brotli": find_spec("brotli") is None,
     "bzip3": find_spec("bz3") is None,

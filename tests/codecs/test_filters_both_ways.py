@@ -100,6 +100,8 @@ def test_cd_values_of_a_file_give_the_codec_back(tmp_path, name):
     for spec, chunk in product(settings_of(name), CHUNKS):
         pipeline = Pipeline.parse(spec).for_hdf5()
         filters = pipeline.hdf5(chunk.shape)
+        if not h5py_holds(len(filters[0][1])):
+            continue
         [(filter_id, cd_values)] = in_file(tmp_path / "x.h5", filters, chunk.shape)
         codec = codec_of(FILTERS_BY_ID[filter_id].configuration(*cd_values))
         again = Pipeline(spec, ((CATALOGUE[name], codec),))

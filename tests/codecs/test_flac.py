@@ -12,7 +12,7 @@ import zarr
 
 import make_wav as make
 from codec_checks import TRACES, assert_one_line, create_format_2, samples_of, zarr_group
-from installed import ZARR_VERSION, needs_zarr3
+from installed import ZARR_VERSION, needs_big_endian, needs_zarr3
 from n1store.codecs.library import flac
 from n1store.codecs.library.flac import Flac
 from n1store.errors import N1StoreError
@@ -171,7 +171,7 @@ def test_zarr_format_2(tmp_path, dtype):
 
 @needs_zarr3
 @pytest.mark.parametrize("shards", [None, 4])
-@pytest.mark.parametrize("dtype", [*DTYPES, ">i2"])
+@pytest.mark.parametrize("dtype", [*DTYPES, pytest.param(">i2", marks=needs_big_endian)])
 def test_zarr_format_3(tmp_path, dtype, shards):
     from n1store.codecs import zarr3
 

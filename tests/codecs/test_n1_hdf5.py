@@ -22,6 +22,7 @@ from hdf5_checks import (
     run_without_n1store,
     write_hdf5,
 )
+from installed import needs_h5py_316
 from n1store.codecs import hdf5, native
 from n1store.codecs.n1 import N1
 from n1store.codecs.pipeline import Pipeline
@@ -54,7 +55,7 @@ def check_payloads(tmp_path, dtype, level, shape):
         np.testing.assert_array_equal(N1().decode(payload).reshape(chunks), part)
 
 
-@pytest.mark.parametrize("widths", [None, WIDTHS])
+@pytest.mark.parametrize("widths", [None, pytest.param(WIDTHS, marks=needs_h5py_316)])
 def test_hdf5_reads_payloads_that_were_written_past_it(tmp_path, widths):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         dataset = file.create_dataset(
@@ -67,6 +68,7 @@ def test_hdf5_reads_payloads_that_were_written_past_it(tmp_path, widths):
         np.testing.assert_array_equal(file["x"][:], TRACES)
 
 
+@needs_h5py_316
 def test_hdf5_keeps_a_table_of_widths_with_the_dataset(tmp_path):
     extremes = bytes([0, 127, 1, 111] * 256)
     for widths in (WIDTHS, extremes):
@@ -156,7 +158,7 @@ def test_hdf5_datasets_grow_and_are_written_in_parts(tmp_path):
         np.testing.assert_array_equal(file["x"][:], TRACES)
 
 
-@pytest.mark.parametrize("widths", [None, WIDTHS])
+@pytest.mark.parametrize("widths", [None, pytest.param(WIDTHS, marks=needs_h5py_316)])
 def test_h5py_alone_reads_with_the_plugin_path(tmp_path, widths):
     write_hdf5(tmp_path / "x.h5", TRACES, (500, 4), compression=hdf5.N1(4, widths=widths))
     command = [sys.executable, "-c", textwrap.dedent(READ_WITH_H5PY_ALONE), "x.h5", "x.npy"]
@@ -167,7 +169,7 @@ def test_h5py_alone_reads_with_the_plugin_path(tmp_path, widths):
 
 
 @pytest.mark.skipif(shutil.which("h5dump") is None, reason="h5dump is not installed")
-@pytest.mark.parametrize("widths", [None, WIDTHS])
+@pytest.mark.parametrize("widths", [None, pytest.param(WIDTHS, marks=needs_h5py_316)])
 def test_h5dump_reads_with_the_plugin_path(tmp_path, widths):
     # The oldest file format, which every h5dump knows.
     with h5py.File(tmp_path / "x.h5", "w", libver=("earliest", "v108")) as file:
@@ -261,7 +263,12 @@ def test_hdf5_class_refuses_a_table_of_widths_where_h5py_would_fail_on_it(monkey
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"num_channels": None, "dtype": "u1"}, {"level": 3, "widths": WIDTHS_TEXT}]
+    "settings",
+    [
+        {},
+        {"num_channels": None, "dtype": "u1"},
+        pytest.param({"level": 3, "widths": WIDTHS_TEXT}, marks=needs_h5py_316),
+    ],
 )
 def test_hdf5_class_is_made_again_from_its_configuration(settings):
     settings = {"num_channels": 64} | settings

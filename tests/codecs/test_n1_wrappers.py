@@ -22,7 +22,7 @@ from codec_checks import (
     samples_of,
     zarr_group,
 )
-from installed import ZARR_FORMATS, needs_zarr3
+from installed import ZARR_FORMATS, needs_big_endian, needs_zarr3
 from make_wav import read_wav_independently, write_wav
 from n1store.codecs.n1 import N1
 from n1store.codecs.pipeline import Pipeline
@@ -322,6 +322,7 @@ def test_zarr_format_3_without_configuration(tmp_path):
 
 
 @needs_zarr3
+@needs_big_endian
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_zarr_format_3_takes_samples_however_they_lie(tmp_path, order):
     create_format_3(

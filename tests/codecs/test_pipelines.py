@@ -18,24 +18,12 @@ from numcodecs.compat import ensure_bytes
 
 import make_wav as make
 from cases import case
-from installed import needs_pcodec
+from installed import needs_pcodec, needs_wavpack
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
 
 ZARR_3 = int(zarr.__version__.split(".")[0]) >= 3
-
-try:
-    import wavpack_numcodecs  # noqa: F401
-
-    NO_WAVPACK = ""
-except (ImportError, OSError) as error:
-    NO_WAVPACK = f"wavpack-numcodecs cannot be imported: {error}"
-
-needs_wavpack = pytest.mark.skipif(bool(NO_WAVPACK), reason=NO_WAVPACK)
-needs_crc32c = pytest.mark.skipif(
-    not hasattr(numcodecs.checksum32, "CRC32C"), reason="numcodecs finds no package for CRC-32C"
-)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Numcodecs codecs are not in the Zarr version 3 specification",
@@ -43,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-NEEDS = {"wavpack": needs_wavpack, "crc32c": needs_crc32c, "pcodec": needs_pcodec}
+NEEDS = {"wavpack": needs_wavpack, "pcodec": needs_pcodec}
 
 
 def as_parameters(names):

@@ -16,7 +16,7 @@ from numcodecs.compat import ensure_contiguous_ndarray
 
 import make_wav as make
 from cases import case
-from installed import needs_wavpack
+from installed import needs_h5py_316, needs_wavpack
 from n1store.codecs import hdf5
 from n1store.codecs.library.hdf5_lz4 import HDF5LZ4
 from n1store.codecs.n1 import N1
@@ -201,7 +201,7 @@ def test_n1_in_the_order_of_bytes_that_it_does_not_know(tmp_path):
     check(create(tmp_path / "x.h5", data, (300, 5), [N1_5]), data)
 
 
-@pytest.mark.skipif(h5py.version.version_tuple[:2] < (3, 16), reason="h5py cannot write it")
+@needs_h5py_316
 def test_n1_with_widths_of_its_own(tmp_path):
     data = TRACES
     with h5py.File(tmp_path / "x.h5", "w") as file:
@@ -222,7 +222,6 @@ def test_n1_with_widths_of_its_own(tmp_path):
         (hdf5plugin.Blosc(), "blosc"),
         ({"compression": "gzip"}, "zlib"),
     ],
-    ids=str,
 )
 def test_datasets_as_h5py_makes_them(tmp_path, options, name):
     path = create(tmp_path / "x.h5", TRACES, (300, 5), **dict(options))

@@ -20,7 +20,7 @@ from test_there_and_back import UNUSUAL, assert_identical
 
 import n1store
 from cases import case
-from installed import REAL_RECORDINGS
+from installed import REAL_RECORDINGS, needs_h5py_316
 from make_wav import chunk, data, fmt, noise, on_grid, read_wav_independently, rf64, wav, write_wav
 from n1store import N1StoreError
 from n1store.cli.commands import cli
@@ -72,9 +72,7 @@ PIPELINES = (
     pytest.param(
         (WIDTHS_SPEC, True),
         id="n1:widths",
-        marks=pytest.mark.skipif(
-            h5py.version.version_tuple < (3, 16), reason="needs h5py 3.16 to be written"
-        ),
+        marks=needs_h5py_316,
     ),
     *(
         pipeline(spec)
@@ -263,8 +261,7 @@ def test_channels_beyond_64_are_in_groups(stores):
 @pytest.mark.parametrize(
     "spec",
     [
-        # crc32c is not installed with every numcodecs
-        *(name for name, entry in CATALOGUE.items() if not entry.hdf5 and name != "crc32c"),
+        *(name for name, entry in CATALOGUE.items() if not entry.hdf5),
         *("zstd+crc32", "n1+crc32"),
     ],
 )
