@@ -226,8 +226,10 @@ class ZarrStore(Store):
                 f"{self.path}: zarr {zarr.__version__} cannot read Zarr format 3: "
                 "pip install 'zarr>=3'"
             )
-        path = str(self.path)
-        store = path if self.path.is_dir() else zarr.storage.ZipStore(path, mode="r")
+        # zarr from 3.2 on takes a string for an address, in which some characters mean more.
+        folder = str(self.path) if is_zarr2 else self.path
+        is_zip = not self.path.is_dir()
+        store = zarr.storage.ZipStore(str(self.path), mode="r") if is_zip else folder
         # From the files that were looked at here, and no others.
         own = {"zarr_format": self._format.number, "use_consolidated": False}
         open_group: Any = zarr.open_group
