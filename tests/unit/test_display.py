@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import n1store
+from installed import ZARR_FORMATS
 from make_wav import write_wav
 from n1store.study.measurement import Instruments
 from n1store.study.results import PeakMemory
@@ -95,7 +96,8 @@ def test_stores_show_their_first_recordings(stored, tmp_path):
         assert (len(table.rows), table.rows[-1]) == (22, ["and 5 more"])
         names = [row[0] for row in table.rows[1:-1]]
     # A notebook shows also what is damaged.
-    next(tmp_path.glob(f"x.zarr/recordings/{names[0]}/zarr.json")).write_text("{}")
+    metadata = {2: ".zarray", 3: "zarr.json"}[ZARR_FORMATS[-1]]
+    next(tmp_path.glob(f"x.zarr/recordings/{names[0]}/{metadata}")).write_text("{}")
     with n1store.open(tmp_path / "x.zarr") as store:
         damaged = shown(store).rows[1]
         assert damaged[0] == names[0] and "damaged" in damaged[1]
