@@ -25,6 +25,7 @@ from n1store.stores.grid import DTYPE
 from n1store.system.parallel import Workers
 
 _BLOCK_BYTES = 1024 * 1024  # what a worker encodes at a time, at least a chunk
+_MOST_BYTES = 32 * _BLOCK_BYTES  # of samples that are read at a time, at least a chunk
 
 Step = tuple[Callable[[Any], None], Callable[[], Any] | None]
 """What stores a result, in order, and what makes it, by any worker."""
@@ -126,26 +127,62 @@ class _Array:
     def _read(
         self, start: int, stop: int, digests: list[Digest]
     ) -> Iterator[Callable[[], _Encoded]]:
-        """Read a block; give what encodes it, chunk by chunk if a row of chunks is large.
+        """Read a block, and give what encodes it.
 
-        So the next row is read when the last chunk of this one is being encoded, and no more than
-        two are in memory, whatever their size.
+        A large row of chunks is encoded chunk by chunk, so that no more than two rows are in
+        memory; a still larger one is also read some channels at a time, and before that for the
+        hashes, which want all channels of a sample side by side.
         """
+        (length, width), (_, groups) = self.plan.grid.chunk_shape, self.plan.grid.counts
+        num_bytes = DTYPE.itemsize * (stop - start) * self.plan.grid.shape[1]
+        if num_bytes <= _BLOCK_BYTES or stop - start > length or self._pipeline.loss:
+            samples = self._read_all(start, stop, digests)
+            yield partial(self._encode, samples, self._copies(start, stop))
+            return
+        at_once = max(1, groups * _MOST_BYTES // num_bytes)
+        if at_once >= groups:
+            samples = self._hashed(start, stop, digests)
+            yield from self._chunk_by_chunk(samples, self._copies(start, stop))
+            return
+        length = max(1, (stop - start) * at_once // groups)
+        for first in range(start, stop, length):
+            self._hashed(first, min(first + length, stop), digests)
+        copies = self._copies(start, stop)
+        for first in range(0, groups, at_once):
+            samples = self._read_channels(start, stop, first * width, (first + at_once) * width)
+            yield from self._chunk_by_chunk(samples, copies[first : first + at_once])
+            del samples
+
+    def _chunk_by_chunk(
+        self, samples: Samples, copies: Sequence[bytes | None]
+    ) -> Iterator[Callable[[], _Encoded]]:
+        width = self.plan.grid.chunk_shape[1]
+        for number, copy in enumerate(copies):
+            part = samples[:, number * width : (number + 1) * width]
+            yield partial(self._encode, part, [copy], is_hashed=True)
+
+    def _hashed(self, start: int, stop: int, digests: list[Digest]) -> Samples:
+        samples = self._read_all(start, stop, digests)
+        if self._samples_hash is not None:
+            self._samples_hash.update(samples.data)
+        return samples
+
+    def _read_all(self, start: int, stop: int, digests: list[Digest]) -> Samples:
+        """Read samples of all channels that come next, and have their files' hashes go on."""
         parts = [each.read(start, stop) for each in self.plan.inputs]
         for digest, part in zip(digests, parts, strict=True):
             digest.update(part)
-        samples = parts[0] if len(parts) == 1 else np.hstack(parts)
-        del parts
-        copies = self._copies(start, stop)
-        width, groups = self.plan.grid.chunk_shape[1], self.plan.grid.counts[1]
-        if samples.nbytes <= _BLOCK_BYTES or len(copies) != groups or self._pipeline.loss:
-            yield partial(self._encode, samples, copies)
-            return
-        if self._samples_hash is not None:
-            self._samples_hash.update(samples.data)
-        for group, copy in enumerate(copies):
-            part = samples[:, group * width : (group + 1) * width]
-            yield partial(self._encode, part, [copy], is_hashed=True)
+        return parts[0] if len(parts) == 1 else np.hstack(parts)
+
+    def _read_channels(self, start: int, stop: int, left: int, right: int) -> Samples:
+        """Read samples of the channels from `left` to `right`, as far as there are any."""
+        parts, first = [], 0
+        for each in self.plan.inputs:
+            own = max(left - first, 0), min(right - first, each.num_channels)
+            if own[0] < own[1]:
+                parts.append(each.read_channels(start, stop, *own))
+            first += each.num_channels
+        return parts[0] if len(parts) == 1 else np.hstack(parts)
 
     def _copies(self, start: int, stop: int) -> list[bytes | None]:
         """Return the chunks of a block that the input has encoded already, in C order."""

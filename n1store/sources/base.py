@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from n1store.codecs.pipeline import Pipeline
 from n1store.recording import Samples
 from n1store.session.session import Session
+
+_PIECE_BYTES = 4 * 1024 * 1024  # of all channels, to take some of them out
 
 
 class Input(ABC):
@@ -54,6 +58,15 @@ class Input(ABC):
     @abstractmethod
     def read(self, start: int, stop: int) -> Samples:
         """Read samples, int16 of shape (stop - start, num_channels), C-contiguous."""
+
+    def read_channels(self, start: int, stop: int, left: int, right: int) -> Samples:
+        """Read samples of the channels from `left` to `right`, without all others in memory."""
+        block = np.empty((stop - start, right - left), np.int16)
+        length = max(1, _PIECE_BYTES // (block.itemsize * self.num_channels))
+        for first in range(start, stop, length):
+            last = min(first + length, stop)
+            block[first - start : last - start] = self.read(first, last)[:, left:right]
+        return block
 
     def encoded_chunk(
         self, index: tuple[int, int], pipeline: Pipeline, chunk_shape: tuple[int, int]

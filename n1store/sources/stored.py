@@ -40,8 +40,12 @@ class StoredInput(Input):
         self._recording = recording
 
     def read(self, start: int, stop: int) -> Samples:
+        return self.read_channels(start, stop, 0, self.num_channels)
+
+    def read_channels(self, start: int, stop: int, left: int, right: int) -> Samples:
         try:
-            return np.ascontiguousarray(self._recording.read(start, stop), "<i2")
+            samples = self._recording.read(start, stop, slice(left, right))
+            return np.ascontiguousarray(samples, "<i2")
         except N1StoreError as error:
             raise N1StoreError(f"{self.path}: {error}") from error
 

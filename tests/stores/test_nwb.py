@@ -712,3 +712,30 @@ def test_memory_is_bounded(tmp_path):
         write_wav(tmp_path / f"{length}.wav", np.tile(block, (length, 1)), 20_000)
     few, many = map(int, run_alone(script, tmp_path, tmp_path / "x.nwb", tmp_path / "b").split())
     assert many - few < 30, (few, many)
+
+
+@pytest.mark.long
+def test_memory_is_bounded_whatever_the_shape(tmp_path):
+    """Rows of chunks of 40 MB and of 160 MB, of one file and of several, of files and of stores."""
+    script = """
+        import resource, sys, n1store
+        sources, folder = sys.argv[1], sys.argv[2]
+        options = {"codec": "zstd:level=1", "overwrite": True, "workers": 2}
+        wide = {"layout": "channels", "chunk_seconds": float(sys.argv[3])}
+        for store, target, more in (
+            (sources, f"{folder}/a.nwb", wide),
+            (f"{folder}/a.nwb", f"{folder}/b.zarr", {"chunk_seconds": 0.7}),
+            (f"{folder}/b.zarr", f"{folder}/c.nwb", {"chunk_seconds": wide["chunk_seconds"]}),
+        ):
+            n1store.convert(store, target, **options, **more)
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        for name in ("a.nwb", "b.zarr", "c.nwb"):
+            assert n1store.verify(f"{folder}/{name}", [sources]).problems == []
+    """
+    block = np.tile(noise(2500, 400), (32, 1))
+    for number, channels in enumerate((400, 312, 312)):
+        write_wav(tmp_path / "in" / f"{number}.wav", block[:, :channels] + number, 20_000)
+    (tmp_path / "out").mkdir()
+    for seconds in (1, 4):
+        found = run_alone(script, tmp_path / "in", tmp_path / "out", seconds).split()
+        assert max(map(int, found)) < 400, (seconds, found)
