@@ -540,8 +540,8 @@ def test_the_file_is_as_small_as_a_zarr_store(tmp_path, seconds):
         for name in ("x.zarr", "x.nwb")
     ]
     assert sizes[0].stored_bytes == sizes[1].stored_bytes
-    # What NWB says of each series takes as much as 0.15 s of its samples.
-    assert sizes[1].store_bytes < 1.032 * sizes[0].store_bytes
+    # What NWB says of each series takes as much as 0.17 s of its samples.
+    assert sizes[1].store_bytes < 1.034 * sizes[0].store_bytes
 
 
 def test_there_are_no_gaps_and_nothing_is_left_behind(wavs, tmp_path):
@@ -718,7 +718,7 @@ def test_memory_is_bounded(tmp_path):
 def test_memory_is_bounded_whatever_the_shape(tmp_path):
     """Rows of chunks of 40 MB and of 160 MB, of one file and of several, of files and of stores."""
     script = """
-        import resource, sys, n1store
+        import re, sys, n1store
         sources, folder = sys.argv[1], sys.argv[2]
         options = {"codec": "zstd:level=1", "overwrite": True, "workers": 2}
         wide = {"layout": "channels", "chunk_seconds": float(sys.argv[3])}
@@ -728,7 +728,9 @@ def test_memory_is_bounded_whatever_the_shape(tmp_path):
             (f"{folder}/b.zarr", f"{folder}/c.nwb", {"chunk_seconds": wide["chunk_seconds"]}),
         ):
             n1store.convert(store, target, **options, **more)
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+            # Of this program alone, while ru_maxrss knows also of the process that started it.
+            with open("/proc/self/status") as status:
+                print(int(re.search("VmHWM:[^0-9]*([0-9]+) kB", status.read())[1]) // 1024)
         for name in ("a.nwb", "b.zarr", "c.nwb"):
             assert n1store.verify(f"{folder}/{name}", [sources]).problems == []
     """
