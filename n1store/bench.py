@@ -20,7 +20,7 @@ import numpy as np
 
 from n1store import store_kinds
 from n1store.display import Displayed
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, about
 from n1store.recording import Recording, Samples
 from n1store.sizes import StoreSizes, measure_sizes
 from n1store.sources.originals import SamplesHash
@@ -154,7 +154,7 @@ def benchmark(
     lengths = list(window_seconds)
     if not all(seconds > 0 for seconds in lengths):
         raise N1StoreError("windows are longer than 0 s")
-    with store_kinds.open(path, follow_links=follow_links) as store:
+    with about(path), store_kinds.open(path, follow_links=follow_links) as store:
         store.require_recordings()
         sizes = measure_sizes(store)
         grids = {name: store.array(name).grid for name in store}

@@ -1,5 +1,8 @@
 """The exception that means "tell the user", with a message fit to be shown alone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class N1StoreError(Exception):
     """Something is wrong with what the user gave, or with what n1store found there.
@@ -21,6 +24,18 @@ class N1StoreError(Exception):
 
 class NotHereError(N1StoreError):
     """What a file needs to be read or written is not installed; the file itself may be whole."""
+
+
+@contextmanager
+def about(path: object) -> Iterator[None]:
+    """Let every N1StoreError name this file or store."""
+    try:
+        yield
+    except N1StoreError as error:
+        if str(path) in str(error):
+            raise
+        kind = NotHereError if isinstance(error, NotHereError) else N1StoreError
+        raise kind(f"{path}: {error}", option=error.option) from error
 
 
 def one_line(error: Exception) -> str:

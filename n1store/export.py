@@ -101,8 +101,11 @@ def export_wavs(
         others = (
             f"; {counted(len(failures) - 1, 'more recording')} failed" if len(failures) > 1 else ""
         )
+        first = str(failures[0])
+        if not first.startswith((str(path), str(folder))):
+            first = f"{path}: {first}"
         raise N1StoreError(
-            f"{failures[0]}{others}; {counted(len(written), 'file')} written",
+            f"{first}{others}; {counted(len(written), 'file')} written",
             option=failures[0].option,
         )
     for name in without_files:

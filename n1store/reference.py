@@ -30,6 +30,7 @@ from n1store.stores.nwb.chunks import (
     chunk_map,
     decode_chunk,
     filters_of,
+    is_hardly_written,
     is_plain,
     pipeline_of,
     read_payload,
@@ -215,14 +216,16 @@ class _Translator:
         """Return a dataset's Zarr metadata and its chunks; _LeftOut says why there are none."""
         if dataset.shape is None:
             raise _LeftOut("has no values")
+        if dataset.is_virtual or dataset.external:
+            raise _LeftOut("its values are in other files or datasets")
+        if is_hardly_written(dataset):
+            raise _LeftOut("nearly all of it was never written")
         if is_plain(dataset):
             if dataset.dtype.itemsize > _LARGEST[dataset.dtype.kind]:
                 raise _LeftOut(f"zarr has no {dataset.dtype.name}")
             layout = dataset.id.get_create_plist().get_layout()
             if layout == h5py.h5d.CHUNKED:
                 return self._chunked(dataset)
-            if dataset.is_virtual or dataset.external:
-                raise _LeftOut("its values are in other files")
             if layout == h5py.h5d.COMPACT:
                 return self._compact(dataset)
             return self._contiguous(dataset)
@@ -289,6 +292,8 @@ class _Translator:
         return _array_metadata(dataset, shape), chunks
 
     def _text(self, dataset: h5py.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+        if 4 * dataset.size > _MAX_TEXT_BYTES:  # which is how long each is, before its letters
+            raise _LeftOut(f"more than {_MAX_TEXT_BYTES >> 20} MiB of text")
         if not dataset.size:
             texts = np.empty(0, object)
         else:

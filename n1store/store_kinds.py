@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from n1store.errors import N1StoreError
+from n1store.regular import check_regular
 from n1store.stores.base import Destination, Store
 from n1store.system.atomic import interrupted
 
@@ -107,6 +108,11 @@ def open(path: str | os.PathLike[str], *, follow_links: bool = False) -> Store:
     """
     path = Path(path)
     kind = _kind_of(path)
+    if path.exists() and not path.is_dir():
+        try:
+            check_regular(path)
+        except OSError as error:
+            raise N1StoreError(f"{path}: {error.strerror}") from error
     if kind is None and path.is_file() and not zipfile.is_zipfile(path):
         raise N1StoreError(
             f"{path}: is no store, which are called {_suffixes()}; n1store convert makes one of "

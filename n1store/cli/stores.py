@@ -33,7 +33,7 @@ from n1store.cli.output import (
     progress_bar,
     say,
 )
-from n1store.errors import counted
+from n1store.errors import about, counted
 
 
 @click.command()
@@ -147,7 +147,7 @@ def info(store: Path, recordings: bool, chunks: bool, follow_links: bool, as_jso
     from n1store import store_kinds
     from n1store.sizes import measure_sizes
 
-    with store_kinds.open(store, follow_links=follow_links) as opened:
+    with about(store), store_kinds.open(store, follow_links=follow_links) as opened:
         sizes = measure_sizes(opened)
         left_out = opened.left_out + opened.no_recordings
     for line in left_out:

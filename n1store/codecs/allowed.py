@@ -46,16 +46,18 @@ def check(codec: Any) -> None:
         codec = {"name": codec}
     if not isinstance(codec, Mapping):
         raise N1StoreError("what stands for a codec is none")
-    name = codec.get("id", codec.get("name"))
-    if not isinstance(name, str):
+    # Format 3 goes by the name, all else by the id; one beside the other would hide it.
+    names = [codec[key] for key in ("id", "name") if key in codec]
+    if not names or not all(isinstance(name, str) for name in names):
         raise N1StoreError("the configuration of a codec has an id")
     more = os.environ.get(VARIABLE, "").replace(",", " ").split()
-    if name.removeprefix("numcodecs.") not in ALLOWED and name not in more:
-        raise N1StoreError(
-            f"codec {name!r} is not made because a file names it: n1store does not know that it "
-            f"runs nothing it reads. If you do, set {VARIABLE}={name}"
-        )
-    _check_settings(name, codec)
+    for name in names:
+        if name.removeprefix("numcodecs.") not in ALLOWED and name not in more:
+            raise N1StoreError(
+                f"codec {name!r} is not made because a file names it: n1store does not know that "
+                f"it runs nothing it reads. If you do, set {VARIABLE}={name}"
+            )
+        _check_settings(name, codec)
 
 
 def _check_settings(name: str, settings: Mapping[str, Any]) -> None:

@@ -67,6 +67,8 @@ class Converter:
 
 N1_CONVERTER = Converter()
 
+_MOST_RECORDINGS = 1_000_000
+
 
 def synthesize(
     directory: str | Path,
@@ -112,8 +114,11 @@ def synthesize(
         If an argument is out of range, or a file exists and `overwrite` is false; nothing is
         written then.
     """
-    if num_recordings < 1:
-        raise N1StoreError(f"num_recordings must be at least 1, not {num_recordings}")
+    if not 1 <= num_recordings <= _MOST_RECORDINGS:
+        raise N1StoreError(
+            f"num_recordings must be at least 1 and at most {_MOST_RECORDINGS}, "
+            f"not {num_recordings}"
+        )
     _check(seconds, num_channels, sampling_frequency)
     paths = [Path(directory) / f"synth-{index:03d}.wav" for index in range(num_recordings)]
     for path in paths:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from n1store.errors import N1StoreError, one_line
+from n1store.regular import read_small
 from n1store.session.fields import (
     ECEPHYS,
     FIELDS,
@@ -155,6 +156,7 @@ class NwbMetadata:
 
 
 _DEVICE = "device"
+_MOST_BYTES = 1 << 20
 
 
 def load_metadata(path: Path) -> dict[str, Any]:
@@ -215,11 +217,14 @@ def _read_yaml(path: Path) -> Any:
 
     for kind in ("bool", "int", "float", "timestamp"):
         Texts.add_constructor(f"tag:yaml.org,2002:{kind}", SafeConstructor.construct_scalar)
+    content = read_small(path, _MOST_BYTES)
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor, yaml.Composer = Texts, NoAliases
     try:
-        return yaml.load(path.read_bytes())
-    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
+        return yaml.load(content)
+    except RecursionError:
+        raise N1StoreError(f"{path}: is not valid YAML: it is nested too deeply") from None
+    except (YAMLError, UnicodeDecodeError) as error:
         raise N1StoreError(f"{path}: is not valid YAML: {one_line(error)}") from error
 
 

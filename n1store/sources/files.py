@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from n1store.errors import N1StoreError
+from n1store.system.atomic import interrupted
 
 
 def find_files(
@@ -39,7 +40,9 @@ def find_files(
         elif source.exists() or source.is_symlink():
             files = [source]
         else:
-            raise N1StoreError(f"{source}: no such file or folder")
+            old = interrupted(source)
+            there = f"; it was being replaced when that was stopped, and is whole: {old}"
+            raise N1StoreError(f"{source}: no such file or folder{there if old else ''}")
         for file in files:
             # Not abspath, which takes ".." after a link for the link's own folder.
             absolute = Path(os.path.realpath(file.parent), file.name)

@@ -11,7 +11,7 @@ from numcodecs.compat import ensure_bytes
 
 from n1store import store_kinds
 from n1store.codecs.pipeline import Pipeline, split_checksum
-from n1store.errors import N1StoreError
+from n1store.errors import N1StoreError, about
 from n1store.recording import Recording, Samples
 from n1store.session.session import Session
 from n1store.sources.base import Digest, Findings, Input, Reader
@@ -77,7 +77,8 @@ class _StoredDigest(Digest):
     def __init__(self, store: Store, recording: Recording):
         self._store = store
         self._recording = recording
-        self._hash = SamplesHash(recording)
+        with about(store.path):
+            self._hash = SamplesHash(recording)
 
     def update(self, samples: Samples) -> None:
         self._hash.update(samples)
@@ -98,8 +99,9 @@ def _open(path: Path, _: str, findings: Findings) -> Iterator[Input]:
     findings.skipped += [f"{path}: {line}" for line in store.left_out]
     session, lines = store.session()
     findings.lost += [f"{path}: {line}" for line in lines]
-    for name in store:
-        yield StoredInput(store, name, session)
+    with about(path):
+        inputs = [StoredInput(store, name, session) for name in store]
+    yield from inputs
 
 
 READER = Reader("stores", (), store_kinds.is_store, _open, may_be_skipped=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -321,7 +322,7 @@ def check(grid: Grid, attributes: dict[str, Any]) -> None:
     )
     rate, channel_ids = attributes["sampling_frequency"], attributes["channel_ids"]
     require(
-        isinstance(rate, float | int) and 0 < rate < math.inf,
+        isinstance(rate, float | int) and 0 < rate <= sys.float_info.max,
         "sampling_frequency is not a positive number",
     )
     require(

@@ -209,6 +209,8 @@ class ZipFiles(Files):
             header = os.pread(file, _ZIP_HEADER_BYTES, info.header_offset)
             name_bytes, extra_bytes = struct.unpack_from("<HH", header, 26)
             begin = info.header_offset + _ZIP_HEADER_BYTES + name_bytes + extra_bytes
+            if info.file_size > os.fstat(file).st_size:
+                raise zipfile.BadZipFile(f"file {key} would be larger than the zip file")
             if length < 0:
                 length = info.file_size - start
             content = os.pread(file, min(length, info.file_size - start), begin + start)
@@ -252,7 +254,9 @@ class ZipFiles(Files):
         except KeyError:
             raise
         except (*_DAMAGE, OSError) as error:  # also of a place that there is not
-            raise N1StoreError(f"{self._path}: is damaged: {one_line(error)}") from error
+            what = "a file is not where its directory says"
+            words = one_line(error) if isinstance(error, zipfile.BadZipFile) else what
+            raise N1StoreError(f"{self._path}: is damaged: {words}") from error
 
 
 def open_files(path: Path, *, follow_links: bool = False) -> Files:

@@ -189,3 +189,27 @@ def test_hdf5_runs_what_the_user_allows(spy, monkeypatch, tmp_path):
     with h5py.File(tmp_path / "x.h5") as file:
         np.testing.assert_array_equal(file["x"][:], samples)
     assert "run" in spy
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [
+        {"id": "zlib", "name": "pickle", "configuration": {}},
+        {"id": "crc32c", "name": "numcodecs.pickle"},
+        {"id": "pickle", "name": "zlib"},
+        {"id": 5, "name": "zlib"},
+        {
+            "name": "sharding_indexed",
+            "configuration": {"codecs": [{"id": "zlib", "name": "pickle"}]},
+        },
+        {
+            "id": "bytes",
+            "name": "sharding_indexed",
+            "configuration": {"index_codecs": [{"name": "pickle"}]},
+        },
+    ],
+)
+def test_an_id_hides_no_name(codec):
+    """Zarr format 3 goes by the name, numcodecs and format 2 by the id."""
+    with pytest.raises(N1StoreError):
+        allowed.check(codec)

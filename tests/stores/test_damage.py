@@ -674,3 +674,52 @@ def test_wavs_that_are_missing_damaged_or_too_many(store, wavs):
     (wavs / "one.wav").write_bytes(b"")
     (line,) = verify_with(path, wavs).problems
     assert "one.wav" in line
+
+
+def damaged(tmp_path, change):
+    """Return a store of one recording, damaged in its metadata."""
+    write_wav(tmp_path / "one.wav", SAMPLES["one"], RATE)
+    n1store.convert(tmp_path / "one.wav", tmp_path / "x.zarr", zarr_format=2)
+    for name in (".zattrs", "recordings/one/.zattrs"):
+        path = tmp_path / "x.zarr" / name
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+    return tmp_path / "x.zarr"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.update(sources=[{"kind": 5}]),
+        lambda content: content.update(channel_ids=["a"]),
+        lambda content: content.update(sampling_frequency=10**400),
+        lambda content: "n1store" in content and content["n1store"].update(codec="delta:order=9"),
+        lambda content: "n1store" in content and content.update(n1store="a note"),
+    ],
+)
+def test_every_error_names_the_store(tmp_path, change):
+    path = damaged(tmp_path, change)
+    for command in (["export", path, tmp_path / "b"], ["bench", path], ["convert", path, "y.nwb"]):
+        result = CliRunner().invoke(cli, [str(each) for each in command])
+        assert result.exit_code == 1
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(f"Error: {path}: ")
+
+
+def test_a_note_of_others_is_no_damage(tmp_path):
+    path = damaged(tmp_path, lambda content: content.update(n1store="a note"))
+    with pytest.raises(N1StoreError, match="is a Zarr store that n1store did not write"):
+        n1store.open(path)
+
+
+def test_a_file_in_a_zip_that_claims_more_than_there_is(tmp_path):
+    write_wav(tmp_path / "one.wav", SAMPLES["one"], RATE)
+    path = tmp_path / "x.zarr.zip"
+    n1store.convert(tmp_path / "one.wav", path, zarr_format=2)
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\x01\x02", 0, content.rindex(b".zattrs"))
+    content[place + 20 : place + 28] = struct.pack("<II", 2**32 - 2, 2**32 - 2)
+    path.write_bytes(content)
+    with pytest.raises(N1StoreError, match=f"{path}: is damaged"):
+        n1store.verify(path)

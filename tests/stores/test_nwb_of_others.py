@@ -357,6 +357,18 @@ def test_series_of_which_next_to_nothing_was_written(run, tmp_path):
     assert "endless: nearly all" in found.output
 
 
+@pytest.mark.parametrize("count", [2**30, 2])
+def test_timestamps_that_were_never_written(run, tmp_path, count):
+    nwbfile, series = make_nwb.make_bare(1)
+    nwbfile.add_acquisition(series("x", make_nwb.samples((1000, 1)), timestamps=[0.0] * 1000))
+    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
+    with h5py.File(path, "a") as file:
+        del file["acquisition/x/timestamps"]
+        file["acquisition/x"].create_dataset("timestamps", (count,), "<f8", chunks=(2,))
+    why = "its timestamps were never written" if count > 2 else "its timestamps do not go on"
+    assert f"acquisition/x: is not described in full: {why}" in run("info", path).stderr
+
+
 def test_a_type_that_is_no_text(tmp_path):
     nwbfile, series = make_nwb.make_bare(4)
     nwbfile.add_acquisition(series("short", make_nwb.samples((1000, 4)), [0, 1, 2, 3]))

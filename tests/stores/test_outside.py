@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+import make_nwb
 import n1store
 from installed import ZARR_FORMATS
 from make_wav import on_grid, write_wav
@@ -301,3 +302,17 @@ def test_circles(nwb, run, tmp_path, kind):
         replace(file, "acquisition/own/data", make)
     with time_limit(60):
         run("verify", nwb, exit_code=1)
+
+
+def test_a_virtual_dataset_of_what_is_not_there(tmp_path, fails):
+    """HDF5 would read zeros."""
+    nwbfile, series = make_nwb.make_bare(1)
+    nwbfile.add_acquisition(series("x", make_nwb.samples((1000, 1))))
+    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
+    with h5py.File(path, "a") as file:
+        attributes = dict(file["acquisition/x/data"].attrs)
+        del file["acquisition/x/data"]
+        layout = h5py.VirtualLayout((1000, 1), "<i2")
+        layout[:] = h5py.VirtualSource(".", "nowhere", (1000, 1))
+        file.create_virtual_dataset("acquisition/x/data", layout).attrs.update(attributes)
+    fails("convert", path, tmp_path / "y.zarr", words=[path, "a dataset that is not there"])

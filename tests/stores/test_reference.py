@@ -167,6 +167,34 @@ def test_numbers_that_zarr_does_not_have(tmp_path, translate, dtype, chunks):
     assert result.left_out == [f"long: zarr has no {np.dtype(dtype).name}"]
 
 
+@pytest.mark.parametrize("kind", ["<u1", h5py.string_dtype(), "S4"])
+def test_values_in_other_files_are_not_read(tmp_path, translate, kind):
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"the secret " * 100)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = TRACES
+        if kind == h5py.string_dtype():
+            layout = h5py.VirtualLayout((1,), kind)
+            layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "x", (1,))
+            file.create_virtual_dataset("stolen", layout)
+        else:
+            file.create_dataset("stolen", (64,), kind, external=[(str(secret), 0, 1000)])
+    _, result = translate(tmp_path / "x.h5")
+    assert result.left_out == ["stolen: its values are in other files or datasets"]
+    assert "c2VjcmV0" not in result.path.read_text()
+
+
+def test_what_was_hardly_written_costs_nothing(tmp_path, translate):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = TRACES
+        for name, dtype in (("texts", h5py.string_dtype()), ("fixed", "S8"), ("numbers", "<f8")):
+            file.create_dataset(name, (2**30,), dtype, chunks=(2**10,))
+    _, result = translate(tmp_path / "x.h5")
+    assert sorted(line.partition(":")[0] for line in result.left_out) == [
+        *("fixed", "numbers", "texts")
+    ]
+
+
 class FileServer(http.server.BaseHTTPRequestHandler):
     """Serves the ranges of one file that are asked for."""
 
@@ -339,8 +367,8 @@ def test_what_zarr_cannot_read_is_left_out_and_named(tmp_path, translate):
         "lists": "zarr cannot read lists of different lengths in place",
         "latin": "its text is not in UTF-8",
         "int24": "zarr cannot read numbers of this type in place",
-        "outside": "its values are in other files",
-        "virtual": "its values are in other files",
+        "outside": "its values are in other files or datasets",
+        "virtual": "its values are in other files or datasets",
     }
     assert "32013" in lines["g/zfp"]
 

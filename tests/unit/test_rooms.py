@@ -24,7 +24,7 @@ HOUSE = [
     ["sizes", "stores.nwb", "stores.zarr"],
     ["codecs.library", "stores"],
     ["codecs", "recording", "session", "system"],
-    ["display", "errors", "version"],
+    ["display", "errors", "regular", "version"],
 ]
 FLOORS = {room: floor for floor, rooms in enumerate(reversed(HOUSE)) for room in rooms}
 

@@ -100,6 +100,22 @@ def is_plain(dataset: h5py.Dataset) -> bool:
     return bool(h5py.h5t.py_create(dtype, logical=True).equal(dataset.id.get_type()))
 
 
+def is_hardly_written(dataset: h5py.Dataset) -> bool:
+    """Tell whether a small file would keep a reader busy for hours with what it does not hold."""
+    stored_bytes = int(dataset.id.get_storage_size())
+    item_bytes = int(dataset.id.get_type().get_size())
+    if dataset.chunks:
+        lengths = zip(dataset.shape, dataset.chunks, strict=True)
+        stored = int(dataset.id.get_num_chunks())
+        missing = math.prod(-(-length // chunk) for length, chunk in lengths) - stored
+        if missing > 100 * (1000 + stored):
+            return True
+        missing_bytes = missing * item_bytes * math.prod(dataset.chunks)
+    else:
+        missing_bytes = item_bytes * math.prod(dataset.shape) - stored_bytes
+    return bool(missing_bytes > (1 << 30) + 100 * stored_bytes)
+
+
 def chunk_map(dataset: h5py.Dataset, file: BinaryIO) -> dict[tuple[int, ...], Chunk]:
     """Return where the chunks of a dataset are, by their index; missing ones are not there.
 

@@ -100,6 +100,8 @@ class Objects:
 
     def _check_source(self, group: h5py.Group, path: str, source: Item | None) -> None:
         """Raise N1StoreError if what a virtual dataset is made of is not values of the file."""
+        if source is None:  # HDF5 would make numbers up
+            raise N1StoreError(f"{_place(group, path)}: is made of a dataset that is not there")
         if isinstance(source, h5py.Dataset):
             for file in _other_files(source):
                 self._outside(group, path, file)
@@ -153,6 +155,10 @@ def _other_files(dataset: h5py.Dataset) -> set[str]:
 
 
 def _sources(dataset: h5py.Dataset) -> set[str]:
-    """Return the paths of the datasets of the same file that a virtual dataset is made of."""
+    """Return the paths of the datasets of the same file that a virtual dataset is made of.
+
+    Those that have a pattern for a name are not among them; see `_other_files`.
+    """
     sources = dataset.virtual_sources() if dataset.is_virtual else ()
-    return {source.dset_name for source in sources if source.file_name == "."}
+    names = {source.dset_name for source in sources if source.file_name == "."}
+    return {name for name in names if "%" not in name}

@@ -19,7 +19,13 @@ from n1store.recording import Samples
 from n1store.session.session import Session
 from n1store.stores.base import Store, StoredArray, check, is_of_channels, parse_json, require
 from n1store.stores.grid import DTYPE, Grid
-from n1store.stores.nwb.chunks import HDF5Chunks, filters_of, pipeline_of, what_hdf5_lacks
+from n1store.stores.nwb.chunks import (
+    HDF5Chunks,
+    filters_of,
+    is_hardly_written,
+    pipeline_of,
+    what_hdf5_lacks,
+)
 from n1store.stores.nwb.objects import Item, Objects, why_not_opened
 from n1store.stores.nwb.read_session import read_session
 from n1store.stores.nwb.summary import SUMMARY_PATH, origin_of
@@ -80,8 +86,10 @@ class NwbStore(Store):
             series = self._objects.require(self._hdf5, path)
             kept = self._kept.get(path)
             return SeriesArray(path, series, kept, self._hdf5, self._file, self._objects)
-        except N1StoreError:
+        except NotHereError:
             raise
+        except N1StoreError as error:
+            raise N1StoreError(f"{self.path}: {error}") from error
         except Exception as error:
             raise N1StoreError(
                 f"{self.path}: series {path}: its metadata are missing or damaged: "
@@ -94,6 +102,8 @@ class NwbStore(Store):
             return read_session(
                 self._hdf5, self._objects, self.attributes["recordings"], origins, SUMMARY_PATH
             )
+        except N1StoreError as error:
+            raise N1StoreError(f"{self.path}: {error}") from error
         except Exception as error:  # whatever HDF5 makes of a damaged file
             raise N1StoreError(
                 f"{self.path}: its metadata are missing or damaged: {one_line(error)}"
@@ -158,7 +168,7 @@ class NwbStore(Store):
                 self.left_out.append(f"{path}: has no samples of channels")
             elif data.dtype.newbyteorder("=") != DTYPE:
                 self.left_out.append(f"{path}: its samples are {data.dtype}, not int16")
-            elif _is_hardly_written(data):
+            elif is_hardly_written(data):
                 self.left_out.append(f"{path}: nearly all of its samples were never written")
             else:
                 try:
@@ -180,21 +190,6 @@ class NwbStore(Store):
             unique = sum(other.rpartition("/")[2] == name for other in found) == 1
             recordings[name if unique and name not in recordings else path] = path
         return recordings
-
-
-def _is_hardly_written(dataset: h5py.Dataset) -> bool:
-    """Tell whether a small file would keep a reader busy for hours with what it does not hold."""
-    if dataset.chunks:
-        chunk_bytes = dataset.dtype.itemsize * math.prod(dataset.chunks)
-        lengths = zip(dataset.shape, dataset.chunks, strict=True)
-        count = math.prod(-(-length // chunk) for length, chunk in lengths)
-        stored = int(dataset.id.get_num_chunks())
-    else:
-        chunk_bytes = 1 << 20
-        count = dataset.nbytes // chunk_bytes
-        stored = int(dataset.id.get_storage_size()) // chunk_bytes
-    missing, most = count - stored, 100 * (1000 + stored)
-    return bool(missing > most or missing * chunk_bytes > most << 20)
 
 
 class SeriesArray(StoredArray):
@@ -367,8 +362,9 @@ def _describe(series: h5py.Group, num_channels: int, objects: Objects) -> dict[s
 def _rate_of(timestamps: h5py.Dataset) -> float:
     """Return the rate in Hz that timestamps have; ValueError if they are not regular."""
     require(len(timestamps) > 1, "its sampling rate is unknown")
-    require(not _is_hardly_written(timestamps), "its timestamps were never written")
+    require(not is_hardly_written(timestamps), "its timestamps were never written")
     first, last, block = float(timestamps[0]), float(timestamps[-1]), 1 << 20
+    require(first < last, "its timestamps do not go on")
     step = (last - first) / (len(timestamps) - 1)
     for start in range(0, len(timestamps), block):
         there = timestamps[start : start + block]

@@ -225,6 +225,8 @@ class Format3(ZarrFormat):
         chunks_per_shard = 0
         if metadata["codecs"][0]["name"] == "sharding_indexed":
             inner_shape = metadata["codecs"][0]["configuration"]["chunk_shape"]
+            if min(inner_shape) < 1:
+                raise ValueError("chunks have no samples")
             chunks_per_shard = chunk_shape[0] // inner_shape[0]
             chunk_shape = inner_shape
         grid = Grid(tuple(metadata["shape"]), tuple(chunk_shape), chunks_per_shard)

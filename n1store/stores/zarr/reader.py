@@ -129,7 +129,7 @@ class ZarrArray(StoredArray):
                 content = self._index_checksum.decode(self._files.read(key, max(start, 0)))
                 self._shard_indices[key] = np.frombuffer(content, "<u8").reshape(shape)
             except (RuntimeError, ValueError) as error:
-                raise N1StoreError(f"{key}: its index is damaged") from error
+                raise N1StoreError(f"{self._store}: {key}: its index is damaged") from error
         return self._shard_indices[key]
 
     def _read_json(self, name: str) -> dict[str, Any]:
@@ -151,6 +151,8 @@ class ZarrStore(Store):
             self._format, root = self._find_root()
             self._nwb = root.get("nwb")
             self.attributes = root["n1store"]
+            if not isinstance(self.attributes, dict):
+                raise N1StoreError(f"{path}: {_OF_OTHERS}")
             recordings = self.attributes["recordings"]
             strings = [self.attributes["codec"], *recordings.keys(), *recordings.values()]
             strings += self.attributes.get("readers_need", [])
@@ -181,9 +183,7 @@ class ZarrStore(Store):
         for name in ("zarr.json", ".zgroup", ".zarray"):
             with suppress(KeyError):
                 self._files.size(name)
-                raise N1StoreError(
-                    f"{self.path}: is a Zarr store that n1store did not write; zarr reads it"
-                )
+                raise N1StoreError(f"{self.path}: {_OF_OTHERS}")
         raise N1StoreError(f"{self.path}: is no Zarr store: it has no zarr.json, nor .zgroup")
 
     def array(self, name: str) -> ZarrArray:
@@ -234,6 +234,9 @@ class ZarrStore(Store):
         own = {"zarr_format": self._format.number, "use_consolidated": False}
         open_group: Any = zarr.open_group
         return open_group(store, mode="r", **({} if is_zarr2 else own))
+
+
+_OF_OTHERS = "is a Zarr store that n1store did not write; zarr reads it"
 
 
 def _is_inside(path: str) -> bool:
