@@ -9,7 +9,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from n1store.errors import N1StoreError
@@ -115,6 +115,33 @@ def _age_reference(value: Any) -> str:
     return str(value)
 
 
+def _id(value: Any) -> str:
+    if re.search(r"[/\\]", _text(value)):
+        raise ValueError(f"has a slash, which archives do not allow: {value!r}")
+    return str(value)
+
+
+def _species(value: Any) -> str:
+    """Return a Latin name of two words, or the address of one in NCBI's taxonomy."""
+    taxon = r"http://purl\.obolibrary\.org/obo/NCBITaxon_\d+"
+    if not re.fullmatch(f"[A-Z][a-z]* [a-z]+|{taxon}", _text(value)):
+        raise ValueError(f"is a Latin name such as Macaca mulatta, not {value!r}")
+    return str(value)
+
+
+def _weight(value: Any) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)? [kmuμnp]?g", _text(value)):
+        raise ValueError(f"is a number and a unit such as 0.02 kg, not {value!r}")
+    return str(value)
+
+
+def _past(value: Any) -> datetime:
+    time = _time(value)
+    if time > datetime.now(UTC):
+        raise ValueError(f"is in the future: {time}")
+    return time
+
+
 def _time(value: Any) -> datetime:
     return _with_zone(value) if isinstance(value, datetime) else parse_time(_text(value))
 
@@ -150,14 +177,18 @@ def _parsers(parser: _Parser, names: str) -> dict[str, _Parser]:
 
 FIELDS: dict[str, dict[str, _Parser]] = {
     "NWBFile": {
-        **_parsers(_time, "session_start_time"),
-        **_parsers(_text, "identifier session_description session_id experiment_description"),
+        **_parsers(_past, "session_start_time"),
+        **_parsers(_text, "identifier session_description experiment_description"),
+        **_parsers(_id, "session_id"),
         **_parsers(_texts, "experimenter keywords related_publications"),
         **_parsers(_text, "lab institution notes protocol surgery pharmacology virus slices"),
         **_parsers(_text, "stimulus_notes data_collection"),
     },
     "Subject": {
-        **_parsers(_text, "subject_id species description genotype strain weight"),
+        **_parsers(_id, "subject_id"),
+        **_parsers(_species, "species"),
+        **_parsers(_weight, "weight"),
+        **_parsers(_text, "description genotype strain"),
         **_parsers(_sex, "sex"),
         **_parsers(_age, "age"),
         **_parsers(_age_reference, "age__reference"),
@@ -182,11 +213,12 @@ FIELDS: dict[str, dict[str, _Parser]] = {
 
 _MORE_FIELDS: dict[str, dict[str, _Parser]] = {
     "NWBFile": {
-        **_parsers(_time, "timestamps_reference_time"),
+        **_parsers(_time, "session_start_time timestamps_reference_time"),
+        **_parsers(_text, "session_id"),
         **_parsers(_text, "source_script source_script_file_name"),
         **_parsers(_software, "was_generated_by"),
     },
-    "Subject": _parsers(_text, "sex age"),
+    "Subject": _parsers(_text, "subject_id species sex age weight"),
     "Device": _parsers(_text, "model_description"),
     "ElectrodeGroup": _parsers(_numbers, "position"),
     "ElectricalSeries": {

@@ -643,13 +643,22 @@ def touched(path):
     os.utime(path)
 
 
+def overwritten_in_secret(path):
+    """With the time of before, which programs that copy files set."""
+    status = os.stat(path)
+    overwritten(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 @pytest.fixture
 def many_blocks(tmp_path):
     return write_wav(tmp_path / "many.wav", noise(600_000, 8))
 
 
 @pytest.mark.parametrize("layout", ["recordings", "channels"])
-@pytest.mark.parametrize("change", [replaced, appended, overwritten, touched])
+@pytest.mark.parametrize(
+    "change", [replaced, appended, overwritten, overwritten_in_secret, touched]
+)
 def test_a_wav_file_that_changes_while_it_is_read(many_blocks, out, change, layout):
     """What is written would be of no file that ever was."""
     options = {"codec": "lz4", "layout": layout, "progress": lambda *_: change(many_blocks)}

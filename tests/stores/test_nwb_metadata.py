@@ -298,6 +298,11 @@ def test_empty_sections_say_nothing(load):
         ({"subject": {"age": "30"}}, "age is a duration such as P7Y .* not '30'"),
         ({"subject": {"age": "P"}}, "not 'P'"),
         ({"subject": {"age": "P1D/spring"}}, "not 'P1D/spring'"),
+        ({"subject": {"species": "mouse"}}, "not 'mouse'"),
+        ({"subject": {"species": "Mus Musculus"}}, "not 'Mus Musculus'"),
+        ({"subject": {"subject_id": "A/B"}}, "has a slash"),
+        ({"subject": {"weight": "20"}}, "not '20'"),
+        ({"session_start_time": datetime(2999, 1, 1, tzinfo=UTC)}, "is in the future"),
         ({"session_description": "\udce9"}, "session_description has characters"),
     ],
 )
