@@ -24,6 +24,8 @@ from n1store.stores.base import Store, StoredArray
 from n1store.stores.grid import DTYPE, Grid
 from n1store.system.parallel import Workers
 
+_PIECE_BYTES = 4 * 1024 * 1024  # of a WAV file, to be compared with
+
 
 @dataclass(repr=False)
 class Verification(Displayed):
@@ -200,20 +202,19 @@ def _verify_recording(
     comparisons = [_Comparison(source, wavs.get(source.file), recording) for source in sources]
     result.problems += [line for comparison in comparisons for line in comparison.begin()]
     damaged_rows = set()
-    row: list[Samples] = []
     for index, chunk in read_chunks(recording, grid, workers):
+        times, channels = grid.region(index)
+        if index[1] == 0:
+            samples = np.zeros((times.stop - times.start, grid.shape[1]), DTYPE)
         if isinstance(chunk, Exception):
             damaged_rows.add(index[0])
             chunk_name = f"chunk {index[0]},{index[1]}"
             why = one_line(chunk).removeprefix(f"{chunk_name}: ")
             result.problems.append(f"{recording.name}: {chunk_name}: {why}")
-            region = grid.region(index)
-            chunk = np.zeros([part.stop - part.start for part in region], "<i2")
-        row.append(chunk)
+        else:
+            samples[:, channels] = chunk
         if index[1] + 1 < grid.counts[1]:
             continue
-        samples = row[0] if len(row) == 1 else np.hstack(row)
-        row = []
         result.samples += samples.size
         if samples_hash is not None:
             samples_hash.update(samples.data)
@@ -221,7 +222,7 @@ def _verify_recording(
             part = np.ascontiguousarray(samples[:, column])
             file_hash.update(part.data)
             if index[0] not in damaged_rows:
-                result.problems += comparison.compare(part, grid.region(index)[0].start, index)
+                result.problems += comparison.compare(part, times.start, index)
     result.recordings += 1
     result.lossy += "lossy" in recording.attributes
     result.compared += sum(comparison.wav is not None for comparison in comparisons)
@@ -276,13 +277,17 @@ class _Comparison:
         """Compare the samples of a row of chunks."""
         if self.wav is None:
             return
-        differs = self.wav.read(start, start + len(samples)) != samples
-        if differs.any():
-            first = start + int(differs.any(axis=1).argmax())
-            yield (
-                f"{self._recording.name}: chunk {index[0]},{index[1]} differs from "
-                f"{self.wav.path}, first at sample {first}"
-            )
+        length = max(1, _PIECE_BYTES // self.wav.frame_bytes)
+        for begin in range(0, len(samples), length):
+            piece = samples[begin : begin + length]
+            differs = self.wav.read(start + begin, start + begin + len(piece)) != piece
+            if differs.any():
+                first = start + begin + int(differs.any(axis=1).argmax())
+                yield (
+                    f"{self._recording.name}: chunk {index[0]},{index[1]} differs from "
+                    f"{self.wav.path}, first at sample {first}"
+                )
+                return
 
 
 def _match_wavs(store: Store, folders: list[Path], result: Verification) -> dict[str, WavFile]:
