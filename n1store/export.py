@@ -54,7 +54,8 @@ def export_wavs(
     Returns
     -------
     list of Path
-        The files written. A recording that was not made from any is left out, and logged.
+        The files written. A recording that was not made from any, or that n1store does not read, is
+        left out, and logged.
 
     Raises
     ------
@@ -71,6 +72,7 @@ def export_wavs(
         Workers(workers) as decoders,
     ):
         store.require_recordings()
+        left_out = list(store.left_out)
         if folder.exists() and not folder.is_dir():
             raise N1StoreError(f"{folder}: is a file, not a folder to put files into")
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +112,8 @@ def export_wavs(
         )
     for name in without_files:
         _log.warning("%s: recording %s was not made from WAV files", path, name)
+    for line in left_out:
+        _log.warning("%s: left out: %s", path, line)
     return written
 
 

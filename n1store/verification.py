@@ -111,7 +111,9 @@ def verify(
         store_kinds.open(path, follow_links=follow_links) as store,
         Workers(workers) as decoders,
     ):
-        store.require_recordings()
+        result.problems += store.faults()
+        if not result.problems:
+            store.require_recordings()
         wavs = _match_wavs(store, [Path(source) for source in sources], result)
         arrays: dict[str, StoredArray] = {}
         for name in store:

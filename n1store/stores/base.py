@@ -114,6 +114,10 @@ class Store(Displayed, Mapping[str, Recording]):
         """Return the bytes of all files of the store."""
 
     @abstractmethod
+    def faults(self) -> Iterator[str]:
+        """Yield a line for each thing that n1store wrote and that is so no more, but samples."""
+
+    @abstractmethod
     def check_unchanged(self) -> None:
         """Raise N1StoreError if it is not the one any more that was opened, and that shows."""
 

@@ -34,6 +34,10 @@ class Files(ABC):
         """Return a file's length in bytes; KeyError if it is missing."""
 
     @abstractmethod
+    def folders(self, prefix: str) -> list[str]:
+        """Return the paths of the folders right below `prefix`, in order; links are none."""
+
+    @abstractmethod
     def total_size(self) -> int:
         """Return the bytes of everything, the zip file's own structure included."""
 
@@ -97,6 +101,15 @@ class FolderFiles(Files):
 
     def size(self, key: str) -> int:
         return self._file(key)[1].st_size
+
+    def folders(self, prefix: str) -> list[str]:
+        try:
+            self._check_folder(f"{self._root}/{prefix}".rstrip("/"))
+            with os.scandir(f"{self._root}/{prefix}") as entries:
+                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [f"{prefix}/{name}".lstrip("/") for name in sorted(names)]
 
     def total_size(self) -> int:
         return _size_below(self._root)
@@ -223,6 +236,15 @@ class ZipFiles(Files):
 
     def size(self, key: str) -> int:
         return self._zip.getinfo(key).file_size
+
+    def folders(self, prefix: str) -> list[str]:
+        start = f"{prefix}/" if prefix else ""
+        names = {
+            name[len(start) :].partition("/")[0]
+            for name in self._zip.namelist()
+            if name.startswith(start) and "/" in name[len(start) :]
+        }
+        return [f"{prefix}/{name}".lstrip("/") for name in sorted(names)]
 
     def total_size(self) -> int:
         return self._path.stat().st_size

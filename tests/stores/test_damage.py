@@ -723,3 +723,110 @@ def test_a_file_in_a_zip_that_claims_more_than_there_is(tmp_path):
     path.write_bytes(content)
     with pytest.raises(N1StoreError, match=f"{path}: is damaged"):
         n1store.verify(path)
+
+
+# What lets readers in
+
+
+def metadata_beside_recordings(store):
+    arrays = {path.parent for path in store.rglob("*") if path.name in METADATA} - {store}
+    recordings = {path for path in arrays if b"chunk_crc32" in attributes_of(path)}
+    files = [path for path in store.rglob("*") if path.is_file()]
+    return sorted(path for path in files if path.parent not in recordings)
+
+
+def attributes_of(folder):
+    files = [folder / "zarr.json", folder / ".zattrs"]
+    return next(file.read_bytes() for file in files if file.exists())
+
+
+DAMAGES = {
+    "missing": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"\xff{[" + path.read_bytes()),
+    "no object": lambda path: path.write_text("[]"),
+    "another": lambda path: path.write_text('{"zarr_format": 4}'),
+}
+
+
+LAYOUTS = [("recordings", each) for each in ZARR_FORMATS] + [("spikeinterface", 2)]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(("layout", "zarr_format"), LAYOUTS)
+def test_verify_names_each_file_that_keeps_readers_out(
+    originals, tmp_path, layout, zarr_format, damage
+):
+    wav = originals(FORMATS[0].values[0]).parent / "wavs" / "one.wav"
+    path = tmp_path / "x.zarr"
+    scale = n1store.NwbMetadata(gain_to_uv=0.5)
+    n1store.convert(wav, path, codec="zstd", layout=layout, zarr_format=zarr_format, nwb=scale)
+    files = metadata_beside_recordings(path)
+    assert len(files) >= 2
+    for file in files:
+        content = file.read_bytes()
+        assert problems(path) == []
+        DAMAGES[damage](file)
+        if file.parent == path and file.name in ("zarr.json", ".zattrs"):
+            with pytest.raises(N1StoreError, match=str(path)):
+                problems(path)
+        elif file.name != ".zattrs":  # which may say anything, and need not be there
+            assert str(file.relative_to(path)) in problems(path)[0]
+        file.write_bytes(content)
+
+
+def test_verify_names_values_of_channels_that_are_others(originals, tmp_path):
+    wav = originals(FORMATS[0].values[0]).parent / "wavs" / "one.wav"
+    path = tmp_path / "x.zarr"
+    scale = n1store.NwbMetadata(gain_to_uv=0.5)
+    n1store.convert(wav, path, codec="zstd", layout="spikeinterface", nwb=scale)
+    for name in ("channel_ids", "properties/gain_to_uV", "properties/offset_to_uV"):
+        values = path / name / "0"
+        content = bytearray(values.read_bytes())
+        content[3] ^= 1
+        values.write_bytes(content)
+    assert [line.partition(":")[0] for line in problems(path)] == [
+        *("channel_ids/0", "properties/gain_to_uV/0", "properties/offset_to_uV/0")
+    ]
+
+
+@needs_zarr3
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("variant", FORMATS)
+def test_metadata_that_zarr_consolidates_are_no_fault(store, variant):
+    path = store(variant)
+    zarr.consolidate_metadata(str(path))
+    assert problems(path) == []
+
+
+def zipped_again(store):
+    path = store.with_suffix(".zarr.zip")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+        for part in sorted(store.rglob("*")):
+            if part.is_file():
+                file.write(part, part.relative_to(store))
+    return path
+
+
+@pytest.mark.parametrize("zip_it", [False, True])
+@pytest.mark.parametrize("variant", FORMATS)
+def test_a_recording_that_the_store_names_no_more_is_not_lost_unsaid(
+    store, tmp_path, variant, zip_it
+):
+    path = store(variant)
+    root = path / {2: ".zattrs", 3: "zarr.json"}[variant[1]]
+    content = json.loads(root.read_text())
+    del (content if variant[1] == 2 else content["attributes"])["n1store"]["recordings"]["one"]
+    root.write_text(json.dumps(content))
+    if zip_it:
+        path = zipped_again(path)
+    (line,) = problems(path)
+    assert line.startswith("recordings/one: ")
+    assert invoke("verify", path)[0] == 1
+    for command in ("info", path), ("export", path, tmp_path / "out"):
+        code, lines = invoke(*command)
+        assert code == 0
+        assert any("recordings/one: " in line for line in lines)
+    converted = CliRunner().invoke(cli, ["convert", str(path), str(tmp_path / "y.zarr")])
+    assert converted.exit_code == 3
+    assert "recordings/one: " in converted.stderr

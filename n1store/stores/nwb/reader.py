@@ -112,6 +112,9 @@ class NwbStore(Store):
     def total_bytes(self) -> int:
         return self.path.stat().st_size
 
+    def faults(self) -> Iterator[str]:
+        yield from ()  # what a series lacks is said of the recording
+
     def check_unchanged(self) -> None:
         if version_of(os.stat(self.path)) != self._version:
             raise N1StoreError(f"{self.path}: was changed or replaced while it was read")

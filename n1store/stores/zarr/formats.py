@@ -21,6 +21,9 @@ Json = dict[str, Any]
 
 DIMENSIONS = ("time", "channel")
 
+CONSOLIDATED = ".zmetadata"
+"""The file of format 2 that holds the metadata of all nodes once more."""
+
 
 class ZarrFormat(ABC):
     """A version of the Zarr format.

@@ -7,7 +7,7 @@ whose metadata are not as n1store writes them are left to zarr.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +22,10 @@ from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, NotHereError, one_line
 from n1store.recording import Samples
 from n1store.session.session import Session
-from n1store.stores.base import Store, StoredArray, check, parse_json, require
+from n1store.stores.base import SCALE, Store, StoredArray, check, parse_json, require
 from n1store.stores.files import Files, open_files
 from n1store.stores.traces import ChunkedTraces
+from n1store.stores.zarr.faults import find_faults
 from n1store.stores.zarr.formats import FORMATS, NO_CHUNK, ZarrFormat, crc32c
 
 
@@ -145,7 +146,7 @@ class ZarrStore(Store):
     def __init__(self, path: Path, *, follow_links: bool = False):
         self.path = path
         self.follow_links = follow_links
-        self.left_out, self.no_recordings = [], []
+        self.no_recordings = []
         self._files = open_files(path, follow_links=follow_links)
         try:
             self._format, root = self._find_root()
@@ -165,6 +166,39 @@ class ZarrStore(Store):
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             self._files.close()
             raise N1StoreError(f"{path}: is damaged: {one_line(error)}") from error
+
+    @cached_property
+    def left_out(self) -> list[str]:  # type: ignore[override]  # it is looked for when asked for
+        """Recordings that are there, and that the store does not name any more."""
+        named = set(self.attributes["recordings"].values())
+        groups = {path.rpartition("/")[0] for path in named} | {"", "recordings"}
+        there = {path for group in sorted(groups) for path in self._files.folders(group)}
+        return [
+            f"{path}: n1store wrote it, but the store does not name it"
+            for path in sorted(there - named)
+            if self._is_of_recording(path)
+        ]
+
+    def _is_of_recording(self, path: str) -> bool:
+        try:
+            content = parse_json(self._files.read(f"{path}/{self._format.root_file}"))
+            return "chunk_crc32" in self._format.attributes(content)
+        except (LookupError, ValueError, TypeError, N1StoreError):
+            return False
+
+    def faults(self) -> Iterator[str]:
+        recordings: Mapping[str, str] = self.attributes["recordings"]
+        yield from self.left_out
+        of_channels = {}
+        if self.attributes.get("layout") == "spikeinterface":
+            with suppress(N1StoreError):  # of the recording, with which it is reported
+                known = self.array(next(iter(recordings))).attributes
+                of_channels = {
+                    path: np.array(known[path.rpartition("/")[2]])
+                    for path in ("channel_ids", *(f"properties/{name}" for name in sorted(SCALE)))
+                    if path.rpartition("/")[2] in known
+                }
+        yield from find_faults(self._files, self._format, recordings.values(), of_channels)
 
     def _find_root(self) -> tuple[ZarrFormat, dict[str, Any]]:
         """Return the format of the store that n1store wrote, and what its first group says."""

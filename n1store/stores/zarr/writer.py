@@ -24,6 +24,7 @@ from n1store.stores.files import Files, create_files
 from n1store.stores.grid import Grid
 from n1store.stores.local import LocalDestination
 from n1store.stores.zarr.formats import (
+    CONSOLIDATED,
     DIMENSIONS,
     FORMATS,
     NO_CHUNK,
@@ -197,7 +198,7 @@ class ZarrWriter(StoreWriter):
         self._write_group("", root)
         if self._format.number == 2:
             metadata = {"zarr_consolidated_format": 1, "metadata": self._nodes}
-            self._files.write(".zmetadata", _to_json(metadata))
+            self._files.write(CONSOLIDATED, _to_json(metadata))
 
     def _session_of(self, recordings: dict[str, str]) -> Session | None:
         """Return what sources and user say of recordings."""
