@@ -12,6 +12,22 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def message(text: str) -> str:
+    """Return what is said of a file as one printable line, the middle of a very long one left out.
+
+    What a damaged file holds, such as a number of 5,000 digits, is said with it.
+    """
+    text = printable(text)
+    left_out = len(text) - _LONGEST_MESSAGE
+    if left_out <= 0:
+        return text
+    begin = _LONGEST_MESSAGE * 3 // 4
+    return f"{text[:begin]} … {left_out:,} more characters … {text[begin + left_out :]}"
+
+
+_LONGEST_MESSAGE = 1000
+
+
 class Displayed(ABC):
     """What is shown in a line by `repr`, and by notebooks as a table of its first rows."""
 

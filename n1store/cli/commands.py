@@ -19,7 +19,7 @@ import click
 from n1store.cli import hdf5, implant, n1_files, stores, study
 from n1store.cli.options import INTERRUPTED, Interrupted
 from n1store.cli.output import say
-from n1store.display import printable
+from n1store.display import message
 from n1store.errors import N1StoreError, one_line
 from n1store.version import __version__
 
@@ -42,7 +42,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except N1StoreError as error:
             option = f"; {error.option}" if error.option else ""
-            raise click.ClickException(printable(one_line(error) + option)) from error
+            raise click.ClickException(message(one_line(error) + option)) from error
         except KeyboardInterrupt as error:
             raise Interrupted("interrupted; nothing unfinished was left behind") from error
         except MemoryError as error:
@@ -53,7 +53,7 @@ class _Commands(click.Group):
             if error.errno == errno.EPIPE:
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(printable(f"{place}{error.strerror or error}")) from error
+            raise click.ClickException(message(f"{place}{error.strerror or error}")) from error
         finally:
             warnings_of.removeHandler(handler)
 

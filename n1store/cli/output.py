@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from n1store.cli.layout import fitted, table_lines, terminal_width
-from n1store.display import printable
+from n1store.display import message, printable
 from n1store.errors import counted
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def say(text: str, *, err: bool = False) -> None:
 
     What is printed on standard output is broken between words where the terminal is narrower.
     """
-    for line in fitted(printable(text), None if err else terminal_width()):
+    lines = [message(text)] if err else fitted(printable(text), terminal_width())
+    for line in lines:
         click.echo(line, err=err)
 
 

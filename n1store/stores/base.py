@@ -313,6 +313,10 @@ def parse_json(content: bytes) -> Any:
         return json.loads(content)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        if "digits" not in str(error):
+            raise
+        raise ValueError("one of its numbers has too many digits") from None
 
 
 def check(grid: Grid, attributes: dict[str, Any]) -> None:

@@ -92,6 +92,12 @@ def test_metadata_nested_without_end(store, run, tmp_path, place):
     assert "nested too deeply" in try_all(run, store, tmp_path)
 
 
+def test_a_number_of_too_many_digits(store, run, tmp_path):
+    root_of(store).write_text("9" * 5000)
+    said = try_all(run, store, tmp_path)
+    assert "too many digits" in said and "set_int_max_str_digits" not in said
+
+
 def test_more_than_any_store_has(store, run, tmp_path):
     """Of no channels, and so of no chunks, there can be any number of samples."""
 

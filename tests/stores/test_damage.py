@@ -707,6 +707,16 @@ def test_every_error_names_the_store(tmp_path, change):
         assert line.startswith(f"Error: {path}: ")
 
 
+def test_a_message_is_no_longer_than_one_reads(tmp_path):
+    path = damaged(
+        tmp_path,
+        lambda content: "n1store" in content and content["n1store"].update(codec="z" * 10**5),
+    )
+    for command in (["export", path, tmp_path / "b"], ["bench", path], ["convert", path, "y.nwb"]):
+        line = fails(*command)
+        assert len(line) < 1200 and line.startswith(f"Error: {path}: ")
+
+
 def test_a_note_of_others_is_no_damage(tmp_path):
     path = damaged(tmp_path, lambda content: content.update(n1store="a note"))
     with pytest.raises(N1StoreError, match="is a Zarr store that n1store did not write"):
