@@ -111,8 +111,8 @@ def verify(
         store_kinds.open(path, follow_links=follow_links) as store,
         Workers(workers) as decoders,
     ):
-        result.problems += store.faults()
-        if not result.problems:
+        faults = list(store.faults())
+        if not faults:
             store.require_recordings()
         wavs = _match_wavs(store, [Path(source) for source in sources], result)
         arrays: dict[str, StoredArray] = {}
@@ -127,7 +127,7 @@ def verify(
                 raise
             except N1StoreError as error:
                 result.problems.append(f"{name}: {str(error).removeprefix(f'{store.path}: ')}")
-        if not arrays and not result.problems:
+        if not arrays and not result.problems and not faults:
             raise N1StoreError(
                 f"{store.path}: n1store wrote none of its recordings; it has no checksums of them"
             )
@@ -143,6 +143,7 @@ def verify(
                 result.problems.append(f"{name}: {error}")
             if progress is not None:
                 progress(2 * result.samples, total)
+        result.problems += faults
     return result
 
 

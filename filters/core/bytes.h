@@ -49,6 +49,26 @@ static inline void store_u64(uint8_t *p, uint64_t value) {
     memcpy(p, &value, sizeof(value));
 }
 
+/* Little-endian numbers of up to 4 bytes. */
+static inline uint32_t load_number(const uint8_t *p, int num_bytes) {
+    uint32_t value = 0;
+    for (int i = 0; i < num_bytes; i++) value |= (uint32_t)p[i] << 8 * i;
+    return value;
+}
+
+static inline void store_number(uint8_t *p, int num_bytes, uint32_t value) {
+    for (int i = 0; i < num_bytes; i++) p[i] = (uint8_t)(value >> 8 * i);
+}
+
+/* Turn numbers into the bytes that they are on a little-endian machine, or back. */
+static inline void as_little_endian(int16_t *numbers, size_t count) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (size_t i = 0; i < count; i++) numbers[i] = (int16_t)__builtin_bswap16((uint16_t)numbers[i]);
+#else
+    (void)numbers, (void)count;
+#endif
+}
+
 /* LEB128: 7 bits a byte, least significant first. Returns the bytes written, 10 at most. */
 static inline size_t store_varint(uint8_t *p, uint64_t value) {
     size_t size = 0;

@@ -9,7 +9,8 @@
 #include "xxh64.h"
 
 /* MIN_REPEATED rows at the end, and they are only counted. */
-enum { VERSION = 1, TWO_DIMENSIONS = 4, END_REPEATS = 8, MIN_REPEATED = 64, CHECKSUM_AT = 3, CHECKSUM_SIZE = 4 };
+enum { VERSION = 2, TWO_DIMENSIONS = 4, END_REPEATS = 8, MIN_REPEATED = 64 };
+enum { TYPE_AT = 2, CHECKSUM_AT = 3, SEALED_AT = 7, MAX_VARINT = 5, MAX_HEAD = SEALED_AT + 4 * MAX_VARINT + 1 };
 
 static const uint64_t MAX_SAMPLES = 1ull << 31;
 
@@ -23,6 +24,8 @@ const char *n1_strerror(int error) {
         case N1_ERROR_VERSION: return "an n1 payload of a newer version; update n1store";
         case N1_ERROR_CORRUPT: return "the n1 payload is damaged or cut off";
         case N1_ERROR_WIDTHS: return "the n1 payload needs the table of code widths it was encoded with";
+        case N1_ERROR_OLD:
+            return "an n1 payload from before the first release, which only the n1store that wrote it reads";
         case N1_ERROR_PATH: return "this machine cannot run the requested path";
         default: return "unknown error";
     }
@@ -53,17 +56,6 @@ int n1_check_widths(const uint8_t *widths) {
     return make_edges(widths, edges) ? N1_ERROR_ARGUMENT : N1_OK;
 }
 
-/*
- * The checksum of samples. By its seed it knows dtype and shape too, and the bytes between it and
- * the payload's end, so that none of them can change unnoticed, even where the samples stay.
- */
-static uint32_t checksum_of(const void *samples, const n1_info *info, const uint8_t *coded,
-                            const uint8_t *end) {
-    const uint32_t shape = (uint32_t)info->num_channels << 8 | info->ndim << 2 | info->dtype;
-    const uint64_t seed = (uint64_t)checksum32(coded, (size_t)(end - coded), 0) << 32 | shape;
-    return checksum32(samples, num_bytes(info), seed);
-}
-
 /* How many rows at the end are the same as the one before them. */
 static uint64_t count_repeated(const uint8_t *src, const n1_info *info) {
     const size_t row = (size_t)info->num_channels * n1_item_size(info);
@@ -76,27 +68,97 @@ static uint64_t count_repeated(const uint8_t *src, const n1_info *info) {
     return count;
 }
 
+/* Blocks of a payload as they are encoded. */
+typedef struct {
+    uint64_t num_blocks; /* of a channel */
+    block_entry *entries;
+    int64_t size; /* of the blocks; 0 if there is not room enough */
+} encoded;
+
+/* An entry's bytes but for its checksum: as few as the largest block needs. */
+static int number_bytes_of(const encoded *e, uint64_t num_entries) {
+    uint32_t largest = 0;
+    for (uint64_t i = 0; i < num_entries; i++)
+        if (e->entries[i].size > largest) largest = e->entries[i].size;
+    int bytes = 2;
+    while (bytes < 4 && largest >> (8 * bytes - REFERENCE_BITS)) bytes++;
+    return bytes;
+}
+
+/* What index and blocks take together. */
+static int64_t total_size(const encoded *e, uint64_t num_channels) {
+    const uint64_t num_entries = e->num_blocks * num_channels;
+    if (num_entries == 1) return e->size;
+    return e->size + (int64_t)num_entries * (number_bytes_of(e, num_entries) + ENTRY_CHECKSUM_BYTES) + 1;
+}
+
+/* Encode as so many blocks a channel, for which *e has no entries yet. */
+static int encode_as(const void *src, const n1_info *info, int level, const uint8_t *widths,
+                     const n1_kernels *kernels, uint64_t num_blocks, int *is_doubtful, uint8_t *dst,
+                     size_t dst_size, encoded *e) {
+    e->num_blocks = num_blocks;
+    e->entries = malloc((size_t)(num_blocks * info->num_channels) * sizeof(*e->entries));
+    if (!e->entries) return N1_ERROR_MEMORY;
+    e->size = n1_encode_blocks(src, info, level, widths, kernels, num_blocks, e->entries,
+                               is_doubtful, dst, dst_size);
+    return e->size < 0 ? (int)e->size : N1_OK;
+}
+
+static uint64_t blocks_of(uint64_t num_samples, uint64_t block_samples) {
+    return (num_samples + block_samples - 1) / block_samples;
+}
+
 /* Encode as few blocks, and if these suit badly, as many short ones; keep what is smaller. */
-static int64_t encode_blocks(const void *src, const n1_info *info, int level,
-                             const uint8_t *widths, const n1_kernels *kernels,
-                             uint64_t *num_blocks, uint8_t *dst, size_t dst_size) {
+static int encode_blocks(const void *src, const n1_info *info, int level, const uint8_t *widths,
+                         const n1_kernels *kernels, uint8_t *dst, size_t dst_size, encoded *e) {
     int is_doubtful;
-    if (dst_size == 0) return 0;
-    *num_blocks = n1_least_blocks(info->num_samples);
-    const int64_t size = n1_encode_blocks(src, info, level, widths, kernels, *num_blocks,
-                                          &is_doubtful, dst, dst_size);
-    if (size <= 0 || !is_doubtful || info->num_samples < 2 * SHORT_BLOCK) return size;
-    uint8_t *const trial = malloc((size_t)size);
+    uint64_t num_blocks = n1_least_blocks(info->num_samples);
+    if (info->block_samples > 0 && blocks_of(info->num_samples, info->block_samples) > num_blocks)
+        num_blocks = blocks_of(info->num_samples, info->block_samples);
+    /* No block is empty. */
+    num_blocks = blocks_of(info->num_samples, blocks_of(info->num_samples, num_blocks));
+    int error = encode_as(src, info, level, widths, kernels, num_blocks, &is_doubtful, dst, dst_size, e);
+    const uint64_t many = blocks_of(info->num_samples, SHORT_BLOCK);
+    if (error || e->size == 0 || !is_doubtful || many <= num_blocks) return error;
+    uint8_t *const trial = malloc((size_t)e->size);
     if (!trial) return N1_ERROR_MEMORY;
-    const uint64_t many = (info->num_samples + SHORT_BLOCK - 1) / SHORT_BLOCK;
-    const int64_t other = n1_encode_blocks(src, info, level, widths, kernels, many, &is_doubtful,
-                                           trial, (size_t)size - 1);
-    if (other > 0) {
-        memcpy(dst, trial, (size_t)other);
-        *num_blocks = many;
+    encoded other = {0};
+    error = encode_as(src, info, level, widths, kernels, many, &is_doubtful, trial, (size_t)e->size - 1, &other);
+    if (!error && other.size > 0 &&
+        total_size(&other, info->num_channels) < total_size(e, info->num_channels)) {
+        memcpy(dst, trial, (size_t)other.size);
+        const encoded swapped = *e;
+        *e = other;
+        other = swapped;
     }
+    free(other.entries);
     free(trial);
-    return other == 0 ? size : other;
+    return error;
+}
+
+/* Put the index, if there are several blocks, and the blocks at p; and the checksum of it all. */
+static uint8_t *put_blocks(const encoded *e, uint64_t num_entries, const uint8_t *blocks, uint8_t *dst,
+                           uint8_t *p) {
+    p += store_varint(p, e->num_blocks);
+    uint32_t of_samples = e->entries[0].checksum;
+    const uint8_t *sealed_end = p + e->size;
+    if (num_entries > 1) {
+        const int number_bytes = number_bytes_of(e, num_entries);
+        const uint8_t *bytes = blocks;
+        *p++ = (uint8_t)number_bytes;
+        for (uint64_t i = 0; i < num_entries; i++) {
+            const block_entry *const entry = &e->entries[i];
+            store_number(p, number_bytes, entry->size << REFERENCE_BITS | entry->reference);
+            store_u32(p + number_bytes, block_checksum(entry->checksum, bytes, bytes + entry->size, 0));
+            p += number_bytes + ENTRY_CHECKSUM_BYTES;
+            bytes += entry->size;
+        }
+        of_samples = 0;
+        sealed_end = p;
+    }
+    memcpy(p, blocks, (size_t)e->size);
+    store_u32(dst + CHECKSUM_AT, block_checksum(of_samples, dst + SEALED_AT, sealed_end, dst[TYPE_AT]));
+    return p + e->size;
 }
 
 int64_t n1_encode(const void *src, const n1_info *info, int level, const uint8_t *widths,
@@ -105,110 +167,268 @@ int64_t n1_encode(const void *src, const n1_info *info, int level, const uint8_t
     if (widths && n1_check_widths(widths)) return N1_ERROR_ARGUMENT;
     if (dst_size < n1_encode_bound(info)) return N1_ERROR_ROOM;
     const n1_kernels *kernels;
-    const int error = find_kernels(path, &kernels);
+    int error = find_kernels(path, &kernels);
     if (error) return error;
 
     const size_t raw_size = num_bytes(info);
     uint8_t *p = dst;
     *p++ = 'N', *p++ = '1';
-    uint8_t *const type = p++;
-    *type = (uint8_t)(VERSION << 4 | info->dtype | (info->ndim == 2 ? TWO_DIMENSIONS : 0));
-    uint8_t *const checksum = p;
-    uint8_t *const coded_from = p += CHECKSUM_SIZE;
+    *p++ = (uint8_t)(VERSION << 4 | info->dtype | (info->ndim == 2 ? TWO_DIMENSIONS : 0));
+    p += SEALED_AT - CHECKSUM_AT;
     p += store_varint(p, info->num_samples);
     if (info->ndim == 2) p += store_varint(p, info->num_channels);
 
     n1_info coded = *info; /* but for a repeated end */
     const uint64_t repeated = raw_size > 0 ? count_repeated(src, info) : 0;
     if (repeated >= MIN_REPEATED) coded.num_samples -= repeated;
-    /* The room for two varints is closed up below. */
-    uint64_t num_blocks;
-    uint8_t *const blocks = p + 20;
-    const int64_t size =
-        encode_blocks(src, &coded, level, widths, kernels, &num_blocks, blocks, raw_size);
-    if (size < 0) return size;
-    if (size > 0 && (size_t)size < raw_size) {
+    uint8_t *const blocks = raw_size > 0 ? malloc(raw_size) : NULL;
+    if (raw_size > 0 && !blocks) return N1_ERROR_MEMORY;
+    encoded e = {0};
+    if (raw_size > 0)
+        error = encode_blocks(src, &coded, level, widths, kernels, blocks, raw_size, &e);
+    if (!error && e.size > 0 && total_size(&e, info->num_channels) < (int64_t)raw_size) {
         if (repeated >= MIN_REPEATED) {
-            *type |= END_REPEATS;
+            dst[TYPE_AT] |= END_REPEATS;
             p += store_varint(p, repeated);
         }
-        p += store_varint(p, num_blocks);
-        memmove(p, blocks, (size_t)size);
-        p += size;
-    } else {
+        p = put_blocks(&e, e.num_blocks * info->num_channels, blocks, dst, p);
+    } else if (!error) {
         *p++ = 0;
         if (raw_size > 0) memcpy(p, src, raw_size);
         p += raw_size;
+        store_u32(dst + CHECKSUM_AT, block_checksum(0, dst + SEALED_AT, p, dst[TYPE_AT]));
     }
-    store_u32(checksum, checksum_of(src, info, coded_from, p));
-    return p - dst;
+    free(e.entries);
+    free(blocks);
+    return error ? error : p - dst;
 }
 
-/* Read a payload's header; `repeated` are the rows at the end that are not coded. */
-static int read_header(const uint8_t **src, const uint8_t *end, n1_info *info, uint32_t *checksum,
-                       uint64_t *repeated) {
-    const uint8_t *p = *src;
-    if (end - p < CHECKSUM_AT + CHECKSUM_SIZE) return N1_ERROR_CORRUPT;
-    if (p[0] != 'N' || p[1] != '1') return N1_ERROR_FORMAT;
-    const uint32_t version = p[2] >> 4, type = p[2] & 15;
+/* What a payload's first bytes say. */
+typedef struct {
+    n1_info info;
+    uint64_t num_blocks;  /* of a channel; 0 if the samples follow as they are */
+    uint64_t num_entries; /* of the index; 0 if there is none */
+    uint64_t repeated;    /* rows at the end that are as the last one before them */
+    block_layout layout;  /* of the rows before those */
+} payload_head;
+
+static const uint8_t *get_varint(const uint8_t *p, const uint8_t *end, uint64_t *value) {
+    const size_t size = p ? load_varint(p, end - p > MAX_VARINT ? p + MAX_VARINT : end, value) : 0;
+    return size > 0 ? p + size : NULL;
+}
+
+/* Read what is before the blocks but for the entries of the index; MAX_HEAD bytes suffice. */
+static int read_head(const uint8_t *src, const uint8_t *end, payload_head *head) {
+    if (end - src < SEALED_AT) return N1_ERROR_CORRUPT;
+    if (src[0] != 'N' || src[1] != '1') return N1_ERROR_FORMAT;
+    const uint32_t version = src[TYPE_AT] >> 4, type = src[TYPE_AT] & 15;
     if (version > VERSION) return N1_ERROR_VERSION;
-    if (version < VERSION) return N1_ERROR_CORRUPT;
+    if (version < VERSION) return version == 1 ? N1_ERROR_OLD : N1_ERROR_CORRUPT;
+    n1_info *const info = &head->info;
     *info = (n1_info){.version = version, .dtype = type & 3, .ndim = type & TWO_DIMENSIONS ? 2 : 1};
-    *checksum = load_u32(p + CHECKSUM_AT);
-    p += CHECKSUM_AT + CHECKSUM_SIZE;
-    size_t size = load_varint(p, end, &info->num_samples);
-    if (size == 0) return N1_ERROR_CORRUPT;
-    p += size;
     info->num_channels = 1;
-    if (info->ndim == 2) {
-        size = load_varint(p, end, &info->num_channels);
-        if (size == 0) return N1_ERROR_CORRUPT;
-        p += size;
+    head->repeated = 0;
+    const uint8_t *p = get_varint(src + SEALED_AT, end, &info->num_samples);
+    if (info->ndim == 2) p = get_varint(p, end, &info->num_channels);
+    if (type & END_REPEATS) p = get_varint(p, end, &head->repeated);
+    p = get_varint(p, end, &head->num_blocks);
+    if (!p || !is_valid(info)) return N1_ERROR_CORRUPT;
+
+    block_layout *const l = &head->layout;
+    *l = (block_layout){
+        .num_channels = info->num_channels, .num_samples = info->num_samples, .end = end};
+    head->num_entries = 0;
+    if (head->num_blocks > 0) {
+        if (head->repeated >= info->num_samples || info->num_channels == 0) return N1_ERROR_CORRUPT;
+        l->num_samples -= head->repeated;
+        if (head->num_blocks > l->num_samples) return N1_ERROR_CORRUPT;
+        l->block_samples = blocks_of(l->num_samples, head->num_blocks);
+        if (l->block_samples > MAX_BLOCK_SAMPLES) return N1_ERROR_CORRUPT;
+        if (blocks_of(l->num_samples, l->block_samples) != head->num_blocks) return N1_ERROR_CORRUPT;
+        if (head->num_blocks * info->num_channels > 1)
+            head->num_entries = head->num_blocks * info->num_channels;
+    } else if (head->repeated > 0) {
+        return N1_ERROR_CORRUPT;
     }
-    *repeated = 0;
-    if (type & END_REPEATS) {
-        size = load_varint(p, end, repeated);
-        if (size == 0 || *repeated >= info->num_samples) return N1_ERROR_CORRUPT;
-        p += size;
+    if (head->num_entries > 0) {
+        if (p == end) return N1_ERROR_CORRUPT;
+        l->number_bytes = *p++;
+        if (l->number_bytes < 2 || l->number_bytes > 4) return N1_ERROR_CORRUPT;
+        l->entries = p;
+        info->block_samples = (uint32_t)l->block_samples;
     }
-    *src = p;
-    return is_valid(info) ? N1_OK : N1_ERROR_CORRUPT;
+    l->blocks = p;
+    return N1_OK;
+}
+
+static uint64_t index_size(const payload_head *head) {
+    return head->num_entries * entry_bytes(&head->layout);
+}
+
+/* Take the index, if there is one, and check it. `payload` is what read_head was given. */
+static int read_index(const uint8_t *payload, payload_head *head) {
+    block_layout *const l = &head->layout;
+    const uint8_t *const sealed = payload + SEALED_AT;
+    const uint32_t checksum = load_u32(payload + CHECKSUM_AT), seed = payload[TYPE_AT];
+    if (head->num_entries == 0) {
+        l->only = (block_entry){.size = (uint32_t)(l->end - l->blocks), .checksum = checksum};
+        l->only_from = sealed;
+        l->only_seed = seed;
+        if ((uint64_t)(l->end - l->blocks) > UINT32_MAX) return N1_ERROR_CORRUPT;
+        return N1_OK;
+    }
+    if (index_size(head) > (uint64_t)(l->end - l->blocks)) return N1_ERROR_CORRUPT;
+    l->blocks += index_size(head);
+    return is_checksum(block_checksum(0, sealed, l->blocks, seed), checksum) ? N1_OK : N1_ERROR_CORRUPT;
+}
+
+/* What all blocks take together. */
+static uint64_t sum_of_sizes(const payload_head *head) {
+    if (head->num_entries == 0) return head->layout.only.size;
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < head->num_entries; i++) sum += entry_at(&head->layout, i).size;
+    return sum;
 }
 
 int n1_payload_info(const uint8_t *src, size_t src_size, n1_info *info) {
-    uint32_t checksum;
-    uint64_t repeated;
-    return read_header(&src, src + src_size, info, &checksum, &repeated);
+    payload_head head;
+    const int error = read_head(src, src + src_size, &head);
+    if (!error) *info = head.info;
+    return error;
+}
+
+int64_t n1_index_size(const uint8_t *src, size_t src_size) {
+    payload_head head;
+    const int error = read_head(src, src + src_size, &head);
+    if (error || head.num_entries == 0) return error;
+    return head.layout.blocks - src + (int64_t)index_size(&head);
+}
+
+/* Whether a payload holds all of a part, and rows of it have room for it. */
+static int is_part(const n1_info *info, const n1_part *part) {
+    if (part->first_sample > info->num_samples) return 0;
+    if (part->num_samples > info->num_samples - part->first_sample) return 0;
+    if (!part->channels) return part->num_channels == info->num_channels;
+    if (part->num_channels > info->num_channels) return 0;
+    for (uint64_t i = 0; i < part->num_channels; i++) {
+        if (part->channels[i] >= info->num_channels) return 0;
+        if (i > 0 && part->channels[i] <= part->channels[i - 1]) return 0;
+    }
+    return 1;
+}
+
+/* Copy a part of samples that are not coded. */
+static void copy_part(const uint8_t *samples, const n1_info *info, const n1_part *part, uint8_t *dst) {
+    const size_t item = n1_item_size(info), row = item * (size_t)info->num_channels;
+    samples += row * part->first_sample;
+    for (uint64_t i = 0; i < part->num_samples; i++, samples += row, dst += part->row_bytes) {
+        if (!part->channels)
+            memcpy(dst, samples, row);
+        else
+            for (uint64_t c = 0; c < part->num_channels; c++)
+                memcpy(dst + item * c, samples + item * part->channels[c], item);
+    }
+}
+
+/*
+ * The rows of a part that are coded; where it has only such as repeat the last of these, that one.
+ * Returns whether the part has any samples.
+ */
+static int clip_to_coded(const payload_head *head, const n1_part *part, n1_part *coded) {
+    const uint64_t num_coded = head->layout.num_samples;
+    const uint64_t part_end = part->first_sample + part->num_samples;
+    *coded = *part;
+    if (part->num_samples == 0 || part->num_channels == 0) return 0;
+    if (coded->first_sample >= num_coded) coded->first_sample = num_coded - 1;
+    const uint64_t end = part_end < num_coded ? part_end : num_coded;
+    coded->num_samples = end - coded->first_sample;
+    return 1;
+}
+
+/* Decode a part that has samples; *coded are its rows that are coded. */
+static int decode_rows(const payload_head *head, const n1_part *part, const n1_part *coded,
+                       const uint8_t *widths, const n1_kernels *kernels, uint8_t *dst) {
+    const int error = n1_decode_blocks(&head->layout, &head->info, coded, widths, kernels, dst);
+    if (error) return error;
+    const size_t row = n1_item_size(&head->info) * (size_t)part->num_channels;
+    const uint8_t *const last = dst + (coded->num_samples - 1) * part->row_bytes;
+    for (uint64_t i = coded->num_samples; i < part->num_samples; i++)
+        memcpy(dst + i * part->row_bytes, last, row);
+    return N1_OK;
+}
+
+int n1_decode_part(const uint8_t *src, size_t src_size, const uint8_t *widths, n1_path path,
+                   const n1_part *part, void *dst, size_t dst_size) {
+    const uint8_t *const end = src + src_size;
+    payload_head head;
+    const n1_kernels *kernels;
+    int error = find_kernels(path, &kernels);
+    if (!error) error = read_head(src, end, &head);
+    if (error) return error;
+    if (!is_part(&head.info, part)) return N1_ERROR_ARGUMENT;
+    const size_t row = n1_item_size(&head.info) * (size_t)part->num_channels;
+    n1_part coded;
+    const int has_samples = clip_to_coded(&head, part, &coded);
+    if (has_samples) {
+        if (part->row_bytes < row) return N1_ERROR_ARGUMENT;
+        if (dst_size < row || (dst_size - row) / part->row_bytes < part->num_samples - 1)
+            return N1_ERROR_ROOM;
+    }
+    error = read_index(src, &head);
+    if (error) return error;
+    const block_layout *const l = &head.layout;
+    if (sum_of_sizes(&head) != (uint64_t)(end - l->blocks)) return N1_ERROR_CORRUPT;
+    if (head.num_blocks == 0) {
+        if ((size_t)(end - l->blocks) != num_bytes(&head.info)) return N1_ERROR_CORRUPT;
+        if (!is_checksum(block_checksum(0, l->only_from, end, l->only_seed), l->only.checksum))
+            return N1_ERROR_CORRUPT;
+        if (has_samples) copy_part(l->blocks, &head.info, part, dst);
+        return N1_OK;
+    }
+    return has_samples ? decode_rows(&head, part, &coded, widths, kernels, dst) : N1_OK;
 }
 
 int64_t n1_decode(const uint8_t *src, size_t src_size, const uint8_t *widths, n1_path path,
                   void *dst, size_t dst_size) {
-    const uint8_t *const payload = src, *const end = src + src_size;
     n1_info info;
-    uint32_t checksum;
-    uint64_t repeated;
-    const n1_kernels *kernels;
-    int error = find_kernels(path, &kernels);
-    if (!error) error = read_header(&src, end, &info, &checksum, &repeated);
+    int error = n1_payload_info(src, src_size, &info);
     if (error) return error;
-    const size_t raw_size = num_bytes(&info);
-    if (dst_size < raw_size) return N1_ERROR_ROOM;
-    uint64_t num_blocks;
-    const size_t varint_size = load_varint(src, end, &num_blocks);
-    if (varint_size == 0) return N1_ERROR_CORRUPT;
-    src += varint_size;
-    if (num_blocks > 0) {
-        n1_info not_repeated = info;
-        not_repeated.num_samples -= repeated;
-        error = n1_decode_blocks(src, end, &not_repeated, num_blocks, widths, kernels, dst);
-        if (error) return error;
-        const size_t row = raw_size / (size_t)info.num_samples;
-        uint8_t *const repeats = (uint8_t *)dst + row * (size_t)not_repeated.num_samples;
-        for (uint64_t i = 0; i < repeated; i++) memcpy(repeats + i * row, repeats - row, row);
-    } else {
-        if (repeated > 0 || (size_t)(end - src) != raw_size) return N1_ERROR_CORRUPT;
-        if (raw_size > 0) memcpy(dst, src, raw_size);
+    const uint64_t num_channels = info.num_channels;
+    const n1_part all = {.num_samples = info.num_samples,
+                         .num_channels = num_channels,
+                         .row_bytes = n1_item_size(&info) * num_channels};
+    if (dst_size < num_bytes(&info)) return N1_ERROR_ROOM;
+    error = n1_decode_part(src, src_size, widths, path, &all, dst, dst_size);
+    return error ? error : (int64_t)num_bytes(&info);
+}
+
+int64_t n1_part_ranges(const uint8_t *src, size_t src_size, const n1_part *part,
+                       n1_range *ranges, size_t max_ranges) {
+    payload_head head;
+    int error = read_head(src, src + src_size, &head);
+    if (error) return error;
+    if (head.num_entries == 0 || !is_part(&head.info, part)) return N1_ERROR_ARGUMENT;
+    error = read_index(src, &head);
+    if (error) return error;
+    if (max_ranges == 0) return N1_ERROR_ROOM;
+    const uint64_t index_end = (uint64_t)(head.layout.blocks - src);
+    size_t count = 1;
+    ranges[0] = (n1_range){0, index_end};
+    n1_part coded;
+    if (!clip_to_coded(&head, part, &coded)) return 1;
+    block_walk walk = {.layout = &head.layout, .part = &coded};
+    block_group g;
+    int more;
+    while ((more = next_group(&walk, &g)) > 0) {
+        for (int c = 0; c < g.num_channels; c++) {
+            if (!g.is_needed[c]) continue;
+            const uint64_t begin = index_end + g.offset[c];
+            if (ranges[count - 1].end != begin) {
+                if (count == max_ranges) return N1_ERROR_ROOM;
+                ranges[count++].begin = begin;
+            }
+            ranges[count - 1].end = begin + g.entries[c].size;
+        }
     }
-    const uint8_t *const coded = payload + CHECKSUM_AT + CHECKSUM_SIZE;
-    return checksum_of(dst, &info, coded, end) == checksum ? (int64_t)raw_size : N1_ERROR_CORRUPT;
+    return more < 0 ? more : (int64_t)count;
 }

@@ -6,10 +6,13 @@
  * calls, so any number of threads may work at once. On every machine and every path the same
  * samples give the same payload, and a payload the same samples.
  *
+ * A payload is made of blocks, of one channel and some time each. Where there are several, it says
+ * how large each is, so that a part of the samples costs no more than the blocks that it lies in.
+ *
  * Buffers belong to the caller. Nothing is read outside `src` or written outside `dst`,
  * whatever bytes a payload holds; working memory is allocated inside a call and freed in it:
- * at most 8 MB to decode, and to encode that and 16 bytes for each sample of one block of
- * 2^18 samples of 16 channels.
+ * at most 8 MB to decode, and to encode that, 16 bytes for each sample of one block of 2^18
+ * samples of 16 channels, and twice the size of the samples.
  */
 #ifndef N1STORE_N1_H
 #define N1STORE_N1_H
@@ -29,6 +32,7 @@ typedef enum {
     N1_ERROR_CORRUPT = -6,  /* damaged or cut off */
     N1_ERROR_WIDTHS = -7,   /* encoded with a table of code widths that was not given */
     N1_ERROR_PATH = -8,     /* this machine cannot run the path that was asked for */
+    N1_ERROR_OLD = -9,      /* a payload of version 1, which was never released */
 } n1_error;
 
 typedef enum { N1_INT16 = 0, N1_UINT16 = 1, N1_INT8 = 2, N1_UINT8 = 3 } n1_dtype;
@@ -41,10 +45,23 @@ typedef struct {
     uint32_t version;
     uint32_t dtype; /* n1_dtype */
     uint32_t ndim;  /* 1 or 2 */
-    uint32_t reserved;
+    uint32_t block_samples; /* of a channel in a block, but the last; 0: to be read as a whole */
     uint64_t num_samples;
     uint64_t num_channels;
 } n1_info;
+
+/* Some of a payload's samples, and how they lie in memory. */
+typedef struct {
+    uint64_t first_sample, num_samples;
+    const uint32_t *channels; /* num_channels numbers in ascending order; NULL for all channels */
+    uint64_t num_channels;
+    uint64_t row_bytes; /* from a sample to the next one of the same channel */
+} n1_part;
+
+/* Bytes begin .. end - 1 of a payload. */
+typedef struct {
+    uint64_t begin, end;
+} n1_range;
 
 enum {
     N1_LEVEL_MIN = 1, /* fast */
@@ -66,7 +83,8 @@ N1_API int n1_check_widths(const uint8_t *widths);
  * Encode samples.
  *
  * src     num_samples * num_channels samples in C order, of any alignment
- * info    their description; `version` and `reserved` are not looked at
+ * info    their description; `version` is not looked at. Blocks have at most block_samples
+ *         samples, or where that is 0 as many as suit
  * widths  N1_NUM_CODES code widths in units of 1/32 of the mean width, or NULL for the
  *         built-in table; a payload encoded with a table can only be decoded with it
  * dst     room for dst_size bytes; n1_encode_bound always suffices
@@ -95,5 +113,37 @@ N1_API int n1_payload_info(const uint8_t *src, size_t src_size, n1_info *info);
  */
 N1_API int64_t n1_decode(const uint8_t *src, size_t src_size, const uint8_t *widths, n1_path path,
                          void *dst, size_t dst_size);
+
+/*
+ * Decode a part of a payload, reading and checking the bytes that n1_part_ranges names.
+ *
+ * src     the payload; bytes that are not in these ranges may be any
+ * part    within what n1_payload_info says; N1_ERROR_ARGUMENT otherwise
+ * dst     room for dst_size bytes, of any alignment: a channel's sample follows that of the
+ *         channel before in part->channels, and the next row is part->row_bytes behind; what
+ *         lies between rows is not touched
+ *
+ * Returns N1_OK or a negative n1_error, after which the part's samples in dst are anything.
+ */
+N1_API int n1_decode_part(const uint8_t *src, size_t src_size, const uint8_t *widths, n1_path path,
+                          const n1_part *part, void *dst, size_t dst_size);
+
+/*
+ * The bytes at a payload's beginning that say where its blocks are, from its first 32: these
+ * n1_part_ranges needs. 0 if the payload is to be read as a whole; or a negative n1_error.
+ */
+N1_API int64_t n1_index_size(const uint8_t *src, size_t src_size);
+
+/*
+ * Find the bytes of a payload that a part is decoded from, in ascending order, the index included.
+ *
+ * src     its first bytes, at least n1_index_size of them, which is not 0
+ * ranges  room for max_ranges of them; one for each channel and block in time, and one more,
+ *         always suffice
+ *
+ * Returns the number of ranges, or a negative n1_error.
+ */
+N1_API int64_t n1_part_ranges(const uint8_t *src, size_t src_size, const n1_part *part,
+                              n1_range *ranges, size_t max_ranges);
 
 #endif

@@ -107,11 +107,8 @@ void write_block(bit_writer *w, const block *b) {
     put_bits(w, (uint32_t)b->kind, 2);
     put_bits(w, (uint32_t)b->map, 2);
     put_bits(w, (uint32_t)b->log2_lanes, 3);
-    put_bits(w, b->reference > 0, 1);
-    if (b->reference > 0) {
-        put_gamma(w, (uint32_t)b->reference - 1);
-        put_bits(w, (uint32_t)b->gain & 2047, 11);
-    }
+    put_bits(w, 0, 1);
+    if (b->reference > 0) put_bits(w, (uint32_t)b->gain & 2047, 11);
     write_map(w, b);
     if (b->kind == KIND_PACKED) {
         put_bits(w, (uint32_t)b->packed_bits, 5);
@@ -233,11 +230,8 @@ int read_block(bit_reader *r, block *b, uint8_t *class_of_span, int max_spans) {
     b->kind = (block_kind)kind;
     b->map = (code_map)get_bits(r, 2);
     b->log2_lanes = (int)get_bits(r, 3);
-    b->reference = b->gain = 0;
-    if (get_bits(r, 1)) {
-        b->reference = (int)get_gamma(r) + 1;
-        b->gain = (int)(get_bits(r, 11) ^ 1024) - 1024;
-    }
+    if (get_bits(r, 1)) return -1;
+    b->gain = b->reference > 0 ? (int)(get_bits(r, 11) ^ 1024) - 1024 : 0;
     b->tail = 0;
     if (num_lanes(b) > MAX_LANES || num_lanes(b) > b->num_samples || read_map(r, b)) return -1;
     if (b->kind == KIND_PACKED) {

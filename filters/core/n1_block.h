@@ -34,7 +34,7 @@ typedef struct {
     int log2_lanes;
     int tail; /* samples by which the last lane is longer */
 
-    int reference; /* how many channels before this one; 0 for none */
+    int reference; /* how many channels before this one, 0 for none; in the index, not the head */
     int gain;      /* of the reference, in 1/256 */
 
     uint32_t step, offset;
@@ -133,7 +133,7 @@ int angle_bits(const block *b);
 void write_block(bit_writer *w, const block *b);
 
 /*
- * Read what write_block wrote into *b, whose num_samples is set. `class_of_span` has room for
+ * Read what write_block wrote into *b, whose num_samples and reference are set. `class_of_span` has room for
  * max_spans class numbers. Returns 0, or -1 for what no encoder writes.
  */
 int read_block(bit_reader *r, block *b, uint8_t *class_of_span, int max_spans);

@@ -493,52 +493,56 @@ static int undo_map(const block *b, const n1_kernels *kernels, int16_t *codes) {
 }
 
 /* Decode one block of one channel; the planes of the channels before it are at -plane_size, … */
-static int decode_block(workspace *w, const uint8_t **src, const uint8_t *end, int num_samples,
-                        int channel_in_group, size_t plane_size, const uint8_t *widths,
+static int decode_block(workspace *w, const uint8_t *src, const uint8_t *end, int reference,
+                        int num_samples, size_t plane_size, const uint8_t *widths,
                         const n1_kernels *kernels, int16_t *plane) {
     block *b = &w->block;
     b->num_samples = num_samples;
+    b->reference = reference;
     b->differences = 0;
-    bit_reader r = read_bits_from(*src, end);
+    bit_reader r = read_bits_from(src, end);
     if (read_block(&r, b, w->class_of_span, MAX_SPANS)) return N1_ERROR_CORRUPT;
-    *src = finish_reading(&r);
-    if (r.overrun || b->reference > channel_in_group) return N1_ERROR_CORRUPT;
+    src = finish_reading(&r);
+    if (r.overrun) return N1_ERROR_CORRUPT;
 
     int error;
     if (b->kind == KIND_PACKED) {
-        error = decode_packed(b, src, end, plane);
+        error = decode_packed(b, &src, end, plane);
     } else {
         if (b->kind == KIND_WIDTH) {
             if (b->own_widths && (!widths || checksum32(widths, N1_NUM_CODES, 0) != b->widths_hash))
                 return N1_ERROR_WIDTHS;
             if (make_edges(b->own_widths ? widths : N1_WIDTHS, w->edges)) return N1_ERROR_ARGUMENT;
         }
-        error = decode_predicted(w, src, end, kernels, plane);
+        error = decode_predicted(w, &src, end, kernels, plane);
     }
     if (error) return error;
+    if (src != end) return N1_ERROR_CORRUPT;
     if (b->kind != KIND_WIDTH && undo_map(b, kernels, plane)) return N1_ERROR_CORRUPT;
     if (b->reference > 0) {
-        const int16_t *reference = plane - (size_t)b->reference * plane_size;
+        const int16_t *other = plane - (size_t)b->reference * plane_size;
         for (int i = 0; i < num_samples; i++)
             plane[i] = (int16_t)(uint16_t)((uint32_t)plane[i] +
-                                           (uint32_t)((b->gain * reference[i] + 128) >> 8));
+                                           (uint32_t)((b->gain * other[i] + 128) >> 8));
     }
     return N1_OK;
 }
 
-/* Write a group's planes into the rows of dst, from channel `channel` on. */
-static void interleave(const int16_t *planes, size_t plane_size, int group, size_t num_samples,
-                       const n1_info *info, uint64_t first_sample, uint64_t channel, uint8_t *dst) {
-    const size_t item = n1_item_size(info), row = item * (size_t)info->num_channels;
+/*
+ * Write some samples of neighbouring channels, whose planes are plane_size apart, into rows that
+ * are row_bytes apart.
+ */
+static void interleave(const int16_t *planes, size_t plane_size, int num_channels, size_t num_samples,
+                       const n1_info *info, size_t row_bytes, uint8_t *dst) {
+    const size_t item = n1_item_size(info);
     const uint16_t flip = n1_sign_flip(info);
-    dst += row * first_sample + item * channel;
-    if (item == 2 && row == 2) { /* one channel, which the compiler turns into vectors */
+    if (item == 2 && row_bytes == 2) { /* one channel, which the compiler turns into vectors */
         for (size_t i = 0; i < num_samples; i++)
             store_u16(dst + 2 * i, (uint16_t)planes[i] ^ flip);
         return;
     }
-    for (size_t i = 0; i < num_samples; i++, dst += row) {
-        for (int c = 0; c < group; c++) {
+    for (size_t i = 0; i < num_samples; i++, dst += row_bytes) {
+        for (int c = 0; c < num_channels; c++) {
             const uint16_t sample = (uint16_t)planes[(size_t)c * plane_size + i] ^ flip;
             if (item == 2)
                 store_u16(dst + 2 * c, sample);
@@ -549,53 +553,68 @@ static void interleave(const int16_t *planes, size_t plane_size, int group, size
 }
 
 /* Whether a channel's plane is what dst is to hold. */
-static int can_decode_in_place(const n1_info *info, const void *dst) {
+static int can_decode_in_place(const n1_info *info, const n1_part *part, const void *dst) {
     static const uint16_t ONE = 1;
     const int is_little_endian = *(const uint8_t *)&ONE == 1;
     return is_little_endian && info->num_channels == 1 && info->dtype == N1_INT16 &&
-           (uintptr_t)dst % sizeof(int16_t) == 0;
+           part->row_bytes == sizeof(int16_t) && (uintptr_t)dst % sizeof(int16_t) == 0;
 }
 
-static int decode_all(workspace *w, const uint8_t *src, const uint8_t *end, const n1_info *info,
-                      uint64_t num_blocks, const uint8_t *widths, const n1_kernels *kernels, uint8_t *dst) {
-    const uint64_t block_samples = (info->num_samples + num_blocks - 1) / num_blocks;
-    const int in_place = can_decode_in_place(info, dst);
-    for (uint64_t first = 0; first < info->num_samples; first += block_samples) {
-        const uint64_t left = info->num_samples - first;
-        const size_t count = (size_t)(left < block_samples ? left : block_samples);
-        for (uint64_t channel = 0; channel < info->num_channels; channel += GROUP_CHANNELS) {
-            const uint64_t channels_left = info->num_channels - channel;
-            const int group = channels_left < GROUP_CHANNELS ? (int)channels_left : GROUP_CHANNELS;
-            for (int c = 0; c < group; c++) {
-                int16_t *const plane = in_place ? (int16_t *)(void *)dst + first
-                                                : w->planes + (size_t)c * block_samples;
-                const int error = decode_block(w, &src, end, (int)count, c, (size_t)block_samples,
-                                               widths, kernels, plane);
-                if (error) return error;
-            }
-            if (in_place) continue;
-            interleave(w->planes, (size_t)block_samples, group, count, info, first, channel, dst);
-        }
+/* Decode block c of a group into its plane, and check it. */
+static int decode_checked(workspace *w, const block_layout *layout, const block_group *g, int c,
+                          const uint8_t *widths, const n1_kernels *kernels, int16_t *plane) {
+    const block_entry *const entry = &g->entries[c];
+    const uint8_t *const src = layout->blocks + g->offset[c], *const end = src + entry->size;
+    const int error = decode_block(w, src, end, (int)entry->reference, (int)g->num_samples,
+                                   (size_t)layout->block_samples, widths, kernels, plane);
+    if (error) return error;
+    const uint32_t samples = samples_checksum(plane, g->num_samples);
+    const uint32_t checksum = layout->entries
+                                  ? block_checksum(samples, src, end, 0)
+                                  : block_checksum(samples, layout->only_from, end, layout->only_seed);
+    return is_checksum(checksum, entry->checksum) ? N1_OK : N1_ERROR_CORRUPT;
+}
+
+/* Decode what a part needs of a group, and write what it has of that to dst. */
+static int decode_group(workspace *w, const block_layout *layout, const block_group *g,
+                        const n1_info *info, const n1_part *part, const uint8_t *widths,
+                        const n1_kernels *kernels, uint8_t *dst) {
+    const size_t length = (size_t)layout->block_samples, count = (size_t)(g->end - g->begin);
+    const size_t item = n1_item_size(info), row_bytes = (size_t)part->row_bytes;
+    dst += (g->begin - part->first_sample) * row_bytes + g->column * item;
+    const int in_place = count == g->num_samples && can_decode_in_place(info, part, dst);
+    int16_t *const planes = in_place ? (int16_t *)(void *)dst : w->planes;
+    for (int c = 0; c < g->num_channels; c++) {
+        if (!g->is_needed[c]) continue;
+        const int error = decode_checked(w, layout, g, c, widths, kernels, planes + (size_t)c * length);
+        if (error) return error;
     }
-    return src == end ? N1_OK : N1_ERROR_CORRUPT;
+    for (int i = 0, run; i < g->num_wanted && !in_place; i += run, dst += (size_t)run * item) {
+        for (run = 1; i + run < g->num_wanted; run++)
+            if (g->wanted[i + run] != g->wanted[i] + run) break;
+        const int16_t *const first = planes + g->wanted[i] * length + (g->begin - g->first_sample);
+        interleave(first, length, run, count, info, row_bytes, dst);
+    }
+    return N1_OK;
 }
 
-int n1_decode_blocks(const uint8_t *src, const uint8_t *end, const n1_info *info,
-                     uint64_t num_blocks, const uint8_t *widths, const n1_kernels *kernels, void *dst) {
-    if (num_blocks > info->num_samples) return N1_ERROR_CORRUPT;
-    const uint64_t block_samples = (info->num_samples + num_blocks - 1) / num_blocks;
-    if (block_samples > MAX_BLOCK_SAMPLES) return N1_ERROR_CORRUPT;
-    if ((num_blocks - 1) * block_samples >= info->num_samples) return N1_ERROR_CORRUPT;
-    const uint64_t group =
-        info->num_channels < GROUP_CHANNELS ? info->num_channels : GROUP_CHANNELS;
+int n1_decode_blocks(const block_layout *layout, const n1_info *info, const n1_part *part,
+                     const uint8_t *widths, const n1_kernels *kernels, uint8_t *dst) {
+    const size_t group = layout->num_channels < GROUP_CHANNELS ? (size_t)layout->num_channels
+                                                               : GROUP_CHANNELS;
     workspace *w = malloc(sizeof(*w));
-    int16_t *planes = malloc((size_t)(block_samples * group) * sizeof(*planes));
+    int16_t *planes = malloc((size_t)layout->block_samples * group * sizeof(*planes));
     int error = N1_ERROR_MEMORY;
     if (w && planes) {
         w->tables = NULL;
         w->tables_size = 0;
         w->planes = planes;
-        error = decode_all(w, src, end, info, num_blocks, widths, kernels, dst);
+        block_walk walk = {.layout = layout, .part = part};
+        block_group g;
+        int more;
+        error = N1_OK;
+        while (!error && (more = next_group(&walk, &g)) != 0)
+            error = more < 0 ? more : decode_group(w, layout, &g, info, part, widths, kernels, dst);
         free(w->tables);
     }
     free(planes);

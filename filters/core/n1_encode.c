@@ -55,6 +55,7 @@ typedef struct {
     int16_t *planes;    /* samples of a group of channels */
     int16_t *residuals; /* and what their own predictors leave of them */
     int16_t *difference;
+    int reference;      /* of the block as it was encoded in the end; 0 for none */
     uint32_t *symbols; /* of each sample: start | frequency << 16; frequency 0 for an escape */
     uint8_t *scratch;  /* words and escapes, 4 bytes for each sample */
     uint8_t *trial;    /* a block as another approach encodes it */
@@ -410,9 +411,10 @@ typedef struct {
     const int16_t *samples;
 } choice;
 
-static void keep_trial(const workspace *w, size_t size, const approach *how,
-                       const int16_t *samples, uint8_t *dst, choice *best) {
+static void keep_trial(workspace *w, size_t size, const approach *how, const int16_t *samples,
+                       uint8_t *dst, choice *best) {
     memcpy(dst, w->trial, size);
+    w->reference = w->model.block.reference;
     *best = (choice){size, w->cost, how, samples};
 }
 
@@ -447,6 +449,7 @@ static size_t encode_block(workspace *w, int n, size_t plane_size, int channel, 
     const int16_t *samples = w->planes + (size_t)channel * plane_size;
     int16_t *residuals = w->residuals + (size_t)channel * plane_size;
     int16_t base;
+    w->reference = 0;
     memset(residuals, 0, (size_t)n * sizeof(*residuals));
     if (range_bits(samples, n, &base) == 0) return try_packed(w, samples, n, dst, end);
     const size_t size = try_approach(w, samples, n, &APPROACHES[0], dst, end);
@@ -495,7 +498,7 @@ static void separate(const uint8_t *src, const n1_info *info, uint64_t first_sam
 }
 
 static int64_t encode_all(workspace *w, const uint8_t *src, const n1_info *info,
-                          uint64_t block_samples, uint8_t *dst, uint8_t *end) {
+                          uint64_t block_samples, block_entry *entry, uint8_t *dst, uint8_t *end) {
     uint8_t *p = dst;
     for (uint64_t first = 0; first < info->num_samples; first += block_samples) {
         const uint64_t left = info->num_samples - first;
@@ -508,6 +511,10 @@ static int64_t encode_all(workspace *w, const uint8_t *src, const n1_info *info,
                 const size_t size =
                     encode_block(w, (int)count, (size_t)block_samples, c, p, end);
                 if (size == 0) return 0;
+                entry->size = (uint32_t)size;
+                entry->reference = (uint32_t)w->reference;
+                entry->checksum = samples_checksum(w->planes + (size_t)c * block_samples, count);
+                entry++;
                 p += size;
             }
         }
@@ -520,8 +527,8 @@ uint64_t n1_least_blocks(uint64_t num_samples) {
 }
 
 int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const uint8_t *widths,
-                         const n1_kernels *kernels, uint64_t num_blocks, int *is_doubtful,
-                         uint8_t *dst, size_t dst_size) {
+                         const n1_kernels *kernels, uint64_t num_blocks, block_entry *entries,
+                         int *is_doubtful, uint8_t *dst, size_t dst_size) {
     const size_t n = (size_t)((info->num_samples + num_blocks - 1) / num_blocks);
     const size_t group =
         info->num_channels < GROUP_CHANNELS ? (size_t)info->num_channels : GROUP_CHANNELS;
@@ -552,7 +559,7 @@ int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const 
         w->trial = w->scratch + WORDS_AHEAD + 4 * n;
         size = make_edges(widths ? widths : N1_WIDTHS, m->edges)
                    ? N1_ERROR_ARGUMENT
-                   : encode_all(w, src, info, n, dst, dst + dst_size);
+                   : encode_all(w, src, info, n, entries, dst, dst + dst_size);
         *is_doubtful = w->num_doubtful > 0 && (w->num_uncertain > 0 || w->gain > 0);
     }
     free(memory);

@@ -39,16 +39,24 @@ static inline size_t num_bytes(const n1_info *info) {
     return (size_t)(info->num_samples * info->num_channels) * item_size;
 }
 
-/* As in n1.c: round_trip.c sees that it is the same, and decode.c repairs payloads with it. */
-enum { CHECKSUM_AT = 3 };
-
-static inline uint32_t checksum_of(const void *samples, const n1_info *info,
-                                   const uint8_t *payload, size_t size) {
-    const uint32_t shape = (uint32_t)info->num_channels << 8 | info->ndim << 2 | info->dtype;
-    const size_t coded_at = CHECKSUM_AT + 4;
-    const uint64_t coded = checksum32(payload + coded_at, size - coded_at, 0);
-    return checksum32(samples, num_bytes(info), coded << 32 | shape);
+/* A part of what a payload holds, which `choice` decides: some of its samples and channels. */
+static inline n1_part choose_part(const n1_info *info, uint64_t choice, uint32_t *channels) {
+    const uint64_t begin = info->num_samples ? choice % info->num_samples : 0;
+    n1_part part = {.first_sample = begin};
+    part.num_samples = (choice >> 8) % (info->num_samples - begin + 1);
+    for (uint64_t c = 0; c < info->num_channels; c++)
+        if (choice >> (c % 61) & 1) channels[part.num_channels++] = (uint32_t)c;
+    part.channels = channels;
+    part.row_bytes = part.num_channels * (num_bytes(info) > 0 ? num_bytes(info) / info->num_samples / info->num_channels : 2);
+    return part;
 }
+
+/*
+ * A part is what it is of all samples, which are NULL if they cannot be had; and also without the
+ * bytes that are said not to be needed.
+ */
+void check_part(const uint8_t *payload, size_t size, const n1_info *info, const uint8_t *widths,
+                n1_path path, uint64_t choice, const uint8_t *samples);
 
 /* The best of these is the last that this machine can run. */
 static const n1_path PATHS[] = {N1_PATH_PORTABLE, N1_PATH_AVX2};

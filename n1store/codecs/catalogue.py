@@ -150,6 +150,7 @@ _ENTRIES = (
             Parameter("level", 2, 1, 3),
             # Of 1024 bytes, in the base64 whose letters mean nothing else in a pipeline.
             Parameter("widths", None, content=_widths_as_text, pattern="[A-Za-z0-9_-]{1366}=="),
+            Parameter("block_samples", 0, 0, 1 << 18),
         ),
         hdf5="n1",
         packages=("n1store",),

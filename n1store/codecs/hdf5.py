@@ -144,6 +144,9 @@ class N1(_SampleFilter):
     widths : str or bytes, optional
         A table of code widths to use instead of the built-in one, stored with the dataset;
         needs h5py 3.16.
+    block_samples : int
+        The most samples of a channel in a block, the least that can be decoded; 0 for as many as
+        suit.
 
     Raises
     ------
@@ -159,9 +162,14 @@ class N1(_SampleFilter):
         dtype: npt.DTypeLike = "int16",
         level: int = 2,
         widths: str | bytes | None = None,
+        block_samples: int = 0,
     ):
-        codec = n1.N1(level, widths)
-        settings = {"level": codec.level, "widths": codec.widths}
+        codec = n1.N1(level, widths, block_samples)
+        settings = {
+            "level": codec.level,
+            "widths": codec.widths,
+            "block_samples": codec.block_samples,
+        }
         super().__init__(codec.get_config(), num_channels, dtype, **settings)
 
 

@@ -182,20 +182,25 @@ def _sample_values(name: str, level: int, content: Content, dtypes: Sequence[str
 
 def _n1_values(configuration: Configuration, content: Content) -> CdValues:
     values = _sample_values("n1", configuration["level"], content, ("<i2", "<u2", "i1", "u1"))
+    block_samples = configuration.get("block_samples", 0)
     if "widths" not in configuration:
-        return values
+        return (*values, block_samples) if block_samples else values
     widths = np.frombuffer(base64.b64decode(configuration["widths"]), "u1")
     if widths.max() >> _WIDTH_BITS:
         raise N1StoreError("HDF5 has no room for a table of code widths with any above 127")
     bits = np.unpackbits(widths[:, None], axis=1, bitorder="little")[:, :_WIDTH_BITS]
-    values += tuple(np.packbits(bits, bitorder="little").view("<u4").tolist())
+    values += (block_samples, *np.packbits(bits, bitorder="little").view("<u4").tolist())
     if not h5py_holds(len(values)):
         raise N1StoreError("a table of code widths in an HDF5 file needs h5py 3.16 or later")
     return values
 
 
-def _n1_configuration(level: int, dtype: int, num_channels: int, *packed: int) -> Configuration:
+def _n1_configuration(
+    level: int, dtype: int, num_channels: int, block_samples: int = 0, *packed: int
+) -> Configuration:
     configuration: Configuration = {"id": "n1store.n1", "level": level}
+    if block_samples:
+        configuration["block_samples"] = block_samples
     if packed:
         bits = np.unpackbits(np.array(packed, "<u4").view("u1"), bitorder="little")
         widths = np.packbits(bits.reshape(-1, _WIDTH_BITS), axis=1, bitorder="little")

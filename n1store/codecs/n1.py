@@ -15,6 +15,7 @@ from n1store.codecs.base import DTYPES, OwnCodec, decode_into, level_of, samples
 from n1store.errors import N1StoreError
 
 LEVELS = range(1, 4)
+MAX_BLOCK_SAMPLES = 1 << 18
 
 
 class N1(OwnCodec):
@@ -30,24 +31,36 @@ class N1(OwnCodec):
     widths : str or bytes, optional
         A table of `native.NUM_CODES` code widths to use instead of the built-in one, as bytes
         or in base64. What was encoded with a table can only be decoded with it.
+    block_samples : int
+        The most samples of a channel in a block, the least that can be decoded; 0 for as many as
+        suit, which is smallest. Decoding does not depend on it.
 
     Raises
     ------
     N1StoreError
-        If there is no such level, or `widths` is no such table.
+        If there is no such level or block, or `widths` is no such table.
     """
 
     codec_id = "n1store.n1"
 
-    def __init__(self, level: int = 2, widths: str | bytes | None = None):
+    def __init__(self, level: int = 2, widths: str | bytes | None = None, block_samples: int = 0):
         self.level = level_of("n1", level, LEVELS)
+        if block_samples not in range(MAX_BLOCK_SAMPLES + 1):
+            raise N1StoreError(
+                f"n1 has blocks of up to {MAX_BLOCK_SAMPLES} samples, not {block_samples!r}"
+            )
+        self.block_samples = int(block_samples)
         self._widths = widths_from_config(widths)
         self.widths = None if self._widths is None else base64.b64encode(self._widths).decode()
 
     def get_config(self) -> dict[str, Any]:
-        """Return the configuration; without `widths` where they are the built-in ones."""
-        config = {"id": self.codec_id, "level": self.level}
-        return config if self.widths is None else config | {"widths": self.widths}
+        """Return the configuration; without `widths` and `block_samples` that are the defaults."""
+        config: dict[str, Any] = {"id": self.codec_id, "level": self.level}
+        if self.widths is not None:
+            config["widths"] = self.widths
+        if self.block_samples:
+            config["block_samples"] = self.block_samples
+        return config
 
     def encode(self, buf: Any) -> bytes:
         """Return the payload of a chunk.
@@ -63,7 +76,8 @@ class N1(OwnCodec):
             If the chunk is of another dtype, big-endian, or in Fortran order.
         """
         words = "little-endian integers of 8 or 16 bits"
-        return native.n1_encode(samples_of(buf, "n1", DTYPES, words), self.level, self._widths)
+        samples = samples_of(buf, "n1", DTYPES, words)
+        return native.n1_encode(samples, self.level, self._widths, block_samples=self.block_samples)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the samples of a payload.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from n1store.codecs.base import DTYPES, Array
 from n1store.errors import N1StoreError
@@ -48,9 +49,21 @@ class _Info(ctypes.Structure):
         ("version", ctypes.c_uint32),
         ("dtype", ctypes.c_uint32),
         ("ndim", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
+        ("block_samples", ctypes.c_uint32),
         ("num_samples", ctypes.c_uint64),
         ("num_channels", ctypes.c_uint64),
+    )
+
+
+class _Part(ctypes.Structure):
+    """n1_part of filters/core/n1.h."""
+
+    _fields_ = (
+        ("first_sample", ctypes.c_uint64),
+        ("num_samples", ctypes.c_uint64),
+        ("channels", ctypes.c_void_p),
+        ("num_channels", ctypes.c_uint64),
+        ("row_bytes", ctypes.c_uint64),
     )
 
 
@@ -101,6 +114,26 @@ _library.n1_decode.argtypes = [
     ctypes.c_size_t,
 ]
 _library.n1_decode.restype = ctypes.c_int64
+_library.n1_decode_part.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_char_p,
+    ctypes.c_int,
+    ctypes.POINTER(_Part),
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+]
+_library.n1_decode_part.restype = ctypes.c_int
+_library.n1_index_size.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_library.n1_index_size.restype = ctypes.c_int64
+_library.n1_part_ranges.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.POINTER(_Part),
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+]
+_library.n1_part_ranges.restype = ctypes.c_int64
 _library.simple_codec_named.argtypes = [ctypes.c_char_p]
 _library.simple_codec_named.restype = ctypes.POINTER(_SimpleCodec)
 _library.simple_codec_numbered.argtypes = [ctypes.c_size_t]
@@ -122,15 +155,32 @@ _PATHS = {"best": 0, "portable": 1, "avx2": 2}
 
 @dataclass(frozen=True)
 class PayloadInfo:
-    """What an `n1` payload says of itself: the format's version, dtype and shape."""
+    """What an `n1` payload says of itself.
+
+    Attributes
+    ----------
+    version : int
+        Of the format.
+    dtype : dtype
+    shape : tuple of int
+    block_samples : int
+        How many samples of a channel each of its blocks has, but the last; 0 if it is one block, or
+        none, and is read as a whole.
+    """
 
     version: int
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    block_samples: int
 
 
 def n1_encode(
-    samples: Array, level: int = 2, widths: bytes | None = None, path: PathName = "best"
+    samples: Array,
+    level: int = 2,
+    widths: bytes | None = None,
+    path: PathName = "best",
+    *,
+    block_samples: int = 0,
 ) -> bytes:
     """Encode samples with the `n1` codec (see filters/core/n1.h).
 
@@ -144,6 +194,9 @@ def n1_encode(
         A table of `NUM_CODES` code widths to use instead of the built-in one.
     path : str
         How the work is done, without effect on the result; for tests.
+    block_samples : int
+        The most samples of a channel in a block, which is decoded as a whole; 0 for as many as
+        suit.
 
     Returns
     -------
@@ -162,7 +215,8 @@ def n1_encode(
         )
     samples = np.ascontiguousarray(samples, dtype=samples.dtype.newbyteorder("<"))
     num_samples, num_channels = (*samples.shape, 1)[:2]
-    info = _Info(0, DTYPES.index(samples.dtype), samples.ndim, 0, num_samples, num_channels)
+    dtype = DTYPES.index(samples.dtype)
+    info = _Info(0, dtype, samples.ndim, block_samples, num_samples, num_channels)
     payload = np.empty(_library.n1_encode_bound(info), np.uint8)
     size = _library.n1_encode(
         samples.ctypes.data,
@@ -180,7 +234,7 @@ def n1_encode(
 def n1_payload_info(payload: Any) -> PayloadInfo:
     """Return what a payload, any contiguous buffer, says of itself; N1StoreError if it is none."""
     info, shape = _read_info(*_source(payload))
-    return PayloadInfo(info.version, DTYPES[info.dtype], shape)
+    return PayloadInfo(info.version, DTYPES[info.dtype], shape, info.block_samples)
 
 
 def _source(payload: Any) -> tuple[bytes | int, int]:
@@ -231,7 +285,8 @@ def n1_decode(
     dtype = DTYPES[info.dtype]
     if out is None:
         # A damaged header can claim far more than its payload could hold.
-        if math.prod(shape) > _MAX_SAMPLES_PER_BYTE * size:
+        is_whole = _library.n1_index_size(source, size) <= size
+        if not is_whole or math.prod(shape) > _MAX_SAMPLES_PER_BYTE * size:
             raise N1StoreError(_message(_CORRUPT))
         try:
             out = np.empty(shape, dtype)
@@ -251,6 +306,117 @@ def n1_decode(
     )
     _check(decoded)
     return out
+
+
+def n1_decode_part(
+    payload: Any,
+    times: range,
+    channels: npt.NDArray[np.uint32] | None = None,
+    widths: bytes | None = None,
+    path: PathName = "best",
+    out: Array | None = None,
+) -> Array:
+    """Decode some samples of some channels of an `n1` payload.
+
+    Parameters
+    ----------
+    payload : contiguous buffer
+        What `n1_encode` returned; or of its size, with the bytes that `n1_part_ranges` names, and
+        any others elsewhere.
+    times : range
+        The samples, with step 1.
+    channels : ndarray of uint32, contiguous
+        Numbers of channels, ascending; by default all.
+    widths, path
+        As for `n1_decode`.
+    out : ndarray, optional
+        Array of the samples' dtype and the part's shape to decode into, whose channels are next to
+        each other in memory; rows need not be.
+
+    Returns
+    -------
+    ndarray
+        Of shape (len(times),) or (len(times), number of channels); `out` if it is given.
+
+    Raises
+    ------
+    N1StoreError
+        If the payload has no such part, or a byte that the part depends on is damaged.
+    """
+    source, size = _source(payload)
+    info, shape = _read_info(source, size)
+    dtype = DTYPES[info.dtype]
+    shape = (len(times), info.num_channels if channels is None else len(channels))[: info.ndim]
+    if out is None:
+        try:
+            out = np.empty(shape, dtype)
+        except MemoryError:
+            raise N1StoreError(_message(_MEMORY)) from None
+    elif (out.dtype, out.shape) != (dtype, shape) or (
+        out.ndim == 2 and out.shape[1] > 1 and out.strides[1] != out.itemsize
+    ):
+        raise N1StoreError(f"the part of the payload is {dtype} of shape {shape}")
+    elif not out.flags.writeable:
+        raise N1StoreError("the array to decode into is read-only")
+    row_bytes = out.strides[0] if len(times) > 1 else out.nbytes
+    room = row_bytes * max(0, len(times) - 1) + out.nbytes // max(1, len(times))
+    part = _part(info, times, channels, row_bytes)
+    _check(
+        _library.n1_decode_part(
+            source, size, _checked_widths(widths), _PATHS[path], part, out.ctypes.data, room
+        )
+    )
+    return out
+
+
+def n1_index_size(beginning: Any) -> int:
+    """Return how many of a payload's bytes, of which 32 are given, say where its blocks are.
+
+    0 if it is to be read as a whole.
+    """
+    size: int = _library.n1_index_size(*_source(beginning))
+    _check(size)
+    return size
+
+
+def n1_part_ranges(
+    beginning: Any, times: range, channels: npt.NDArray[np.uint32] | None = None
+) -> npt.NDArray[np.uint64]:
+    """Return which bytes of a payload a part is decoded from.
+
+    Parameters
+    ----------
+    beginning : contiguous buffer
+        The payload's first bytes, at least `n1_index_size` of them, which is not 0.
+    times, channels
+        As for `n1_decode_part`.
+
+    Returns
+    -------
+    ndarray of uint64, shape (number of ranges, 2)
+        Where each begins and ends, ascending; the first has the index.
+
+    Raises
+    ------
+    N1StoreError
+        If the payload has no such part, or its index is damaged.
+    """
+    source, size = _source(beginning)
+    info, _ = _read_info(source, size)
+    part = _part(info, times, channels, 0)
+    blocks = len(range(0, info.num_samples, info.block_samples)) if info.block_samples else 1
+    ranges = np.empty((blocks * info.num_channels + 1, 2), np.uint64)
+    count = _library.n1_part_ranges(source, size, part, ranges.ctypes.data, len(ranges))
+    _check(count)
+    return ranges[:count]
+
+
+def _part(
+    info: _Info, times: range, channels: npt.NDArray[np.uint32] | None, row_bytes: int
+) -> _Part:
+    if channels is None:
+        return _Part(times.start, len(times), None, info.num_channels, row_bytes)
+    return _Part(times.start, len(times), channels.ctypes.data, len(channels), row_bytes)
 
 
 _MEMORY, _FORMAT, _VERSION, _CORRUPT = -2, -4, -5, -6

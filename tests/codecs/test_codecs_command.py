@@ -99,7 +99,10 @@ def test_every_codec_has_a_row(table):
         assert row["HDF5"] == str(FILTERS.get(name, "none"))
         assert (row["lacks"] == "not installed") == (name not in HERE)
         for parameter in entry.parameters:
-            assert f"{parameter.name}={parameter.default or '…'}" in row["how it works"]
+            assert (
+                f"{parameter.name}={'…' if parameter.default is None else parameter.default}"
+                in row["how it works"]
+            )
     for name in ("n1", "adc", "wavpack", "flac"):
         is_here = name in hdf5.plugins()
         assert (rows[name]["lacks"] is None) == (is_here and name in HERE)
@@ -127,7 +130,8 @@ def test_explanation_says_all_that_json_says(name, run, run_json):
     for parameter in content["parameters"]:
         name_first = [parameter["name"]]
         (line,) = (x for x in lines if x.removeprefix("  parameters").split()[:1] == name_first)
-        assert f"[default: {parameter['default'] or 'none'}]" in line
+        default = "none" if parameter["default"] is None else parameter["default"]
+        assert f"[default: {default}]" in line
         if parameter["type"] in ("integer", "number"):
             assert f"{parameter['low']} to {parameter['high']}" in line
         elif parameter["type"] == "choice":

@@ -55,6 +55,15 @@ def check_payloads(tmp_path, dtype, level, shape):
         np.testing.assert_array_equal(N1().decode(payload).reshape(chunks), part)
 
 
+def test_hdf5_makes_blocks_of_the_length_that_it_is_told(tmp_path):
+    write_hdf5(tmp_path / "x.h5", TRACES, TRACES.shape, compression=hdf5.N1(4, block_samples=300))
+    [(mask, payload)] = direct_chunks(tmp_path / "x.h5").values()
+    assert (mask, payload) == (0, N1(block_samples=300).encode(TRACES))
+    assert 0 < native.n1_payload_info(payload).block_samples <= 300
+    with h5py.File(tmp_path / "x.h5") as file:
+        np.testing.assert_array_equal(file["x"][:], TRACES)
+
+
 @pytest.mark.parametrize("widths", [None, pytest.param(WIDTHS, marks=needs_h5py_316)])
 def test_hdf5_reads_payloads_that_were_written_past_it(tmp_path, widths):
     with h5py.File(tmp_path / "x.h5", "w") as file:
@@ -80,9 +89,9 @@ def test_hdf5_keeps_a_table_of_widths_with_the_dataset(tmp_path):
             np.testing.assert_array_equal(file["x"][:], TRACES)
             [(name, values)] = file["x"]._filters.items()
         assert name == "52785"
-        bits = sum(value << 32 * i for i, value in enumerate(values[3:]))
+        bits = sum(value << 32 * i for i, value in enumerate(values[4:]))
         assert bytes(bits >> 7 * i & 127 for i in range(1024)) == widths
-        assert len(values) == 227
+        assert len(values) == 228
 
 
 def test_hdf5_stores_what_does_not_become_smaller_as_it_is(tmp_path):
@@ -101,6 +110,15 @@ def mandatory(samples, path, options):
         space = h5py.h5s.create_simple(samples.shape)
         kind = h5py.h5t.py_create(samples.dtype, logical=True)
         h5py.Dataset(h5py.h5d.create(file.id, b"x", kind, space, properties))[...] = samples
+
+
+def test_hdf5_reads_a_long_chunk_of_equal_samples(tmp_path):
+    length = 5_242_880
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", (length,), "<i2", chunks=(length,), compression=hdf5.N1(None))
+        file["x"][:] = 704
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert (file["x"][:] == 704).all()
 
 
 def test_hdf5_stores_a_longer_payload_where_it_must(tmp_path):
@@ -210,7 +228,7 @@ def test_filter_keeps_its_contract_with_hdf5():
     payload = N1().encode(TRACES)
     for optional in (0, Filter.OPTIONAL):
         assert call(optional, values, TRACES.tobytes()) == payload
-        for any_values in (values, (), (9, 9, 9), values + (1,) * 224):
+        for any_values in (values, (), (9, 9, 9), (*values, 0, *[1] * 224)):
             assert call(Filter.REVERSE | optional, any_values, payload) == TRACES.tobytes()
         assert call(Filter.REVERSE | optional, values, payload[:-1]) is None
         assert call(Filter.REVERSE | optional, values, N1().encode(TRACES[:0])) is None
@@ -226,8 +244,8 @@ def test_filter_keeps_its_contract_with_hdf5():
 def test_filter_refuses_wrong_cd_values():
     for values in (
         *((), (2,), (2, 0), (0, 0, 4), (4, 0, 4), (2**31, 0, 4), (2, 4, 4), (2, 0, 3)),
-        *((2, 0, 2**31), (2, 0, 4, 0), (2, 0, 4, *[9] * 223), (2, 0, 4, *[9] * 225)),
-        (2, 0, 4, *[2**32 - 1] * 224),
+        *((2, 0, 2**31), (2, 0, 4, 0, 0), (2, 0, 4, 0, *[9] * 223), (2, 0, 4, 0, *[9] * 225)),
+        (2, 0, 4, 0, *[2**32 - 1] * 224),
     ):
         for flags in (0, Filter.OPTIONAL):
             assert Filter()(flags, values, TRACES.tobytes()) is None, values[:5]
@@ -243,6 +261,8 @@ def test_filter_refuses_wrong_cd_values():
         ({"num_channels": -1}, "channel"),
         ({"num_channels": 2**31}, "channel"),
         ({"level": 4}, "levels 1 to 3"),
+        ({"block_samples": 2**18 + 1}, "up to 262144 samples"),
+        ({"block_samples": -1}, "up to 262144 samples"),
         ({"widths": b"short"}, "1024 bytes"),
         ({"widths": bytes([127] * 1024)}, "far above"),
         ({"widths": bytes([1, 128] * 512)}, "far above"),
@@ -267,6 +287,7 @@ def test_hdf5_class_refuses_a_table_of_widths_where_h5py_would_fail_on_it(monkey
     [
         {},
         {"num_channels": None, "dtype": "u1"},
+        {"block_samples": 5000},
         pytest.param({"level": 3, "widths": WIDTHS_TEXT}, marks=needs_h5py_316),
     ],
 )

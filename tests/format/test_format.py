@@ -148,7 +148,7 @@ def invented_block(rng, num_samples, refers):
     """Return a block of random fields and samples, or raise AssertionError if they do not go."""
     head = invented_fields(rng, num_samples, refers)
     read = reference.Reader(head)
-    block = reference.read_head(read)
+    block = reference.read_head(read, refers)
     reference.read_fields(read, block, num_samples, OWN_WIDTHS)
     reference.make_predictors(block)
     in_lanes, in_tail = reference.order_of_decoding(block)
@@ -219,9 +219,8 @@ def invented_fields(rng, num_samples, refers):
     write.bits(kind, 2)
     write.bits(reference.ADC if kind == WIDTH else map, 2)
     write.bits(log2_lanes, 3)
-    write.bits(refers, 1)
+    write.bits(0, 1)
     if refers:
-        write.gamma(0)
         write.bits(rng.randrange(2048), 11)
     if kind == INTEGER and map == reference.STEP:
         write.bits(rng.randrange(1, 2**16), 16)
@@ -295,21 +294,27 @@ def invented_payload(rng):
     num_samples = rng.randrange(40, 200)
     while True:
         try:
-            blocks = b"".join(invented_block(rng, num_samples, refers) for refers in (0, 1))
+            blocks = [invented_block(rng, num_samples, refers) for refers in (0, 1)]
             break
         except AssertionError:
             continue
-    read = reference.Reader(blocks)
-    channels, _ = reference.decode_blocks(read, num_samples, 2, 1, OWN_WIDTHS)
-    samples = np.array(channels, "<i2").T
+    entries = [(len(block), refers, None) for refers, block in enumerate(blocks)]
+    read = reference.Reader(b"".join(blocks))
+    channels, _, sums = reference.decode_blocks(read, entries, num_samples, 2, 1, OWN_WIDTHS)
     write = Writer()
     write.varint(num_samples)
     write.varint(2)
     write.varint(1)
-    coded = write.bytes() + blocks
-    seed = 4 * 2 + 256 * 2 + (reference.checksum_of(coded, 0) << 32)
-    checksum = reference.checksum_of(samples.tobytes(), seed).to_bytes(4, "little")
-    return b"N1" + bytes([1 << 4 | 1 << 2]) + checksum + coded, samples
+    width = rng.randrange(2, 5)
+    write.bits(width, 8)
+    for refers, (block, of_samples) in enumerate(zip(blocks, sums, strict=True)):
+        write.bits(refers, 4)
+        write.bits(len(block), 8 * width - 4)
+        write.bits(reference.checksum_of(block, of_samples << 32), 32)
+    type = 2 << 4 | 1 << 2
+    checksum = reference.checksum_of(write.bytes(), type).to_bytes(4, "little")
+    samples = np.array(channels, "<i2").T
+    return b"N1" + bytes([type]) + checksum + write.bytes() + b"".join(blocks), samples
 
 
 # --- What a payload has

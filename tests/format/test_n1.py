@@ -513,7 +513,15 @@ def test_what_is_no_payload_is_said_to_be_none():
                 function(data)
 
 
-@pytest.mark.parametrize("version", [2, 3, 15])
+def test_a_version_that_was_never_released_has_an_error_of_its_own():
+    payload = bytearray(native.n1_encode(ARRAY))
+    payload[2] = 1 << 4 | payload[2] & 15
+    for function in (native.n1_decode, native.n1_payload_info):
+        with pytest.raises(N1StoreError, match="before the first release"):
+            function(payload)
+
+
+@pytest.mark.parametrize("version", [3, 4, 15])
 def test_a_newer_version_has_an_error_of_its_own(version):
     payload = bytearray(native.n1_encode(ARRAY))
     payload[2] = version << 4 | payload[2] & 15
@@ -525,19 +533,17 @@ def test_a_newer_version_has_an_error_of_its_own(version):
 # --- Memory
 
 CLAIMS = {
-    "2^31 samples": "80 80 80 80 08",
-    "2^20 samples": "80 80 40",
-    "2^62 samples": "80 80 80 80 80 80 80 80 40",
+    "2^31 samples in 2^13 blocks": "80 80 80 80 08 80 40 03 00 00",
+    "2^31 samples in a block": "80 80 80 80 08 01 00 00 00",
+    "2^18 samples": "80 80 10 01 00 00 00",
+    "2^62 samples": "80 80 80 80 80 80 80 80 40 01 00 00 00",
     "an endless number": "ff" * 40,
 }
 
 
 def test_a_header_that_claims_too_much_costs_nothing():
     start = native.n1_encode(np.zeros(1, "<i2"))[:7]
-    payloads = {
-        claim: start + bytes.fromhex(number) + bytes.fromhex("01 00 00 00")
-        for claim, number in CLAIMS.items()
-    }
+    payloads = {claim: start + bytes.fromhex(number) for claim, number in CLAIMS.items()}
     script = f"""
         import resource
         from n1store.codecs import native
@@ -551,15 +557,13 @@ def test_a_header_that_claims_too_much_costs_nothing():
     """
     lines = run_python(script, timeout=60, cwd=Path(__file__).parent).splitlines()
     damaged = "N1StoreError('the n1 payload is damaged or cut off')"
-    # So many could be in it, if they were all the same.
-    said = {"2^31 samples": "N1StoreError('working memory could not be had')"}
-    assert lines == [f"{claim}: {said.get(claim, damaged)}" for claim in CLAIMS]
+    assert lines == [f"{claim}: {damaged}" for claim in CLAIMS]
 
 
 def test_long_silence():
     samples = np.full((1 << 21, 4), -512, "<i2")
     payload = native.n1_encode(samples)
-    assert len(payload) < 40
+    assert len(payload) < 80
     np.testing.assert_array_equal(native.n1_decode(payload), samples)
 
 
@@ -666,7 +670,7 @@ def test_frozen_payloads_are_decoded_for_ever(path, record_property):
         with np.load(folder / "samples.npz") as archive:
             arrays = dict(archive)
         payloads = sorted(folder.glob("*.n1payload"))
-        assert len(payloads) == 3 * (len(arrays) - 1)
+        assert len(payloads) > 3 * (len(arrays) - 1)
         for file in payloads:
             name, _, level = file.stem.rpartition("-")
             widths = arrays["widths"].tobytes() if name.endswith("widths") else None
@@ -674,7 +678,9 @@ def test_frozen_payloads_are_decoded_for_ever(path, record_property):
             assert native.n1_payload_info(payload).version == int(folder.name[1:])
             assert_same(native.n1_decode(payload, widths, path), arrays[name])
             # The encoder may have learned to do better, which is no reason to fail.
-            unchanged += native.n1_encode(arrays[name], int(level), widths) == payload
+            how = {"block_samples": len(arrays[name]) // 3}
+            how = how if level == "blocks" else {"level": int(level), "widths": widths}
+            unchanged += native.n1_encode(arrays[name], **how) == payload
     record_property("frozen payloads that the encoder still writes", unchanged)
 
 
@@ -691,6 +697,7 @@ def sanitized_core(tmp_path_factory):
     # With -O1, compiling takes twice as long as all that is run.
     compiler = [*os.environ.get("CC", "cc").split(), "-std=c11", "-g", "-Og"]
     compiler += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    compiler += ["-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION"]
     (folder / "main.c").write_text("int main(void) { return 0; }\n")
     try:
         subprocess.run([*compiler, "main.c"], cwd=folder, check=True, capture_output=True)

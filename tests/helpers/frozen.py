@@ -51,7 +51,7 @@ def converted(positions, widths):
 
 
 def built_in_widths():
-    header = (FROZEN.parent.parent / "filters/core/n1_widths.h").read_text()
+    header = (FROZEN.parents[2] / "filters/core/n1_widths.h").read_text()
     table = header[header.index("N1_WIDTHS") :].split("{")[1].split("}")[0]
     return np.array([int(number) for number in table.split(",") if number.strip()])
 
@@ -87,6 +87,9 @@ def arrays():
         "off-the-grid-16-lanes": walk(9000, 150),
         "n1-channels": n1_grid(walk(1200, 15).reshape(400, 3)),
         "n1-many-channels": n1_grid(walk(40 * 17, 15).reshape(40, 17)),
+        "channels-of-a-silent-end": np.concatenate(
+            [n1_grid(walk(1200, 15).reshape(300, 4)), np.zeros((90, 4), "<i2")]
+        ),
         "n1-clipped": n1_grid(loud),
         "n1-spikes": n1_grid(np.where(noise(1000, 0, 90) == 0, 511, walk(1000, 8))),
         "n1-then-off-it": np.concatenate([n1_grid(quiet[:500]), loud[:300]]),
@@ -117,6 +120,11 @@ def main():
         for name, samples in arrays().items()
         for widths in [WIDTHS.astype("u1").tobytes() if name.endswith("widths") else None]
         for level in (1, 2, 3)
+    }
+    payloads |= {
+        f"{name}-blocks": native.n1_encode(samples, block_samples=len(samples) // 3)
+        for name, samples in arrays().items()
+        if len(samples) >= 300 and not name.endswith("widths")
     }
     version = native.n1_payload_info(payloads["n1-2"]).version
     folder = FROZEN / f"v{version}"

@@ -30,7 +30,7 @@ def decode(payload, widths=None):
     read.position = 16
     header = SimpleNamespace(dtype=DTYPES[read.bits(2)], dimensions=read.bits(1) + 1)
     header.end_repeats = read.bits(1)
-    assert read.bits(4) == 1, "version"
+    assert read.bits(4) == 2, "version"
     checksum = read.bits(32)
     num_samples = read.varint()
     num_channels = read.varint() if header.dimensions == 2 else 1
@@ -38,47 +38,68 @@ def decode(payload, widths=None):
     assert not header.end_repeats or 0 < repeated < num_samples
     header.num_blocks = read.varint()
 
-    dtype = np.dtype(header.dtype)
+    dtype, type = np.dtype(header.dtype), payload[2]
     blocks = []
+    shape = (num_samples, num_channels)[: header.dimensions]
     if header.num_blocks == 0:
         assert not header.end_repeats
+        assert checksum_of(payload[7:], type) == checksum
         samples = np.frombuffer(payload, dtype, offset=read.position // 8)
-    else:
-        channels, blocks = decode_blocks(
-            read, num_samples - repeated, num_channels, header.num_blocks, widths or N1_WIDTHS
-        )
-        assert read.position == 8 * len(payload), "after the last block the payload ends"
-        middle = 1 << 8 * dtype.itemsize - 1 if dtype.kind == "u" else 0
-        rows = [[sample + middle for sample in row] for row in zip(*channels, strict=True)]
-        samples = np.array(rows + repeated * rows[-1:]).astype(dtype, casting="unsafe")
-    shape = (num_samples, num_channels)[: header.dimensions]
-    shape_seed = DTYPES.index(header.dtype) + 4 * header.dimensions + 256 * num_channels
-    seed = shape_seed % 2**32 + (checksum_of(payload[7:], 0) << 32)
-    assert checksum_of(samples.tobytes(), seed) == checksum
+        return samples.reshape(shape), header, blocks
+
+    entries = [(len(payload) - read.position // 8, 0, None)]
+    if header.num_blocks * num_channels > 1:
+        entries = read_index(read, header.num_blocks * num_channels)
+        assert checksum_of(payload[7 : read.position // 8], type) == checksum
+    assert read.position // 8 + sum(size for size, _, _ in entries) == len(payload)
+    channels, blocks, sums = decode_blocks(
+        read, entries, num_samples - repeated, num_channels, header.num_blocks, widths or N1_WIDTHS
+    )
+    if len(entries) == 1:
+        assert checksum_of(payload[7:], (sums[0] << 32) + type) == checksum
+    middle = 1 << 8 * dtype.itemsize - 1 if dtype.kind == "u" else 0
+    rows = [[sample + middle for sample in row] for row in zip(*channels, strict=True)]
+    samples = np.array(rows + repeated * rows[-1:]).astype(dtype, casting="unsafe")
     return samples.reshape(shape), header, blocks
 
 
-def decode_blocks(read, num_samples, num_channels, num_blocks, widths):
+def read_index(read, count):
+    """Return size, reference and checksum of each block."""
+    width = read.bits(8)
+    assert width in (2, 3, 4)
+    entries = []
+    for _ in range(count):
+        reference = read.bits(4)
+        entries.append((read.bits(8 * width - 4), reference, read.bits(32)))
+    return entries
+
+
+def decode_blocks(read, entries, num_samples, num_channels, num_blocks, widths):
+    """Return the samples of each channel, all blocks, and the checksums of their samples."""
     length = -(-num_samples // num_blocks)
     assert length <= 1 << 18
     channels = [[] for _ in range(num_channels)]
-    blocks = []
+    blocks, sums = [], []
     for begin in range(0, num_samples, length):
         end = min(begin + length, num_samples)
         for channel in range(num_channels):
-            block = read_head(read)
+            size, distance, checksum = entries[len(blocks)]
+            data = read.data[read.position // 8 :][:size]
+            block = read_head(read, distance)
             samples = decode_block(read, block, end - begin, widths)
-            if block.reference:
-                assert channel // 16 == (channel - block.distance) // 16
-                other = channels[channel - block.distance][begin:end]
+            if distance:
+                assert channel // 16 == (channel - distance) // 16
+                other = channels[channel - distance][begin:end]
                 samples = [
                     signed16(sample + ((block.gain * r + 128) >> 8))
                     for sample, r in zip(samples, other, strict=True)
                 ]
+            sums.append(checksum_of(np.array(samples, "<i2").tobytes(), 0))
+            assert checksum in (None, checksum_of(data, sums[-1] << 32))
             channels[channel] += samples
             blocks.append(block)
     assert len(blocks) == num_blocks * num_channels, "none is empty"
-    return channels, blocks
+    return channels, blocks, sums
 
 
 # --- Bit strings
@@ -154,13 +175,13 @@ def limit(value, low, high):
 # --- Block
 
 
-def read_head(read):
+def read_head(read, distance):
     block = SimpleNamespace(kind=read.bits(2), map=read.bits(2), num_lanes=1 << read.bits(3))
-    block.reference = read.bits(1)
+    assert read.bits(1) == 0
+    block.reference = distance
     assert block.kind <= WIDTH
     assert block.num_lanes <= 16
-    if block.reference:
-        block.distance = read.gamma() + 1
+    if distance:
         block.gain = read.signed_bits(11)
     if block.map == STEP:
         block.step = read.bits(16)
