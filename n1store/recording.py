@@ -15,6 +15,9 @@ from n1store.errors import N1StoreError, counted, one_line
 Samples = npt.NDArray[np.int16]
 """Samples in memory, of shape (num_samples, num_channels) where nothing else is said."""
 
+Positions = range | npt.NDArray[np.intp]
+"""Places on an axis, ascending: all from one to another, or some."""
+
 
 class Traces(Protocol):
     """Samples of shape (num_samples, num_channels) that are read when they are asked for."""
@@ -43,8 +46,8 @@ class LazyTraces(ABC):
         return f"<{type(self).__name__} of int16, {self.shape[0]} x {self.shape[1]}>"
 
     @abstractmethod
-    def _read(self, first: int, last: int, left: int, right: int) -> Samples:
-        """Read the samples and channels of two ranges, which are within the array."""
+    def _read(self, rows: Positions, columns: Positions) -> Samples:
+        """Read some samples of some channels, which there are, into a new array."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -57,9 +60,9 @@ class LazyTraces(ABC):
         samples, *channels = _without_ellipsis(key)
         if len(channels) > 1:
             raise IndexError("traces have two axes, time and channel")
-        first, last, in_rows = _extent(samples, self.shape[0])
-        left, right, in_columns = _extent(channels[0] if channels else slice(None), self.shape[1])
-        return self._read(first, last, left, right)[in_rows][..., in_columns]
+        rows, in_rows = _positions(samples, self.shape[0])
+        columns, in_columns = _positions(channels[0] if channels else slice(None), self.shape[1])
+        return self._read(rows, columns)[in_rows][..., in_columns]
 
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
@@ -220,24 +223,28 @@ def _without_ellipsis(key: Any) -> tuple[Any, ...]:
     return keys[:position] + filled + keys[position + 1 :] or (slice(None),)
 
 
-def _extent(key: Any, length: int) -> tuple[int, int, slice | int | npt.NDArray[np.intp]]:
-    """Return the range that `key` touches, and what picks its elements out of that range."""
+def _positions(key: Any, length: int) -> tuple[Positions, slice | int | npt.NDArray[np.intp]]:
+    """Return the places that `key` touches, and what picks its elements out of these."""
     if isinstance(key, slice):
         wanted = range(length)[key]
         if not wanted:
-            return 0, 0, slice(None)
-        first, last = sorted((wanted[0], wanted[-1]))
-        start = wanted[0] - first
-        stop = wanted[-1] - first + (1 if wanted.step > 0 else -1)
-        return first, last + 1, slice(start, stop if stop >= 0 else None, wanted.step)
+            return range(0), slice(None)
+        ascending = wanted if wanted.step > 0 else wanted[::-1]
+        back = slice(None, None, 1 if wanted.step > 0 else -1)
+        if ascending.step == 1:
+            return ascending, back
+        return np.arange(ascending.start, ascending.stop, ascending.step), back
     if np.ndim(key) == 0 and np.asarray(key).dtype.kind in "iu":
         if not -length <= key < length:
             raise IndexError(f"there is no {int(key)} on an axis of length {length}")
         index = int(key) % length
-        return index, index + 1, 0
+        return range(index, index + 1), 0
     if np.ndim(key) != 1:
         raise IndexError("an axis is indexed by an integer, a slice, a list or a mask")
     chosen = np.arange(length)[np.asarray(key) if len(key) else np.empty(0, int)]
     if not chosen.size:
-        return 0, 0, chosen
-    return int(chosen.min()), int(chosen.max()) + 1, chosen - chosen.min()
+        return range(0), chosen
+    places, elements = np.unique(chosen, return_inverse=True)
+    if places[-1] - places[0] + 1 == len(places):
+        return range(int(places[0]), int(places[-1]) + 1), elements
+    return places, elements

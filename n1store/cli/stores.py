@@ -58,6 +58,15 @@ from n1store.errors import about, counted
 @click.option(
     "--chunk-seconds", type=float, help="Length of a chunk.  [default: 1 in Zarr, 10 MB in NWB]"
 )
+@click.option("--chunk-channels", type=int, help="The most channels of a chunk.  [default: 64]")
+@click.option(
+    "--block-seconds",
+    type=float,
+    help=(
+        "Length of what n1 decodes at once of a channel.  "
+        "[default: 1, less with more than 64 channels]"
+    ),
+)
 @click.option(
     "--layout",
     type=click.Choice(["recordings", "channels", "spikeinterface"]),

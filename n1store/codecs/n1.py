@@ -53,6 +53,11 @@ class N1(OwnCodec):
         self._widths = widths_from_config(widths)
         self.widths = None if self._widths is None else base64.b64encode(self._widths).decode()
 
+    @property
+    def table_of_widths(self) -> bytes | None:
+        """The code widths as bytes; None for the built-in ones."""
+        return self._widths
+
     def get_config(self) -> dict[str, Any]:
         """Return the configuration; without `widths` and `block_samples` that are the defaults."""
         config: dict[str, Any] = {"id": self.codec_id, "level": self.level}

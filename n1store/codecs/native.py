@@ -24,6 +24,9 @@ PathName = Literal["best", "portable", "avx2"]
 NUM_CODES = 1024
 """Codes of the N1's converter, and entries of a table of code widths."""
 
+GROUP_CHANNELS = 16
+"""Channels that `n1` works on together, and among which a block may be a difference to another."""
+
 
 def package_folders() -> list[Path]:
     """Return the package's folders; an editable install has its libraries in one of its own."""

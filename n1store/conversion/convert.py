@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from n1store import store_kinds
 from n1store.codecs.pipeline import Pipeline
 from n1store.conversion.arrays import write_arrays
-from n1store.conversion.plan import ArrayPlan, Layout, plan_arrays
+from n1store.conversion.plan import ArrayPlan, Layout, plan_arrays, with_blocks
 from n1store.display import Displayed
 from n1store.errors import N1StoreError
 from n1store.session.merge import SessionPart, merge_sessions
@@ -101,6 +101,8 @@ def convert(
     adc: bool = True,
     checksum: bool = True,
     chunk_seconds: float | None = None,
+    chunk_channels: int | None = None,
+    block_seconds: float | None = None,
     layout: Layout = "recordings",
     zarr_format: Literal[2, 3] | None = None,
     shard_seconds: float | None = None,
@@ -131,6 +133,12 @@ def convert(
     chunk_seconds : float, optional
         Length of a chunk; in samples, rounded up to a multiple of 8, at least 16. By default that
         of a store which is converted; else 1 s in Zarr, and what takes 10 MB in NWB.
+    chunk_channels : int, optional
+        The most channels of a chunk; by default that of a store which is converted, else 64.
+    block_seconds : float, optional
+        Length of the blocks within a chunk, of one channel each, which `n1` decodes one by one. By
+        default 1 s at most, less where there are more than 64 channels, and as long as suits where
+        there is one.
     layout : {'recordings', 'channels', 'spikeinterface'}
         An array for each file; one array whose channels are those of all files; or
         SpikeInterface's own layout with a segment for each file (Zarr only).
@@ -166,7 +174,7 @@ def convert(
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     path = Path(destination)
-    _check(layout, on_error, chunk_seconds, shard_seconds)
+    _check(layout, on_error, chunk_seconds, chunk_channels, block_seconds, shard_seconds)
     target = store_kinds.destination_for(
         path,
         layout=layout,
@@ -176,7 +184,7 @@ def convert(
         overwrite=overwrite,
     )
     complete = _complete(Pipeline.parse(codec), adc, target.checksum if checksum else "")
-    pipeline = target.prepare(complete)
+    target.prepare(complete)  # says at once if there is none
     with ExitStack() as stack:
         findings = Findings(stack, follow_links)
         inputs = list(find_inputs([Path(source) for source in sources], on_error, findings))
@@ -188,7 +196,9 @@ def convert(
             chunk_seconds,
             target.chunk_seconds,
             target.shard_seconds,
+            chunk_channels,
         )
+        pipeline = target.prepare(with_blocks(complete, plans, block_seconds))
         session, lost = merge_sessions({plan.name: _session_parts_of(plan) for plan in plans})
         lost += [
             f"{plan.name}: its {plan.num_files} original files, as other channels came from none"
@@ -218,7 +228,12 @@ def convert(
 
 
 def _check(
-    layout: str, on_error: str, chunk_seconds: float | None, shard_seconds: float | None
+    layout: str,
+    on_error: str,
+    chunk_seconds: float | None,
+    chunk_channels: int | None,
+    block_seconds: float | None,
+    shard_seconds: float | None,
 ) -> None:
     if layout not in get_args(Layout):
         raise N1StoreError(
@@ -226,9 +241,11 @@ def _check(
         )
     if on_error not in get_args(OnError):
         raise N1StoreError(f"on_error is 'stop' or 'skip', not {on_error!r}")
-    lengths = 1.0 if chunk_seconds is None else chunk_seconds, shard_seconds or 0
-    if not 0 < lengths[0] < math.inf or not 0 <= lengths[1] < math.inf:
-        raise N1StoreError("lengths of chunks and shards must be positive")
+    lengths = [1.0 if each is None else each for each in (chunk_seconds, block_seconds)]
+    if not all(0 < each < math.inf for each in lengths) or not 0 <= (shard_seconds or 0) < math.inf:
+        raise N1StoreError("lengths of chunks, blocks and shards must be positive")
+    if chunk_channels is not None and chunk_channels < 1:
+        raise N1StoreError("a chunk has at least one channel")
 
 
 def _complete(pipeline: Pipeline, adc: bool, checksum: str) -> Pipeline:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from n1store.codecs.n1 import MAX_BLOCK_SAMPLES
+from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
 from n1store.sources.base import Input
 from n1store.stores.grid import DTYPE, Grid, chunk_shape_for, chunks_per_shard_for
@@ -52,6 +55,7 @@ def plan_arrays(
     chunk_seconds: float | None,
     default_seconds: float | None,
     shard_seconds: float | None,
+    chunk_channels: int | None = None,
 ) -> list[ArrayPlan]:
     """Decide which arrays to write, in which order, of which inputs.
 
@@ -68,6 +72,9 @@ def plan_arrays(
         Where that has none; None for what takes 10 MB, as in NWB files.
     shard_seconds : float, optional
         How much one file holds; 0 if each chunk has its own, None for 64 chunks.
+    chunk_channels : int, optional
+        The most channels of a chunk; by default 64, or those that the array has which it is made
+        from.
 
     Raises
     ------
@@ -83,8 +90,9 @@ def plan_arrays(
         shape = first.num_samples, len(channel_ids)
         rate = first.sampling_frequency
         seconds = default_seconds if chunk_seconds is None else chunk_seconds
-        chunk_shape = first.chunk_shape if len(members) == 1 and chunk_seconds is None else None
-        chunk_shape = chunk_shape or chunk_shape_for(shape, rate, seconds)
+        is_same = len(members) == 1 and chunk_seconds is None and chunk_channels is None
+        chunk_shape = first.chunk_shape if is_same else None
+        chunk_shape = chunk_shape or chunk_shape_for(shape, rate, seconds, chunk_channels)
         per_shard = chunks_per_shard_for(shape, chunk_shape, rate, shard_seconds)
         grid = Grid(shape, chunk_shape, per_shard)
         return ArrayPlan(name, path, tuple(members), tuple(channel_ids), grid)
@@ -108,6 +116,43 @@ def plan_arrays(
         plan(name, path, [each], each.channel_ids)
         for name, path, each in zip(names, paths, inputs, strict=True)
     ]
+
+
+def with_blocks(
+    pipeline: Pipeline, plans: Sequence[ArrayPlan], block_seconds: float | None
+) -> Pipeline:
+    """Return a pipeline whose `n1`, if it has one, makes blocks that suit all arrays.
+
+    A window costs what the blocks cost that it lies in, and short blocks take more room: 0.3 % in
+    blocks of half a second. By default blocks of several channels have 1 s at most, and a quarter
+    of a second at least where there are more than 64 channels, whose windows are large.
+
+    Raises
+    ------
+    N1StoreError
+        If `block_seconds` is given, and there is no `n1` to make blocks.
+    """
+    stages = pipeline.spec.split("+")
+    place = pipeline.names.index("n1") if "n1" in pipeline.names else None
+    if place is None:
+        if block_seconds is not None:
+            raise N1StoreError(f"codec {pipeline.spec} makes no blocks; n1 does")
+        return pipeline
+    if "block_samples=" in stages[place]:
+        return pipeline
+    lengths = []
+    for plan in plans:
+        num_channels = plan.grid.shape[1]
+        seconds = block_seconds
+        if seconds is None:
+            seconds = min(1.0, max(0.25, 64 / num_channels)) if num_channels > 1 else math.inf
+        length = min(seconds * plan.sampling_frequency, MAX_BLOCK_SAMPLES)
+        if math.ceil(length) < plan.grid.chunk_shape[0]:
+            lengths.append(max(1, math.ceil(length)))
+    if not lengths:
+        return pipeline
+    stages[place] += f"{',' if ':' in stages[place] else ':'}block_samples={min(lengths)}"
+    return Pipeline.parse("+".join(stages))
 
 
 def _require_alike(inputs: list[Input], attribute: str, unit: str) -> None:

@@ -14,12 +14,13 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from n1store.errors import N1StoreError
-from n1store.recording import LazyTraces, Recording, Samples
+from n1store.recording import LazyTraces, Positions, Recording, Samples
 from n1store.system.atomic import replacing
 from n1store.system.unchanged import Version, version_of
 
@@ -119,8 +120,21 @@ class WavTraces(LazyTraces):
         self._wav = wav
         self.shape = (wav.num_samples, wav.num_channels)
 
-    def _read(self, first: int, last: int, left: int, right: int) -> Samples:
-        return self._wav.read(first, last)[:, left:right]
+    def _read(self, rows: Positions, columns: Positions) -> Samples:
+        picked = slice(columns.start, columns.stop) if isinstance(columns, range) else columns
+        if isinstance(rows, range):
+            return self._wav.read(rows.start, rows.stop)[:, picked]
+        samples = np.empty((len(rows), len(columns)), SAMPLE_DTYPE)
+        # Those that are near each other are read at once, and what lies between them.
+        borders = [0, *(np.flatnonzero(np.diff(rows) > _NEAR) + 1).tolist(), len(rows)]
+        for begin, end in pairwise(borders):
+            near = rows[begin:end]
+            read = self._wav.read(int(near[0]), int(near[-1]) + 1)
+            samples[begin:end] = read[near - near[0]][:, picked]
+        return samples
+
+
+_NEAR = 1024
 
 
 def read_wav(path: str | os.PathLike[str]) -> Recording:

@@ -81,7 +81,10 @@ _CHUNKS_PER_SHARD = 64  # in time; a file for each chunk costs more than encodin
 
 
 def chunk_shape_for(
-    shape: tuple[int, int], sampling_frequency: float, seconds: float | None
+    shape: tuple[int, int],
+    sampling_frequency: float,
+    seconds: float | None,
+    channels: int | None = None,
 ) -> tuple[int, int]:
     """Return the shape of chunks to cut an array into.
 
@@ -93,9 +96,11 @@ def chunk_shape_for(
         Hz.
     seconds : float or None
         Length of a chunk; None for what takes 10 MB.
+    channels : int, optional
+        The most channels of a chunk.
     """
     num_samples, num_channels = shape
-    groups = -(-num_channels // _MAX_CHUNK_CHANNELS)
+    groups = -(-num_channels // (channels or _MAX_CHUNK_CHANNELS))
     chunk_channels = -(-num_channels // groups)
     wanted = _CHUNK_BYTES / (DTYPE.itemsize * chunk_channels)
     if seconds is not None:

@@ -75,7 +75,7 @@ def check(path, expected):
     """Compare all chunks with what h5py reads and with what was written; return the chunks."""
     with opened(path) as (dataset, chunks):
         np.testing.assert_array_equal(dataset[...], expected)
-        traces = ChunkedTraces(chunks.grid, chunks.read_chunk)
+        traces = ChunkedTraces(chunks.grid, chunks.open_chunk)
         assert chunks.dtype == dataset.dtype.newbyteorder("=")
         assert chunks.dtype.isnative
         for index in chunks.grid.indices():
@@ -401,7 +401,7 @@ def test_chunks_that_were_never_written(tmp_path, filters):
     with opened(path) as (dataset, chunks):
         assert list(chunks.chunks) == [(1, 0)]
         np.testing.assert_array_equal(
-            ChunkedTraces(chunks.grid, chunks.read_chunk)[:], dataset[...]
+            ChunkedTraces(chunks.grid, chunks.open_chunk)[:], dataset[...]
         )
         assert (chunks.read_chunk((0, 0)) == -7).all()
         assert list(chunks.stored_bytes()) == [0, 3000, 0, 0]
@@ -461,7 +461,6 @@ def test_damaged_chunks(tmp_path, name):
         with opened(path) as (_, chunks):
             with pytest.raises(N1StoreError) as error:
                 chunks.read_chunk((1, 0))
-            assert str(error.value).startswith("chunk 1,0: ")
             assert len(str(error.value).splitlines()) == 1
             np.testing.assert_array_equal(chunks.read_chunk((0, 0)), TRACES[:300])
 
@@ -485,7 +484,7 @@ def test_chunk_of_another_size(tmp_path):
         file["x"].id.write_direct_chunk((0, 0), Zlib(1).encode(bytes(2998)))
     with (
         opened(path) as (_, chunks),
-        pytest.raises(N1StoreError, match="chunk 0,0: holds 2998 bytes instead of 3000"),
+        pytest.raises(N1StoreError, match=r"^holds 2998 bytes instead of 3000"),
     ):
         chunks.read_chunk((0, 0))
 

@@ -75,6 +75,7 @@ def let_zarr_read(store):
     """Make an array such that n1store leaves it to zarr."""
     path = metadata_of(store / "recordings/own")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"fill_value": 1}))
+    (store / ".zmetadata").unlink(missing_ok=True)  # which would say something else
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from n1store.errors import N1StoreError
+from n1store.stores.chunks import WholeChunk
 from n1store.stores.grid import Grid
 from n1store.stores.traces import ChunkedTraces
 
@@ -29,7 +31,16 @@ def cut(samples, chunk_shape):
         chunk[: part.shape[0], : part.shape[1]] = part
         return chunk
 
-    return ChunkedTraces(Grid(samples.shape, chunk_shape), read_chunk), read
+    return traces_of(Grid(samples.shape, chunk_shape), read_chunk), read
+
+
+def traces_of(grid, read_chunk):
+    """Return traces whose chunks a function reads, as a whole."""
+
+    def open_chunk(index):
+        return WholeChunk(grid.chunk_shape, lambda out: read_chunk(index, out))
+
+    return ChunkedTraces(grid, open_chunk)
 
 
 def axis(length):
@@ -95,6 +106,32 @@ def test_only_the_chunks_touched_are_read():
     assert read == []
 
 
+def test_small_windows_in_a_row_decode_a_chunk_once():
+    traces, read = cut(SAMPLES, (25, 7))
+    for start in range(20):
+        np.testing.assert_array_equal(traces[start : start + 3], SAMPLES[start : start + 3])
+    assert read == [(0, 0)]
+    traces[3, 2]
+    traces[4, 2]
+    assert read == [(0, 0), (0, 0)]  # other channels
+    np.testing.assert_array_equal(traces[22:28, 2], SAMPLES[22:28, 2])
+    assert read[2:] == [(1, 0)]
+    traces[:]
+    traces[0]
+    assert len(read) == 3 + 3 + 1  # of whole chunks nothing is kept
+
+
+def test_far_apart_lists_read_what_they_touch():
+    traces, read = cut(SAMPLES, (5, 2))
+    np.testing.assert_array_equal(
+        traces[[50, 1, 50, 2], [0, 6]], SAMPLES[[50, 1, 50, 2]][:, [0, 6]]
+    )
+    assert sorted(read) == [(0, 0), (0, 3), (10, 0), (10, 3)]
+    read.clear()
+    np.testing.assert_array_equal(traces[::20], SAMPLES[::20])
+    assert sorted({row for row, _ in read}) == [0, 4, 8]
+
+
 def test_no_samples():
     traces, _ = cut(SAMPLES[:0], (16, 2))
     assert traces[:].shape == (0, 7)
@@ -113,19 +150,20 @@ def test_whole_chunks_may_be_decoded_to_where_they_are_wanted():
     def read_chunk(index, out):
         given.append(out is not None)
         chunk = cut(SAMPLES, (10, 7))[0][10 * index[0] : 10 * index[0] + 10]
+        chunk = np.pad(chunk, [(0, 10 - len(chunk)), (0, 0)])
         if out is None:
-            return np.pad(chunk, [(0, 10 - len(chunk)), (0, 0)])
+            return chunk
         assert (out.shape, out.dtype) == ((10, 7), "<i2")
         assert out.flags.c_contiguous
         out[:] = chunk
         return out
 
-    traces = ChunkedTraces(Grid((53, 7), (10, 7)), read_chunk)
+    traces = traces_of(Grid((53, 7), (10, 7)), read_chunk)
     np.testing.assert_array_equal(traces[:], SAMPLES)
-    assert sorted(given) == [False, True, True, True, True, True]  # the last is not whole
+    assert given == 6 * [True]
     given.clear()
     np.testing.assert_array_equal(traces[5:30, ::-1], SAMPLES[5:30, ::-1])
-    assert sorted(given) == [False, True, True]
+    assert given == 3 * [True]
     given.clear()
     np.testing.assert_array_equal(traces[:, 1:], SAMPLES[:, 1:])
     assert not any(given)
@@ -133,11 +171,11 @@ def test_whole_chunks_may_be_decoded_to_where_they_are_wanted():
 
 def test_an_error_in_a_chunk_reaches_the_reader():
     def read_chunk(index, out):
-        raise ValueError(f"chunk {index}")
+        raise ValueError("no such")
 
-    traces = ChunkedTraces(Grid((100, 4), (10, 2)), read_chunk)
+    traces = traces_of(Grid((100, 4), (10, 2)), read_chunk)
     for key in (5, slice(None)):
-        with pytest.raises(ValueError, match="chunk"):
+        with pytest.raises(N1StoreError, match="chunk 0,0: no such"):
             traces[key]
 
 

@@ -11,6 +11,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 import h5py
@@ -27,7 +28,9 @@ from n1store.codecs.hdf5_filters import FILTERS, FILTERS_BY_ID, CdValues, h5py_h
 from n1store.codecs.info import why_no_filter
 from n1store.codecs.simple import CODECS, Transform
 from n1store.errors import N1StoreError, NotHereError, one_line
-from n1store.stores.grid import Grid
+from n1store.stores.chunks import Chunk as StoredChunk
+from n1store.stores.chunks import N1Chunk, WholeChunk, is_n1
+from n1store.stores.grid import DTYPE, Grid
 
 
 class Filter(NamedTuple):
@@ -140,12 +143,13 @@ def chunk_map(dataset: h5py.Dataset, file: BinaryIO) -> dict[tuple[int, ...], Ch
     }
 
 
-def read_payload(file: BinaryIO, chunk: Chunk) -> bytes:
-    """Return the bytes of a chunk as they are in the file; safe in threads."""
+def read_payload(file: BinaryIO, chunk: Chunk, first: int = 0, count: int | None = None) -> bytes:
+    """Return the bytes of a chunk as they are in the file, or `count` of them; safe in threads."""
     descriptor = file.fileno()
-    if chunk.offset + chunk.size <= os.fstat(descriptor).st_size:
-        payload = os.pread(descriptor, chunk.size, chunk.offset)
-        if len(payload) == chunk.size:
+    count = chunk.size - first if count is None else count
+    if chunk.offset + first + count <= os.fstat(descriptor).st_size:
+        payload = os.pread(descriptor, count, chunk.offset + first)
+        if len(payload) == count:
             return payload
     raise N1StoreError("the file ends before the chunk does")
 
@@ -261,6 +265,22 @@ class HDF5Chunks:
         """Return a chunk as stored; KeyError if it is missing."""
         return read_payload(self._file, self.chunks[index])
 
+    def open_chunk(self, index: tuple[int, int]) -> StoredChunk:
+        """Return a chunk, of the grid's chunk shape, to be decoded; safe in threads."""
+        chunk = self.chunks.get(index)
+        if (
+            chunk is None
+            or chunk.filter_mask
+            or self._stored_dtype != DTYPE
+            or not is_n1(self.codecs)
+        ):
+            return WholeChunk(self.grid.chunk_shape, partial(self.read_chunk, index))
+
+        def read(first: int, count: int) -> bytes:
+            return read_payload(self._file, chunk, first, count)
+
+        return N1Chunk(self.grid.chunk_shape, self.codecs[0], chunk.size, read)
+
     def read_chunk(self, index: tuple[int, int], out: Array | None = None) -> Array:
         """Return the samples of a chunk, in the grid's chunk shape; it may be read-only.
 
@@ -274,24 +294,20 @@ class HDF5Chunks:
         Raises
         ------
         N1StoreError
-            If the chunk is damaged, in one line that says which and why.
+            If the chunk is damaged, in one line that says why.
         """
         shape = self.grid.chunk_shape
         chunk = self.chunks.get(index)
         if chunk is None:
             return np.full(shape, self._fill_value, self.dtype)
-        try:
-            payload = read_payload(self._file, chunk)
-            samples = decode_chunk(
-                payload,
-                self.codecs,
-                chunk.filter_mask,
-                shape,
-                self._stored_dtype,
-                out if out is not None and out.dtype == self._stored_dtype else None,
-            )
-        except N1StoreError as error:
-            raise N1StoreError(f"chunk {index[0]},{index[1]}: {error}") from error
+        samples = decode_chunk(
+            read_payload(self._file, chunk),
+            self.codecs,
+            chunk.filter_mask,
+            shape,
+            self._stored_dtype,
+            out if out is not None and out.dtype == self._stored_dtype else None,
+        )
         return samples.astype(self.dtype, copy=False)
 
 

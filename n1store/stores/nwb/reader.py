@@ -18,6 +18,7 @@ from n1store.errors import N1StoreError, NotHereError, one_line
 from n1store.recording import Samples
 from n1store.session.session import Session
 from n1store.stores.base import Store, StoredArray, check, is_of_channels, parse_json, require
+from n1store.stores.chunks import Chunk, Columns
 from n1store.stores.grid import DTYPE, Grid
 from n1store.stores.nwb.chunks import (
     HDF5Chunks,
@@ -284,31 +285,44 @@ class SeriesArray(StoredArray):
             _load_filters()
             if lacks := what_hdf5_lacks(self._dataset):
                 raise NotHereError(f"{self._dataset.file.filename}: {self.path}: {lacks}")
-        return ChunkedTraces(self.grid, self._read_chunk)
+        return ChunkedTraces(self.grid, self._open_chunk)
 
-    def _read_chunk(self, index: tuple[int, int], out: Samples | None) -> Samples:
+    def _open_chunk(self, index: tuple[int, int]) -> Chunk:
         if self._chunks is None:
-            return self._read_through_hdf5(index)
+            return _PartOfDataset(self._dataset, self.grid, index)
         if index not in self._chunks.chunks and "chunk_crc32" in self.attributes:
-            raise N1StoreError(f"chunk {index[0]},{index[1]}: is missing")
-        return self._chunks.read_chunk(index, out)
-
-    def _read_through_hdf5(self, index: tuple[int, int]) -> Samples:
-        chunk = np.zeros(self.grid.chunk_shape, DTYPE)
-        samples, channels = self.grid.region(index)
-        region = samples if self._dataset.ndim == 1 else (samples, channels)
-        try:
-            part = self._dataset[region]
-        except Exception as error:
-            raise N1StoreError(f"chunk {index[0]},{index[1]}: {one_line(error)}") from error
-        chunk[: len(part), : channels.stop - channels.start] = part.reshape(len(part), -1)
-        return chunk
+            raise N1StoreError("is missing")
+        return self._chunks.open_chunk(index)
 
     def _offset(self, index: tuple[int, int]) -> tuple[int, ...]:
         offset = tuple(
             position * length for position, length in zip(index, self.grid.chunk_shape, strict=True)
         )
         return offset[: self._dataset.ndim]
+
+
+class _PartOfDataset(Chunk):
+    """A chunk of a dataset that only HDF5 can read, or a part of one that has no chunks."""
+
+    def __init__(self, dataset: h5py.Dataset, grid: Grid, index: tuple[int, int]):
+        self._dataset = dataset
+        self._rows, self._columns = grid.region(index)
+
+    def around(self, rows: range) -> range:
+        # HDF5 decodes a chunk as a whole.
+        return range(self._rows.stop - self._rows.start) if self._dataset.chunks else rows
+
+    def pieces(self, rows: range, columns: Columns, count: int) -> list[tuple[range, slice]]:
+        return [(rows, slice(None))]
+
+    def decode(self, rows: range, columns: Columns, out: Samples) -> None:
+        first, left = self._rows.start, self._columns.start
+        samples = slice(first + rows.start, first + rows.stop)
+        if self._dataset.ndim == 1:
+            out[:] = self._dataset[samples][:, np.newaxis]
+            return
+        part = self._dataset[samples, left + int(columns[0]) : left + int(columns[-1]) + 1]
+        out[:] = part if isinstance(columns, range) else part[:, columns - columns[0]]
 
 
 def _load_filters() -> None:

@@ -20,9 +20,9 @@ from numcodecs.abc import Codec
 from n1store.codecs import allowed
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, NotHereError, one_line
-from n1store.recording import Samples
 from n1store.session.session import Session
 from n1store.stores.base import SCALE, Store, StoredArray, check, parse_json, require
+from n1store.stores.chunks import Chunk, N1Chunk, WholeChunk, is_n1
 from n1store.stores.files import Files, open_files
 from n1store.stores.traces import ChunkedTraces
 from n1store.stores.zarr.faults import find_faults
@@ -101,14 +101,19 @@ class ZarrArray(StoredArray):
         if pipeline is None:
             return None
 
-        def read_chunk(index: tuple[int, int], out: Samples | None) -> Samples:
-            try:
-                return pipeline.decode(self.payload(index), self.grid.chunk_shape)
-            except Exception as error:  # whatever the codecs make of damaged bytes
-                why = "is missing" if isinstance(error, KeyError) else one_line(error)
-                raise N1StoreError(f"chunk {index[0]},{index[1]}: {why}") from error
+        shape, codecs = self.grid.chunk_shape, [codec for _, codec in pipeline.stages]
 
-        return ChunkedTraces(self.grid, read_chunk)
+        def open_chunk(index: tuple[int, int]) -> Chunk:
+            if not is_n1(codecs):
+                return WholeChunk(shape, lambda _: pipeline.decode(self.payload(index), shape))
+            key, begin, size = self._place(index)
+
+            def read(first: int, count: int) -> bytes:
+                return self._files.read(key, begin + first, count)
+
+            return N1Chunk(shape, codecs[0], size, read)
+
+        return ChunkedTraces(self.grid, open_chunk)
 
     def _place(self, index: tuple[int, int]) -> tuple[str, int, int]:
         """Return the file that a chunk is in, where it begins there, and its size."""
