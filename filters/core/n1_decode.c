@@ -552,12 +552,16 @@ static void interleave(const int16_t *planes, size_t plane_size, int num_channel
     }
 }
 
-/* Whether a channel's plane is what dst is to hold. */
-static int can_decode_in_place(const n1_info *info, const n1_part *part, const void *dst) {
+/* Whether the plane of the only channel that is needed of a group is what dst is to hold. */
+static int can_decode_in_place(const n1_info *info, const n1_part *part, const block_group *g,
+                               const void *dst) {
     static const uint16_t ONE = 1;
     const int is_little_endian = *(const uint8_t *)&ONE == 1;
-    return is_little_endian && info->num_channels == 1 && info->dtype == N1_INT16 &&
-           part->row_bytes == sizeof(int16_t) && (uintptr_t)dst % sizeof(int16_t) == 0;
+    int num_needed = 0;
+    for (int c = 0; c < g->num_channels; c++) num_needed += g->is_needed[c];
+    return is_little_endian && num_needed == 1 && g->end - g->begin == g->num_samples &&
+           info->dtype == N1_INT16 && part->row_bytes == sizeof(int16_t) &&
+           (uintptr_t)dst % sizeof(int16_t) == 0;
 }
 
 /* Decode block c of a group into its plane, and check it. */
@@ -582,17 +586,17 @@ static int decode_group(workspace *w, const block_layout *layout, const block_gr
     const size_t length = (size_t)layout->block_samples, count = (size_t)(g->end - g->begin);
     const size_t item = n1_item_size(info), row_bytes = (size_t)part->row_bytes;
     dst += (g->begin - part->first_sample) * row_bytes + g->column * item;
-    const int in_place = count == g->num_samples && can_decode_in_place(info, part, dst);
-    int16_t *const planes = in_place ? (int16_t *)(void *)dst : w->planes;
+    const int in_place = can_decode_in_place(info, part, g, dst);
     for (int c = 0; c < g->num_channels; c++) {
         if (!g->is_needed[c]) continue;
-        const int error = decode_checked(w, layout, g, c, widths, kernels, planes + (size_t)c * length);
+        int16_t *const plane = in_place ? (int16_t *)(void *)dst : w->planes + (size_t)c * length;
+        const int error = decode_checked(w, layout, g, c, widths, kernels, plane);
         if (error) return error;
     }
     for (int i = 0, run; i < g->num_wanted && !in_place; i += run, dst += (size_t)run * item) {
         for (run = 1; i + run < g->num_wanted; run++)
             if (g->wanted[i + run] != g->wanted[i] + run) break;
-        const int16_t *const first = planes + g->wanted[i] * length + (g->begin - g->first_sample);
+        const int16_t *const first = w->planes + g->wanted[i] * length + (g->begin - g->first_sample);
         interleave(first, length, run, count, info, row_bytes, dst);
     }
     return N1_OK;

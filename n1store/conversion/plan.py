@@ -147,7 +147,8 @@ def with_blocks(
         if seconds is None:
             seconds = min(1.0, max(0.25, 64 / num_channels)) if num_channels > 1 else math.inf
         length = min(seconds * plan.sampling_frequency, MAX_BLOCK_SAMPLES)
-        if math.ceil(length) < plan.grid.chunk_shape[0]:
+        # Chunks are a little longer than was asked for, to be of whole bytes of bits.
+        if length + 8 < plan.grid.chunk_shape[0]:
             lengths.append(max(1, math.ceil(length)))
     if not lengths:
         return pipeline
