@@ -156,6 +156,7 @@ _ENTRIES = (
         packages=("n1store",),
         maps=True,
         checks=True,
+        in_parts=True,
     ),
     *_OTHER_SIMPLE_CODECS,
     Entry(

@@ -118,6 +118,8 @@ class Entry:
         Whether it maps samples to the converter's codes itself, so that `adc` is not needed.
     checks : bool
         Whether it raises an error for any changed bit, so that no checksum is needed.
+    in_parts : bool
+        Whether a part of a chunk is decoded without the rest.
     loses_with : str
         The parameter, not set by default, with which samples come back changed.
     """
@@ -139,6 +141,7 @@ class Entry:
     install: str = "pip install --force-reinstall n1store"
     maps: bool = False
     checks: bool = False
+    in_parts: bool = False
     loses_with: str = ""
 
     @property

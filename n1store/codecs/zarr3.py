@@ -14,7 +14,14 @@ from dataclasses import asdict, dataclass, field, make_dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec, BytesBytesCodec
+from zarr.abc.codec import (
+    ArrayArrayCodec,
+    ArrayBytesCodec,
+    ArrayBytesCodecPartialDecodeMixin,
+    BytesBytesCodec,
+)
+from zarr.abc.store import RangeByteRequest
+from zarr.storage import StorePath
 
 from n1store.codecs import native
 from n1store.codecs.base import Array, folded_shape
@@ -165,6 +172,103 @@ class _Payload(_Twin, ArrayBytesCodec):
 
 
 @dataclass(frozen=True)
+class _PartsOfPayload(_Payload, ArrayBytesCodecPartialDecodeMixin):
+    """One whose payloads are decoded in parts, where zarr wants parts; see `n1.h`.
+
+    zarr asks for them where no other codec stands beside this one.
+    """
+
+    async def _decode_partial_single(
+        self, byte_getter: Any, selection: Any, chunk_spec: ArraySpec
+    ) -> NDBuffer | None:
+        part = _Part.of(selection, chunk_spec.shape)
+        payload = await _needed_of(byte_getter, chunk_spec, part)
+        if payload is None:
+            return None
+        return await asyncio.to_thread(self._decode_part, payload, part, selection, chunk_spec)
+
+    def _decode_part(
+        self, payload: Array, part: _Part | None, selection: Any, chunk_spec: ArraySpec
+    ) -> NDBuffer:
+        dtype = _native(chunk_spec.dtype)
+        info = native.n1_payload_info(payload)
+        if part is None or (info.shape, info.dtype) != (chunk_spec.shape, dtype.newbyteorder("<")):
+            buffer = chunk_spec.prototype.buffer.from_array_like(payload)
+            samples = self._decode_sync(buffer, chunk_spec).as_numpy_array()[selection]
+        else:
+            widths = self._codec().table_of_widths
+            samples = native.n1_decode_part(payload, part.rows, part.channels, widths)
+            samples = samples[part.selection].astype(dtype, copy=False)
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(np.asarray(samples))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The samples and channels that zarr selects of a chunk, and which they are of these."""
+
+    rows: range
+    channels: Array
+    selection: tuple[Any, Any]
+
+    @classmethod
+    def of(cls, selection: Any, shape: tuple[int, ...]) -> _Part | None:
+        """Return the part for a selection; None if all of the chunk is to be decoded for it."""
+        if len(shape) != 2 or not isinstance(selection, tuple) or len(selection) != 2:
+            return None
+        rows, channels = (
+            np.arange(length)[each] if isinstance(each, slice) else np.unique(np.asarray(each))
+            for each, length in zip(selection, shape, strict=True)
+        )
+        if not rows.size or not channels.size:
+            return None
+        first, last = int(rows[0]), int(rows[-1])
+        of_rows, of_channels = selection
+        return cls(
+            range(first, last + 1),
+            channels.astype(np.uint32),
+            (
+                slice(None, None, of_rows.step) if isinstance(of_rows, slice) else of_rows - first,
+                slice(None)
+                if isinstance(of_channels, slice)
+                else np.searchsorted(channels, of_channels),
+            ),
+        )
+
+
+async def _needed_of(byte_getter: Any, chunk_spec: ArraySpec, part: _Part | None) -> Array | None:
+    """Return a payload, of which all bytes are there that a part needs; None if it is not stored.
+
+    Only what is stored by itself is read in parts: what is in a shard is in memory.
+    """
+
+    async def get(begin: int, end: int) -> Array:
+        request = RangeByteRequest(begin, end)
+        content = await byte_getter.get(chunk_spec.prototype, request)
+        return np.zeros(0, np.uint8) if content is None else content.as_numpy_array()
+
+    if part is not None and isinstance(byte_getter, StorePath):
+        beginning = await get(0, _BEGINNING_BYTES)
+        index_size = native.n1_index_size(beginning) if beginning.size else 0
+        if index_size > len(beginning):
+            beginning = await get(0, index_size)
+        if index_size:
+            num_samples = native.n1_payload_info(beginning).shape[0]
+            size = int(native.n1_part_ranges(beginning, range(num_samples))[-1, 1])
+            ranges = native.n1_part_ranges(beginning, part.rows, part.channels).tolist()
+            if 2 * sum(end - begin for begin, end in ranges) < size:
+                payload = np.empty(size, np.uint8)
+                for begin, end in ranges:
+                    content = await get(begin, end)
+                    payload[begin : begin + len(content)] = content
+                return payload
+    whole = await byte_getter.get(chunk_spec.prototype)
+    return None if whole is None else whole.as_numpy_array()
+
+
+_BEGINNING_BYTES = 1 << 12
+
+
+@dataclass(frozen=True)
 class _Coder(_Twin, BytesBytesCodec):
     """A codec from bytes to bytes."""
 
@@ -194,6 +298,10 @@ def _native(dtype: Any) -> np.dtype[Any]:
     return native_dtype
 
 
+def _base_of(entry: Entry) -> type[_Twin]:
+    return _PartsOfPayload if entry.in_parts else _BASES[entry.kind][0]
+
+
 _BASES = {
     "array-array": (_Transform, "a filter"),
     "array-bytes": (_Payload, "``serializer``"),
@@ -204,13 +312,13 @@ _BASES = {
 def _class_of(entry: Entry) -> type[_Twin]:
     """Return the class of a codec, whose fields are the arguments of the numcodecs class."""
     module, _, class_name = entry.home.partition(":")
-    base, role = _BASES[entry.kind]
+    role = _BASES[entry.kind][1]
     defaults = {parameter.name: parameter.default for parameter in entry.parameters}
     settings = {**defaults, **entry.settings}
     return make_dataclass(
         class_name,
         [(name, Any, field(default=value)) for name, value in settings.items()],
-        bases=(base,),
+        bases=(_base_of(entry),),
         namespace={
             "__doc__": f"`{entry.name}`, to be given as {role}; see `{module}.{class_name}`.",
             "__module__": __name__,
