@@ -29,7 +29,7 @@ from n1store.system.parallel import Workers, available_cores
 from n1store.verification import read_chunks
 from n1store.version import __version__
 
-WINDOW_SECONDS = (1.0, 10.0)
+WINDOW_SECONDS = (0.1, 1.0, 10.0)
 SPEED_HEADINGS = ("read", "with", "xRT: p5", "median", "p95", "MB/s: median")
 _SCAN_BYTES = 8 * 1024 * 1024
 
@@ -47,17 +47,22 @@ class Speed(Displayed):
         read whole. None: everything.
     xrt, mb_per_s : ndarray of float64, shape (num_windows,)
         Of each window.
+    one_channel : bool
+        Whether each window was of one channel; else it was of all.
     """
 
     reader: str
     seconds: float | None
     xrt: np.ndarray
     mb_per_s: np.ndarray
+    one_channel: bool = False
 
     @property
     def what(self) -> str:
         """What was read, in words."""
-        return "everything" if self.seconds is None else f"{self.seconds:.3g} s windows"
+        if self.seconds is None:
+            return "everything"
+        return f"{self.seconds:.3g} s {'of 1 channel' if self.one_channel else 'windows'}"
 
     def _headline(self) -> str:
         return f"of {self.what} with {self.reader}: {np.median(self.xrt):.0f} xRT"
@@ -77,6 +82,7 @@ class Speed(Displayed):
         return {
             "reader": self.reader,
             "window_s": self.seconds,
+            "channels": "one" if self.one_channel else "all",
             "windows": len(self.xrt),
             "xrt": _percentiles(self.xrt),
             "mb_per_s": _percentiles(self.mb_per_s),
@@ -135,8 +141,9 @@ def benchmark(
         The store. It is read once before the clock runs, so that what is measured is
         decoding, not the disk.
     window_seconds : iterable of float
-        Lengths of windows. Recordings that are shorter are read whole; where all are, that is
-        what the windows are called.
+        Lengths of windows, of all channels; those of 1 s, or the longest below it, are read once
+        more of one channel each, if there are several. Recordings that are shorter are read whole;
+        where all are, that is what the windows are called.
     num_windows : int
         How many windows of each length.
     seed : int
@@ -171,11 +178,14 @@ def benchmark(
         ]
         longest = max(recording.duration for recording in own)
         lengths = list(dict.fromkeys(min(seconds, longest) for seconds in lengths))
+        kinds = [(seconds, False) for seconds in lengths]
+        if max(recording.num_channels for recording in own) > 1:
+            kinds += [(max([each for each in lengths if each <= 1] or lengths[:1]), True)]
         with Workers() as workers:
             windows = [
                 speed
-                for seconds in lengths
-                for speed in _time_windows(readers, grids, workers, seconds, num_windows, seed)
+                for kind in kinds
+                for speed in _time_windows(readers, grids, workers, *kind, num_windows, seed)
             ]
     return Benchmark(Path(path), sizes, windows, scans)
 
@@ -212,6 +222,7 @@ def _time_windows(
     grids: dict[str, Grid],
     workers: Workers,
     seconds: float,
+    one_channel: bool,
     num_windows: int,
     seed: int,
 ) -> list[Speed]:
@@ -225,22 +236,23 @@ def _time_windows(
         recording = own[choice]
         length = min(round(seconds * recording.sampling_frequency), recording.num_samples)
         start = int(rng.integers(recording.num_samples - length + 1))
+        channel = int(rng.integers(recording.num_channels)) if one_channel else None
+        channels = slice(None) if channel is None else slice(channel, channel + 1)
         windows = []
         for reader, recordings in readers.items():
             started = time.perf_counter()
-            samples = recordings[choice].read(start, start + length)
+            samples = recordings[choice].read(start, start + length, channels)
             elapsed = time.perf_counter() - started
             xrt[reader].append(length / recording.sampling_frequency / elapsed)
             mb_per_s[reader].append(samples.nbytes / 1e6 / elapsed)
             windows.append(samples)
         if "chunk_crc32" in recording.attributes:
-            windows.append(
-                _checked_window(recording, grids[recording.name], workers, start, length)
-            )
+            checked = _checked_window(recording, grids[recording.name], workers, start, length)
+            windows.append(checked[:, channels])
         if not all(np.array_equal(window, windows[-1]) for window in windows):
             raise _differs(recording)
     return [
-        Speed(reader, seconds, np.array(xrt[reader]), np.array(mb_per_s[reader]))
+        Speed(reader, seconds, np.array(xrt[reader]), np.array(mb_per_s[reader]), one_channel)
         for reader in readers
     ]
 

@@ -448,10 +448,13 @@ def test_bench_measures_both_ways_of_reading(stores, run, run_json):
     assert result["chunk_ratio"] == run_json("info", path)["chunk_ratio"]
     kinds = [(window["window_s"], window["reader"]) for window in result["random_access"]]
     longest = max(map(len, SAMPLES.values())) / RATE  # which is less than 10 s
-    assert kinds == list(product([1.0, longest], ["n1store", "h5py"]))
+    # Those of 1 s once more of one channel.
+    assert kinds == list(product([0.1, 1.0, longest, 1.0], ["n1store", "h5py"]))
+    channels = [window["channels"] for window in result["random_access"]]
+    assert channels == 6 * ["all"] + 2 * ["one"]
     assert [scan["reader"] for scan in result["scan"]] == ["n1store", "h5py"]
     text = run("bench", path, "--windows", 3).stdout
-    for word in ("1 s windows", "everything", "xRT", "h5py", "n1store"):
+    for word in ("1 s windows", "1 s of 1 channel", "everything", "xRT", "h5py", "n1store"):
         assert word in text
 
 
