@@ -1,18 +1,13 @@
-/* The payload's outside: header, checksum, errors. What is in a block: n1_encode.c, n1_decode.c. */
+/* What n1.h declares but for inspection. What is in a block: n1_encode.c, n1_decode.c. */
 #include "n1.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
 #include "n1_codec.h"
-#include "xxh64.h"
 
-/* MIN_REPEATED rows at the end, and they are only counted. */
-enum { VERSION = 2, TWO_DIMENSIONS = 4, END_REPEATS = 8, MIN_REPEATED = 64 };
-enum { TYPE_AT = 2, CHECKSUM_AT = 3, SEALED_AT = 7, MAX_VARINT = 5, MAX_HEAD = SEALED_AT + 4 * MAX_VARINT + 1 };
-
-static const uint64_t MAX_SAMPLES = 1ull << 31;
+/* That many rows at the end which are the same are only counted. */
+enum { MIN_REPEATED = 64 };
 
 const char *n1_strerror(int error) {
     switch (error) {
@@ -31,18 +26,7 @@ const char *n1_strerror(int error) {
     }
 }
 
-static size_t num_bytes(const n1_info *info) {
-    return (size_t)(info->num_samples * info->num_channels) * n1_item_size(info);
-}
-
-static int is_valid(const n1_info *info) {
-    if (info->dtype > N1_UINT8 || (info->ndim != 1 && info->ndim != 2)) return 0;
-    if (info->ndim == 1 && info->num_channels != 1) return 0;
-    if (info->num_samples > MAX_SAMPLES || info->num_channels > MAX_SAMPLES) return 0;
-    return info->num_samples == 0 || info->num_channels <= MAX_SAMPLES / info->num_samples;
-}
-
-size_t n1_encode_bound(const n1_info *info) { return is_valid(info) ? num_bytes(info) + 64 : 0; }
+size_t n1_encode_bound(const n1_info *info) { return n1_is_valid(info) ? n1_num_bytes(info) + 64 : 0; }
 
 static int find_kernels(n1_path path, const n1_kernels **kernels) {
     *kernels = path == N1_PATH_PORTABLE ? NULL : n1_avx2_kernels();
@@ -104,10 +88,6 @@ static int encode_as(const void *src, const n1_info *info, int level, const uint
     return e->size < 0 ? (int)e->size : N1_OK;
 }
 
-static uint64_t blocks_of(uint64_t num_samples, uint64_t block_samples) {
-    return (num_samples + block_samples - 1) / block_samples;
-}
-
 /* Encode as few blocks, and if these suit badly, as many short ones; keep what is smaller. */
 static int encode_blocks(const void *src, const n1_info *info, int level, const uint8_t *widths,
                          const n1_kernels *kernels, uint8_t *dst, size_t dst_size, encoded *e) {
@@ -163,17 +143,17 @@ static uint8_t *put_blocks(const encoded *e, uint64_t num_entries, const uint8_t
 
 int64_t n1_encode(const void *src, const n1_info *info, int level, const uint8_t *widths,
                   n1_path path, uint8_t *dst, size_t dst_size) {
-    if (!is_valid(info) || level < N1_LEVEL_MIN || level > N1_LEVEL_MAX) return N1_ERROR_ARGUMENT;
+    if (!n1_is_valid(info) || level < N1_LEVEL_MIN || level > N1_LEVEL_MAX) return N1_ERROR_ARGUMENT;
     if (widths && n1_check_widths(widths)) return N1_ERROR_ARGUMENT;
     if (dst_size < n1_encode_bound(info)) return N1_ERROR_ROOM;
     const n1_kernels *kernels;
     int error = find_kernels(path, &kernels);
     if (error) return error;
 
-    const size_t raw_size = num_bytes(info);
+    const size_t raw_size = n1_num_bytes(info);
     uint8_t *p = dst;
     *p++ = 'N', *p++ = '1';
-    *p++ = (uint8_t)(VERSION << 4 | info->dtype | (info->ndim == 2 ? TWO_DIMENSIONS : 0));
+    *p++ = (uint8_t)(N1_VERSION << 4 | info->dtype | (info->ndim == 2 ? TWO_DIMENSIONS : 0));
     p += SEALED_AT - CHECKSUM_AT;
     p += store_varint(p, info->num_samples);
     if (info->ndim == 2) p += store_varint(p, info->num_channels);
@@ -201,93 +181,6 @@ int64_t n1_encode(const void *src, const n1_info *info, int level, const uint8_t
     free(e.entries);
     free(blocks);
     return error ? error : p - dst;
-}
-
-/* What a payload's first bytes say. */
-typedef struct {
-    n1_info info;
-    uint64_t num_blocks;  /* of a channel; 0 if the samples follow as they are */
-    uint64_t num_entries; /* of the index; 0 if there is none */
-    uint64_t repeated;    /* rows at the end that are as the last one before them */
-    block_layout layout;  /* of the rows before those */
-} payload_head;
-
-static const uint8_t *get_varint(const uint8_t *p, const uint8_t *end, uint64_t *value) {
-    const size_t size = p ? load_varint(p, end - p > MAX_VARINT ? p + MAX_VARINT : end, value) : 0;
-    return size > 0 ? p + size : NULL;
-}
-
-/* Read what is before the blocks but for the entries of the index; MAX_HEAD bytes suffice. */
-static int read_head(const uint8_t *src, const uint8_t *end, payload_head *head) {
-    if (end - src < SEALED_AT) return N1_ERROR_CORRUPT;
-    if (src[0] != 'N' || src[1] != '1') return N1_ERROR_FORMAT;
-    const uint32_t version = src[TYPE_AT] >> 4, type = src[TYPE_AT] & 15;
-    if (version > VERSION) return N1_ERROR_VERSION;
-    if (version < VERSION) return version == 1 ? N1_ERROR_OLD : N1_ERROR_CORRUPT;
-    n1_info *const info = &head->info;
-    *info = (n1_info){.version = version, .dtype = type & 3, .ndim = type & TWO_DIMENSIONS ? 2 : 1};
-    info->num_channels = 1;
-    head->repeated = 0;
-    const uint8_t *p = get_varint(src + SEALED_AT, end, &info->num_samples);
-    if (info->ndim == 2) p = get_varint(p, end, &info->num_channels);
-    if (type & END_REPEATS) p = get_varint(p, end, &head->repeated);
-    p = get_varint(p, end, &head->num_blocks);
-    if (!p || !is_valid(info)) return N1_ERROR_CORRUPT;
-
-    block_layout *const l = &head->layout;
-    *l = (block_layout){
-        .num_channels = info->num_channels, .num_samples = info->num_samples, .end = end};
-    head->num_entries = 0;
-    if (head->num_blocks > 0) {
-        if (head->repeated >= info->num_samples || info->num_channels == 0) return N1_ERROR_CORRUPT;
-        l->num_samples -= head->repeated;
-        if (head->num_blocks > l->num_samples) return N1_ERROR_CORRUPT;
-        l->block_samples = blocks_of(l->num_samples, head->num_blocks);
-        if (l->block_samples > MAX_BLOCK_SAMPLES) return N1_ERROR_CORRUPT;
-        if (blocks_of(l->num_samples, l->block_samples) != head->num_blocks) return N1_ERROR_CORRUPT;
-        if (head->num_blocks * info->num_channels > 1)
-            head->num_entries = head->num_blocks * info->num_channels;
-    } else if (head->repeated > 0) {
-        return N1_ERROR_CORRUPT;
-    }
-    if (head->num_entries > 0) {
-        if (p == end) return N1_ERROR_CORRUPT;
-        l->number_bytes = *p++;
-        if (l->number_bytes < 2 || l->number_bytes > 4) return N1_ERROR_CORRUPT;
-        l->entries = p;
-        info->block_samples = (uint32_t)l->block_samples;
-    }
-    l->blocks = p;
-    return N1_OK;
-}
-
-static uint64_t index_size(const payload_head *head) {
-    return head->num_entries * entry_bytes(&head->layout);
-}
-
-/* Take the index, if there is one, and check it. `payload` is what read_head was given. */
-static int read_index(const uint8_t *payload, payload_head *head) {
-    block_layout *const l = &head->layout;
-    const uint8_t *const sealed = payload + SEALED_AT;
-    const uint32_t checksum = load_u32(payload + CHECKSUM_AT), seed = payload[TYPE_AT];
-    if (head->num_entries == 0) {
-        l->only = (block_entry){.size = (uint32_t)(l->end - l->blocks), .checksum = checksum};
-        l->only_from = sealed;
-        l->only_seed = seed;
-        if ((uint64_t)(l->end - l->blocks) > UINT32_MAX) return N1_ERROR_CORRUPT;
-        return N1_OK;
-    }
-    if (index_size(head) > (uint64_t)(l->end - l->blocks)) return N1_ERROR_CORRUPT;
-    l->blocks += index_size(head);
-    return is_checksum(block_checksum(0, sealed, l->blocks, seed), checksum) ? N1_OK : N1_ERROR_CORRUPT;
-}
-
-/* What all blocks take together. */
-static uint64_t sum_of_sizes(const payload_head *head) {
-    if (head->num_entries == 0) return head->layout.only.size;
-    uint64_t sum = 0;
-    for (uint64_t i = 0; i < head->num_entries; i++) sum += entry_at(&head->layout, i).size;
-    return sum;
 }
 
 int n1_payload_info(const uint8_t *src, size_t src_size, n1_info *info) {
@@ -379,7 +272,7 @@ int n1_decode_part(const uint8_t *src, size_t src_size, const uint8_t *widths, n
     const block_layout *const l = &head.layout;
     if (sum_of_sizes(&head) != (uint64_t)(end - l->blocks)) return N1_ERROR_CORRUPT;
     if (head.num_blocks == 0) {
-        if ((size_t)(end - l->blocks) != num_bytes(&head.info)) return N1_ERROR_CORRUPT;
+        if ((size_t)(end - l->blocks) != n1_num_bytes(&head.info)) return N1_ERROR_CORRUPT;
         if (!is_checksum(block_checksum(0, l->only_from, end, l->only_seed), l->only.checksum))
             return N1_ERROR_CORRUPT;
         if (has_samples) copy_part(l->blocks, &head.info, part, dst);
@@ -397,9 +290,9 @@ int64_t n1_decode(const uint8_t *src, size_t src_size, const uint8_t *widths, n1
     const n1_part all = {.num_samples = info.num_samples,
                          .num_channels = num_channels,
                          .row_bytes = n1_item_size(&info) * num_channels};
-    if (dst_size < num_bytes(&info)) return N1_ERROR_ROOM;
+    if (dst_size < n1_num_bytes(&info)) return N1_ERROR_ROOM;
     error = n1_decode_part(src, src_size, widths, path, &all, dst, dst_size);
-    return error ? error : (int64_t)num_bytes(&info);
+    return error ? error : (int64_t)n1_num_bytes(&info);
 }
 
 int64_t n1_part_ranges(const uint8_t *src, size_t src_size, const n1_part *part,

@@ -146,4 +146,32 @@ N1_API int64_t n1_index_size(const uint8_t *src, size_t src_size);
 N1_API int64_t n1_part_ranges(const uint8_t *src, size_t src_size, const n1_part *part,
                               n1_range *ranges, size_t max_ranges);
 
+/* What a block is. Kinds and maps are those of filters/FORMAT.md, in its numbers. */
+typedef struct {
+    uint64_t first_sample;
+    uint64_t channel;
+    uint64_t offset; /* of its first byte in the payload */
+    uint32_t num_samples;
+    uint32_t size;            /* bytes */
+    uint32_t reference;       /* how many channels before its own; 0 for none */
+    uint32_t is_read;         /* whether its parameters are such as an encoder writes; else what
+                                 follows is 0 */
+    uint32_t parameter_bytes; /* of the block's, before the coded samples */
+    uint32_t kind, map;
+    uint32_t order, num_lanes, num_classes; /* 0 where nothing is predicted */
+} n1_block_info;
+
+/* The number of blocks of a payload, from its first 32 bytes; or a negative n1_error. */
+N1_API int64_t n1_num_blocks(const uint8_t *src, size_t src_size);
+
+/*
+ * Say what the blocks of a payload are, which it need not have all; that their samples can be
+ * decoded, and are right, is another question.
+ *
+ * blocks  room for num_blocks of them, which are as many as n1_num_blocks says
+ *
+ * Returns N1_OK, or a negative n1_error if header or index are damaged.
+ */
+N1_API int n1_inspect(const uint8_t *src, size_t src_size, n1_block_info *blocks, size_t num_blocks);
+
 #endif

@@ -8,10 +8,6 @@
 
 enum { SHORT_BLOCK = 4096 }; /* samples, where long blocks suit badly */
 
-static inline size_t n1_item_size(const n1_info *info) {
-    return info->dtype == N1_INT8 || info->dtype == N1_UINT8 ? 1 : 2;
-}
-
 /* What turns a sample of a dtype, taken as bits, into a signed one by exclusive or. */
 static inline uint16_t n1_sign_flip(const n1_info *info) {
     return info->dtype == N1_UINT16 ? 0x8000 : info->dtype == N1_UINT8 ? 0x80 : 0;

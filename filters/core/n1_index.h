@@ -1,4 +1,4 @@
-/* Where the blocks of a payload are, and which of them a part of its samples needs. */
+/* What a payload says before its blocks, and which of these a part of its samples needs. */
 #ifndef N1STORE_N1_INDEX_H
 #define N1STORE_N1_INDEX_H
 
@@ -15,6 +15,10 @@ enum {
     REFERENCE_BITS = 4,
     ENTRY_CHECKSUM_BYTES = 4,
 };
+
+/* Places and bits in the header. */
+enum { N1_VERSION = 2, TWO_DIMENSIONS = 4, END_REPEATS = 8 };
+enum { TYPE_AT = 2, CHECKSUM_AT = 3, SEALED_AT = 7, MAX_VARINT = 5 };
 
 /* What the index says of a block. */
 typedef struct {
@@ -39,6 +43,15 @@ typedef struct {
     uint32_t only_seed;
 } block_layout;
 
+/* What a payload's first bytes say. */
+typedef struct {
+    n1_info info;
+    uint64_t num_blocks;  /* of a channel; 0 if the samples follow as they are */
+    uint64_t num_entries; /* of the index; 0 if there is none */
+    uint64_t repeated;    /* rows at the end that are as the last one before them */
+    block_layout layout;  /* of the rows before those */
+} payload_head;
+
 /* The blocks of neighbouring channels at one time, as far as a part needs them. */
 typedef struct {
     uint64_t first_sample; /* of the blocks */
@@ -59,6 +72,40 @@ typedef struct {
     const n1_part *part;
     uint64_t first_sample, channel, entry, offset, column;
 } block_walk;
+
+static inline size_t n1_item_size(const n1_info *info) {
+    return info->dtype == N1_INT8 || info->dtype == N1_UINT8 ? 1 : 2;
+}
+
+static inline size_t n1_num_bytes(const n1_info *info) {
+    return (size_t)(info->num_samples * info->num_channels) * n1_item_size(info);
+}
+
+/* Whether there can be such samples. */
+int n1_is_valid(const n1_info *info);
+
+/* The number of blocks that samples are cut into. */
+static inline uint64_t blocks_of(uint64_t num_samples, uint64_t block_samples) {
+    return (num_samples + block_samples - 1) / block_samples;
+}
+
+/*
+ * Read what is before the index's entries, or the blocks if there is no index, from the bytes before
+ * `end`; 32 are enough. Returns N1_OK or a negative n1_error.
+ */
+int read_head(const uint8_t *src, const uint8_t *end, payload_head *head);
+
+/* The bytes of the index's entries. */
+uint64_t index_size(const payload_head *head);
+
+/*
+ * Take the index, if there is one, and check it; what is behind it need not be there. `payload` is
+ * what read_head was given. Returns N1_OK or N1_ERROR_CORRUPT.
+ */
+int read_index(const uint8_t *payload, payload_head *head);
+
+/* What all blocks take together, once the index is read. */
+uint64_t sum_of_sizes(const payload_head *head);
 
 static inline size_t entry_bytes(const block_layout *layout) {
     return (size_t)layout->number_bytes + ENTRY_CHECKSUM_BYTES;

@@ -73,7 +73,7 @@ def cli() -> None:
 
 for _command in (
     *(stores.convert, stores.info, stores.verify, stores.export, stores.bench),
-    *(n1_files.encode, n1_files.decode, n1_files.evaluate),
+    *(n1_files.encode, n1_files.decode, n1_files.evaluate, n1_files.inspect),
     *(implant.synth, implant.train),
     *(study.codecs, study.compare, study.report),
     *(hdf5.plugin_path, hdf5.env, hdf5.reference),

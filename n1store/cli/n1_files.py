@@ -1,7 +1,8 @@
-"""What is done with `.n1` files: encode, decode, eval."""
+"""What is done with `n1` by itself: encode, decode and eval `.n1` files, inspect payloads."""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 from n1store.cli.options import (
     FAILED,
     PATH,
+    follow_links_option,
     json_option,
     level_option,
     load_widths_option,
@@ -18,7 +20,14 @@ from n1store.cli.options import (
     widths_option,
     workers_option,
 )
-from n1store.cli.output import print_evaluation, print_json, print_n1_info, progress_bar, say
+from n1store.cli.output import (
+    print_evaluation,
+    print_inspection,
+    print_json,
+    print_n1_info,
+    progress_bar,
+    say,
+)
 
 
 @click.command()
@@ -93,4 +102,35 @@ def evaluate(
     for line in result.problems:
         say(line, err=True)
     if result.problems:
+        sys.exit(FAILED)
+
+
+@click.command()
+@click.argument("path", metavar="STORE", type=PATH)
+@click.argument("recording", required=False)
+@click.argument("chunk", default="0,0")
+@follow_links_option
+@json_option
+def inspect(
+    path: Path, recording: str | None, chunk: str, follow_links: bool, as_json: bool
+) -> None:
+    """Show the blocks of an n1 payload, and where it is damaged.
+
+    It is a chunk of RECORDING, named by its place in time and across channels, such as 3 or 3,0.
+    Without RECORDING, STORE is a file that holds a payload and nothing else. The exit code is 1 if
+    anything is wrong with it.
+    """
+    from n1store.inspection import inspect
+
+    place = re.fullmatch(r"(\d{1,9})(?:,(\d{1,9}))?", chunk)
+    if place is None:
+        raise click.BadParameter(f"{chunk!r} is no chunk, such as 3 or 3,0", param_hint="CHUNK")
+    index = int(place[1]), int(place[2] or 0)
+    inspection = inspect(path, recording, index, follow_links=follow_links)
+    if as_json:
+        print_json(inspection.to_dict())
+    else:
+        print_inspection(str(path), inspection)
+    if inspection.problem:
+        say(f"{path}: {inspection.problem}", err=True)
         sys.exit(FAILED)

@@ -20,6 +20,7 @@ from n1store.errors import counted
 if TYPE_CHECKING:
     from n1store.bench import Benchmark
     from n1store.codecs.info import CodecInfo
+    from n1store.inspection import Inspection
     from n1store.n1file.container import N1Info
     from n1store.n1file.evaluation import Evaluation
     from n1store.sizes import StoreSizes
@@ -143,6 +144,13 @@ def print_recordings(sizes: StoreSizes, *, all_of_them: bool) -> None:
     )
     if shown is not None:
         say(f"and {len(sizes.recordings) - shown} more; --recordings lists all")
+
+
+def print_inspection(name: str, inspection: Inspection) -> None:
+    """Print what is in a payload."""
+    say(f"{name}: {inspection.headline}")
+    if inspection.rows:
+        _print_table(inspection.headings, inspection.rows)
 
 
 def print_chunks(sizes: StoreSizes) -> None:

@@ -70,6 +70,21 @@ class _Part(ctypes.Structure):
     )
 
 
+class _BlockInfo(ctypes.Structure):
+    """n1_block_info of filters/core/n1.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint64) for name in ("first_sample", "channel", "offset")),
+        *(
+            (name, ctypes.c_uint32)
+            for name in (
+                *("num_samples", "size", "reference", "is_read", "parameter_bytes"),
+                *("kind", "map", "order", "num_lanes", "num_classes"),
+            )
+        ),
+    )
+
+
 class _SimpleCodec(ctypes.Structure):
     """The beginning of simple_codec of filters/core/simple.h."""
 
@@ -137,6 +152,15 @@ _library.n1_part_ranges.argtypes = [
     ctypes.c_size_t,
 ]
 _library.n1_part_ranges.restype = ctypes.c_int64
+_library.n1_num_blocks.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_library.n1_num_blocks.restype = ctypes.c_int64
+_library.n1_inspect.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.POINTER(_BlockInfo),
+    ctypes.c_size_t,
+]
+_library.n1_inspect.restype = ctypes.c_int
 _library.simple_codec_named.argtypes = [ctypes.c_char_p]
 _library.simple_codec_named.restype = ctypes.POINTER(_SimpleCodec)
 _library.simple_codec_numbered.argtypes = [ctypes.c_size_t]
@@ -175,6 +199,63 @@ class PayloadInfo:
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     block_samples: int
+
+
+@dataclass(frozen=True)
+class BlockInfo:
+    """What a block of an `n1` payload is; see n1_block_info in filters/core/n1.h.
+
+    Attributes
+    ----------
+    first_sample, num_samples, channel : int
+        Where its samples are.
+    offset, size, parameter_bytes : int
+        Where its bytes are in the payload, how many, and how many of them before its samples.
+    reference : int
+        How many channels before its own the one is to which it is the difference; 0 for none.
+    kind, map : str
+    order, num_lanes, num_classes : int
+        0 where nothing is predicted.
+    is_read : bool
+        Whether its parameters are what an encoder writes; else they are not known.
+    """
+
+    first_sample: int
+    num_samples: int
+    channel: int
+    offset: int
+    size: int
+    parameter_bytes: int
+    reference: int
+    kind: str
+    map: str
+    order: int
+    num_lanes: int
+    num_classes: int
+    is_read: bool
+
+
+def n1_blocks(payload: Any) -> list[BlockInfo]:
+    """Return what the blocks of a payload are; N1StoreError if header or index are damaged."""
+    source, size = _source(payload)
+    count = _library.n1_num_blocks(source, size)
+    _check(count)
+    if _library.n1_index_size(source, size) > size:
+        raise N1StoreError(_message(_CORRUPT))
+    found = (_BlockInfo * count)()
+    _check(_library.n1_inspect(source, size, found, count))
+    blocks = []
+    for info in found:
+        fields = {field[0]: getattr(info, field[0]) for field in _BlockInfo._fields_}
+        is_read = bool(fields.pop("is_read"))
+        fields["kind"] = _KINDS[info.kind] if is_read else ""
+        fields["map"] = _MAPS[info.map] if is_read else ""
+        blocks.append(BlockInfo(**fields, is_read=is_read))
+    return blocks
+
+
+_KINDS = ("packed", "integer", "width")
+_MAPS = ("identity", "adc", "step", "palette")
 
 
 def n1_encode(
