@@ -18,7 +18,7 @@ HOUSE = [
     ["__init__", "__main__"],
     ["cli"],
     ["bench", "study.report"],
-    ["conversion", "export", "implant", "n1file", "study", "verification"],
+    ["conversion", "export", "implant", "inspection", "n1file", "study", "verification"],
     ["sources"],
     ["reference", "store_kinds"],
     ["sizes", "stores.nwb", "stores.zarr"],
