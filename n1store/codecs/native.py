@@ -487,6 +487,8 @@ def n1_part_ranges(
     """
     source, size = _source(beginning)
     info, _ = _read_info(source, size)
+    if _library.n1_index_size(source, size) > size:
+        raise N1StoreError(_message(_CORRUPT))
     part = _part(info, times, channels, 0)
     blocks = len(range(0, info.num_samples, info.block_samples)) if info.block_samples else 1
     ranges = np.empty((blocks * info.num_channels + 1, 2), np.uint64)

@@ -155,6 +155,15 @@ def test_a_payload_that_is_cut_off_has_no_parts(name):
             native.n1_decode_part(payload[:size], range(1))
 
 
+def test_an_index_that_claims_too_much_costs_nothing():
+    claims = bytes([0x24]) + bytes(4) + bytes.fromhex("80808008 80808008 01 02")
+    with pytest.raises(N1StoreError, match="damaged"):
+        native.n1_part_ranges(b"N1" + claims + bytes(99), range(5))
+    many = bytes([0x24]) + bytes(4) + bytes.fromhex("01 8080808008 01 02")
+    with pytest.raises(N1StoreError, match="damaged"):
+        native.n1_part_ranges(b"N1" + many + bytes(99), range(1))
+
+
 def test_blocks_that_changed_places_are_an_error():
     payload = native.n1_encode(on_grid(walk((400, 2))))
     index_size = native.n1_index_size(payload)
