@@ -15,7 +15,9 @@
 #   make fuzz          each fuzz target for FUZZ_SECONDS;  make fuzz-decode  one of them;
 #                      FUZZ_SANITIZERS=memory looks for results that depend on memory never written
 #
-#   make bench         the scripts of benchmarks/: conversion, memory, NWB, code widths of n1
+#   make bench         the scripts of benchmarks/: codec, conversion, memory, NWB, code widths of n1
+#   make bench-codec   n1 alone: ratio and speed on one core, beside pcodec and Blosc;
+#                      CODEC="--against CHECKOUT" measures that of another checkout in turn
 #   make study         every codec on ../shared/n1-data or synthetic recordings, and a report:
 #                      build/study/; goes on where it was stopped, STUDY=--overwrite begins anew;
 #                      the tables in README.md and docs/codecs.md are of the real recordings
@@ -27,6 +29,7 @@
 
 PYTHON ?= python3
 RECORDINGS := ../shared/n1-data
+EPHYS := ../shared/ephys
 SOURCES := $(shell find filters -name '*.[ch]' -o -name '*n1store_hdf5.p*')
 
 CLANG ?= clang
@@ -34,7 +37,7 @@ FUZZ_TARGETS := decode samples signals simple_decode simple_samples
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZERS ?= address,undefined
 
-.PHONY: help setup demo test test-long test-quick test-compat test-compat-all coverage lint bench study train fuzz \
+.PHONY: help setup demo test test-long test-quick test-compat test-compat-all coverage lint bench bench-codec study train fuzz \
 	$(FUZZ_TARGETS:%=fuzz-%) clean
 .DELETE_ON_ERROR:
 
@@ -130,7 +133,10 @@ lint: .venv/ready-to-test
 	$(CC) -std=c11 -fsyntax-only -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror \
 		-DCODEC_NAME='"delta"' -DFILTER_ID=52789 $(filter-out $(LEFT_OUT),$(filter %.c,$(SOURCES)))
 
-bench: setup
+bench-codec: setup
+	.venv/bin/python benchmarks/codec.py --recordings $(RECORDINGS) --ephys $(EPHYS) $(CODEC)
+
+bench: bench-codec
 	.venv/bin/python benchmarks/conversion.py $(RECORDINGS)
 	.venv/bin/python benchmarks/memory.py
 	.venv/bin/python benchmarks/nwb.py
