@@ -13,47 +13,66 @@
  * Entries of a table that are written together. What is too much is overwritten by the next ones,
  * or lies behind the table.
  */
-enum { FILL = 8 };
+enum { FILL = 8, FILL_SLOTS = 32 /* of a distance */ };
 
-/* Working memory of one call. */
+/* Working memory of a block that is decoded. */
 typedef struct {
     block block;
     lane_decoder lanes;
+    const uint8_t *next, *end; /* of its bytes, behind the head */
+    int16_t *plane; /* where its samples go */
+    int next_step;  /* of a strip, before which all is decoded and stored */
+    uint8_t tail_words[WORD_BYTES * MAX_LANES];
     uint8_t class_of_span[MAX_SPANS];
     cell cells[NUM_POSITIONS + FILL];
     bit_reader escapes;
     uint64_t num_escapes; /* left */
+    const uint8_t *low_bits; /* behind them are the states; NULL if no class has any */
+    uint64_t low_bits_taken;
     int16_t edges[2 * HALF_CODES + 1];
     void *tables; /* of the block's classes; grows when a block needs more */
     size_t tables_size; /* in 16-bit numbers */
-    int16_t *planes; /* of a group of channels, MAX_BLOCK_SAMPLES apart at most */
 } workspace;
 
 /* Tables: what a slot means at full order. */
 
+/* There is room for FILL entries behind the table. */
 static void make_symbols(uint32_t *symbols, const block *b, int class) {
     const distribution d = distribution_of(b, class, 0);
-    const int first = b->histogram_size > 0 ? b->histogram_first : -128;
-    const int count = b->histogram_size > 0 ? b->histogram_size : 256;
-    uint32_t slot = b->histogram_size > 0 ? 0 : slots_below(&d, 2 * first - 1);
-    memset(symbols, 0, sizeof(*symbols) << b->precision); /* frequency 0 is no symbol */
+    const int has_histogram = b->histogram_size > 0;
+    /* From this residual on, F is 0 or all slots. */
+    const int32_t reach = reach_of(&d) < 255 ? (reach_of(&d) + 1) / 2 : 128;
+    const int first = has_histogram ? b->histogram_first : -reach;
+    const int count = has_histogram ? b->histogram_size : reach < 128 ? 2 * reach + 1 : 256;
+    uint32_t slot = has_histogram ? 0 : slots_below(&d, 2 * first - 1);
+    memset(symbols, 0, slot * sizeof(*symbols)); /* frequency 0 is no symbol */
     for (int i = 0; i < count; i++) {
         const uint32_t frequency =
-            b->histogram_size > 0 ? b->histogram[i] : slots_below(&d, 2 * (first + i) + 1) - slot;
+            has_histogram ? b->histogram[i] : slots_below(&d, 2 * (first + i) + 1) - slot;
         const uint32_t symbol = (uint32_t)(first + i + 128) | frequency << 8;
-        for (uint32_t bias = 0; bias < frequency; bias++) symbols[slot++] = symbol | bias << 20;
+        for (uint32_t bias = 0; bias < frequency; bias += FILL)
+            for (uint32_t k = 0; k < FILL; k++)
+                symbols[slot + bias + k] = symbol | (bias + k) << 20;
+        slot += frequency;
     }
+    memset(symbols + slot, 0, ((1u << b->precision) - slot) * sizeof(*symbols));
 }
 
-static void make_distances(int16_t *distance, const uint16_t *below, int32_t reach, int precision) {
+static void make_distances(uint16_t *distance, const uint16_t *below, int32_t reach,
+                           int precision) {
     const uint32_t num_slots = 1u << precision;
     uint32_t slot = 0;
     for (int32_t p = -reach; p < reach; p++) {
-        for (const uint32_t end = below[p + 1]; slot < end; slot += FILL)
-            for (int i = 0; i < FILL; i++) distance[slot + (uint32_t)i] = (int16_t)p;
-        slot = below[p + 1];
+        /* Most distances have fewer slots than are written at once: there is no other round. */
+        const uint32_t end = below[p + 1];
+        const uint16_t from_reach = (uint16_t)(p + reach);
+        do {
+            for (uint32_t i = 0; i < FILL_SLOTS; i++) distance[slot + i] = from_reach;
+            slot += FILL_SLOTS;
+        } while (slot < end);
+        slot = end;
     }
-    for (; slot < num_slots; slot++) distance[slot] = (int16_t)(reach - 1);
+    for (; slot < num_slots; slot++) distance[slot] = (uint16_t)(2 * reach - 1);
 }
 
 static int make_class_tables(workspace *w) {
@@ -64,7 +83,8 @@ static int make_class_tables(workspace *w) {
         class_tables *t = &w->lanes.tables[i];
         const distribution d = distribution_of(b, i, 0);
         t->reach = reach_of(&d);
-        size += b->kind == KIND_WIDTH ? num_slots + FILL + 2 * (size_t)t->reach + 2 : 2 * num_slots;
+        size += b->kind == KIND_WIDTH ? num_slots + FILL_SLOTS + 2 * (size_t)t->reach + 2
+                                      : 2 * (num_slots + FILL);
     }
     if (size > w->tables_size) {
         free(w->tables);
@@ -72,21 +92,22 @@ static int make_class_tables(workspace *w) {
         w->tables_size = w->tables ? size : 0;
         if (!w->tables) return N1_ERROR_MEMORY;
     }
+    w->lanes.table_memory = w->tables;
     uint16_t *next = w->tables;
     for (int i = 0; i < b->num_classes; i++) {
         class_tables *t = &w->lanes.tables[i];
         if (b->kind == KIND_WIDTH) {
             const distribution d = distribution_of(b, i, 0);
-            uint16_t *below = next + num_slots + FILL + t->reach;
+            uint16_t *below = next + num_slots + FILL_SLOTS + t->reach;
             tabulate(&d, below);
-            make_distances((int16_t *)next, below, t->reach, b->precision);
-            t->distance = (int16_t *)next;
+            make_distances(next, below, t->reach, b->precision);
+            t->distance = next;
             t->below = below;
             next = below + t->reach + 2;
         } else {
             make_symbols((uint32_t *)(void *)next, b, i);
             t->symbols = (uint32_t *)(void *)next;
-            next += 2 * num_slots;
+            next += 2 * (num_slots + FILL);
         }
     }
     return N1_OK;
@@ -120,8 +141,8 @@ static void make_cells(workspace *w) {
     for (int code = b->lowest; code <= b->highest; code++) {
         const int32_t low = code == b->lowest ? -32768 : edges[code];
         const int32_t high = code == b->highest ? 32767 : edges[code + 1];
-        const cell here = {(int16_t)low, (int16_t)high, (int16_t)middle_of_cell(w, code),
-                           samples[code + HALF_CODES]};
+        const cell here = {(uint16_t)(low + 32768), (uint16_t)(high + 32768),
+                           (int16_t)middle_of_cell(w, code), samples[code + HALF_CODES]};
         const int32_t end = code == b->highest ? l->last_position + 1 : high;
         for (; p < end; p += FILL)
             for (int i = 0; i < FILL; i++) w->cells[p - l->first_position + i] = here;
@@ -193,11 +214,12 @@ static cell cell_at(const lane_decoder *l, int32_t position) {
 
 static symbol look_up_cell(const lane_decoder *l, const class_tables *t, int32_t mu,
                            uint32_t slot) {
-    const int32_t p = clamp(mu + t->distance[slot], l->first_position, l->last_position);
+    const int32_t nearest = mu + t->distance[slot] - t->reach;
+    const int32_t p = clamp(nearest, l->first_position, l->last_position);
     const cell here = l->cells[p - l->first_position];
     const int32_t last = t->reach < 32767 ? t->reach : 32767; /* of 16 bits */
-    return (symbol){t->below[clamp(here.low - mu, -t->reach, last)],
-                    t->below[clamp(here.high - mu, -t->reach, last)], p};
+    return (symbol){t->below[clamp(here.low - (mu + 32768), -t->reach, last)],
+                    t->below[clamp(here.high - (mu + 32768), -t->reach, last)], p};
 }
 
 static int take_escape(workspace *w, int lane, int step, int row) {
@@ -254,7 +276,8 @@ static int decode_symbol(workspace *w, int lane, int step, int row, int32_t mu) 
             const int extra = l->predictor.extra_scale[step];
             const distribution d = distribution_of(b, class, extra);
             /* Distances are about 2^(extra / 16) times those of full order. */
-            const int32_t distance = l->tables[class].distance[slot] * (16 + extra) / 16;
+            const class_tables *t = &l->tables[class];
+            const int32_t distance = (t->distance[slot] - t->reach) * (16 + extra) / 16;
             s = find_value(w, &d, mu, slot, cell_at(l, mu + distance).sample >> 6);
             s.value = clamp(w->edges[HALF_CODES + s.value], l->first_position, l->last_position);
         } else {
@@ -296,21 +319,67 @@ static int decode_row(workspace *w, int step, int row, int first, int end) {
     return 0;
 }
 
-/* Whether decode_rows takes the block's steady steps. */
-static int is_for_kernel(const block *b) {
-    return b->num_classes == 1 && !b->classes[0].hold;
+/* Steps that are decoded and stored together, in which no lane's class changes. */
+static int strip_steps(const block *b) {
+    const int span = 1 << b->log2_span;
+    return b->num_classes > 1 && span < STRIP_ROWS ? span : STRIP_ROWS;
+}
+
+/* Say of each lane what its class is in the strip from step `first` on. */
+static void use_classes(workspace *w, int first) {
+    const block *b = &w->block;
+    span_classes *c = &w->lanes.classes;
+    *c = (span_classes){0};
+    for (int lane = 0; lane < num_lanes(b); lane++) {
+        const int class = class_at(b, lane, first);
+        const class_tables *t = &w->lanes.tables[class];
+        const uint32_t low_bits = (uint32_t)b->classes[class].low_bits;
+        c->low_bits[lane] = low_bits;
+        c->rounding[lane] = (128u << low_bits) + (1u << low_bits >> 1);
+        c->holds[lane] = b->classes[class].hold ? UINT32_MAX : 0;
+        if (b->kind == KIND_INTEGER) {
+            c->table[lane] = (uint32_t)(t->symbols - (const uint32_t *)w->tables);
+            continue;
+        }
+        c->table[lane] = (uint32_t)(t->distance - (const uint16_t *)w->tables);
+        c->below[lane] = (uint32_t)(t->below - t->reach - (const uint16_t *)w->tables);
+        c->reach[lane] = (uint32_t)t->reach * 0x10001;
+    }
+}
+
+/*
+ * Whether a step's symbols are those of the tables, which are made for full order: from step P on,
+ * and before where the lower order makes no difference. There, residuals may be too great for a
+ * table, and a class that holds has nothing to hold at step 0.
+ */
+static int has_tables(const workspace *w, int step) {
+    const block *b = &w->block;
+    if (step == 0) return b->order == 0 && b->num_classes == 1 && !b->classes[0].hold;
+    if (step >= b->order) return 1;
+    const int extra_scale = w->lanes.predictor.extra_scale[step];
+    if (b->kind == KIND_WIDTH) return extra_scale == 0;
+    if (b->histogram_size > 0) return 1;
+    for (int i = 0; i < b->num_classes; i++)
+        if (w->lanes.tables[i].reach > 255) return 0;
+    return extra_scale == 0;
 }
 
 /* Put a strip's rows, lane by lane, where they belong. */
 static void store_strip(const workspace *w, int first_step, int rows, const n1_kernels *kernels,
                         int16_t *out) {
     const block *b = &w->block;
-    int16_t columns[MAX_LANES][STRIP_ROWS];
-    kernels->transpose(w->lanes.rows, columns);
-    for (int lane = 0; lane < num_lanes(b); lane++) {
+    const int lanes = num_lanes(b);
+    if (first_step + STRIP_ROWS <= lane_length(b, lanes - 1) && rows == STRIP_ROWS) {
+        int16_t *columns[MAX_LANES];
+        for (int lane = 0; lane < lanes; lane++)
+            columns[lane] = out + lane_begin(b, lane) + first_step;
+        kernels->store_columns(w->lanes.rows, lanes, columns);
+        return;
+    }
+    for (int lane = 0; lane < lanes; lane++) {
         const int begin = lane_begin(b, lane) + first_step, left = lane_end(b, lane) - begin;
-        const int count = rows < left ? rows : left;
-        if (count > 0) memcpy(out + begin, columns[lane], (size_t)count * sizeof(*out));
+        for (int row = 0; row < rows && row < left; row++)
+            out[begin + row] = (int16_t)w->lanes.rows[row][lane];
     }
 }
 
@@ -329,18 +398,23 @@ static uint64_t count_low_bits(const block *b) {
     return bits;
 }
 
-/* Low bits of the rows from step `first` on, for the lanes that have such a step. */
-static void read_low_bits(workspace *w, bit_reader *bits, int first, int rows) {
+/* Low bits of the strip from step `first` on, for the lanes that have such a step. */
+static void read_low_bits(workspace *w, int first, int rows) {
     const block *b = &w->block;
-    memset(w->lanes.rows, 0, sizeof(w->lanes.rows));
-    for (int row = 0; row < rows && bits->next; row++) {
-        for (int lane = 0; lane < num_lanes(b); lane++) {
-            const int step = first + row;
-            if (lane_begin(b, lane) + step >= lane_end(b, lane)) continue;
-            const int count = b->classes[class_at(b, lane, step)].low_bits;
-            w->lanes.rows[row][lane] = (uint16_t)get_bits(bits, count);
+    const int lanes = num_lanes(b), whole_steps = lane_length(b, lanes - 1);
+    const uint32_t *counts = w->lanes.classes.low_bits;
+    uint64_t taken = w->low_bits_taken;
+    for (int row = 0; row < rows; row++) {
+        const int step = first + row;
+        for (int lane = 0; lane < lanes; lane++) {
+            if (step >= whole_steps && lane_begin(b, lane) + step >= lane_end(b, lane)) continue;
+            /* 16 bits from anywhere in a byte are in four bytes. */
+            const uint32_t bits = load_u32(w->low_bits + (taken >> 3)) >> (taken & 7);
+            w->lanes.rows[row][lane] = (uint16_t)(bits & ((1u << counts[lane]) - 1));
+            taken += counts[lane];
         }
     }
+    w->low_bits_taken = taken;
 }
 
 /*
@@ -373,42 +447,94 @@ static int is_finished(const lane_decoder *l) {
     return 1;
 }
 
-/* Decode the symbols of a block: samples with the width kind, codes with the integer kind. */
-static int decode_lanes(workspace *w, bit_reader low_bits, const n1_kernels *kernels, int16_t *out) {
+/* Make ready for the next strip, of so many rows. */
+static void begin_strip(workspace *w, int rows) {
     const block *b = &w->block;
     lane_decoder *l = &w->lanes;
-    const int lanes = num_lanes(b), steps = num_steps(b);
-    const int whole_steps = lane_length(b, lanes - 1), partial = (b->num_samples - b->tail) % lanes;
-    uint8_t tail_words[WORD_BYTES * MAX_LANES];
-    l->words_behind_lanes = NULL;
-    memset(l->y, 0, sizeof(l->y));
-    for (int first = 0; first < steps; first += STRIP_ROWS) {
-        const int rows = steps - first < STRIP_ROWS ? steps - first : STRIP_ROWS;
-        if (first > 0) memmove(l->y, l->y + STRIP_ROWS, sizeof(l->y[0]) * MAX_ORDER);
-        if (b->kind == KIND_INTEGER) read_low_bits(w, &low_bits, first, rows);
-        for (int row = 0; row < rows; row++) {
-            if (is_for_kernel(b) && first + row >= b->order) {
-                const int whole = whole_steps - first < rows ? whole_steps - first : rows;
-                if (row < whole) row += kernels->decode_rows(l, row, whole - row);
-                if (row == rows) break;
-            }
-            const int step = first + row;
-            if (step < whole_steps) {
-                if (decode_row(w, step, row, 0, lanes)) return N1_ERROR_CORRUPT;
-                continue;
-            }
-            if (step == whole_steps) {
-                if (decode_row(w, step, row, 0, partial)) return N1_ERROR_CORRUPT;
-                if (b->tail > 0 && begin_tail(l, tail_words)) return N1_ERROR_CORRUPT;
-            }
-            if (step < whole_steps + b->tail && decode_row(w, step, row, lanes - 1, lanes))
-                return N1_ERROR_CORRUPT;
-        }
-        store_strip(w, first, rows, kernels, out);
+    if (w->next_step == 0)
+        memset(l->y, 0, sizeof(l->y));
+    else
+        memmove(l->y, l->y + strip_steps(b), sizeof(l->y[0]) * MAX_ORDER);
+    if (w->next_step == 0 || b->num_classes > 1) use_classes(w, w->next_step);
+    if (w->low_bits)
+        read_low_bits(w, w->next_step, rows);
+    else if (b->kind == KIND_INTEGER)
+        memset(l->rows, 0, (size_t)rows * sizeof(l->rows[0]));
+}
+
+static void end_strip(workspace *w, int rows, const n1_kernels *kernels) {
+    store_strip(w, w->next_step, rows, kernels, w->plane);
+    w->next_step += rows;
+}
+
+/*
+ * Decode rows of the strip from `row` on, of `rows` in it, in which all lanes have a sample: as many
+ * as the kernel takes at once, but at least one. Returns how many, or -1.
+ */
+static int decode_whole_rows(workspace *w, int row, int rows, const n1_kernels *kernels) {
+    const block *b = &w->block;
+    const int step = w->next_step + row;
+    if (has_tables(w, step)) {
+        const int is_full_order = step >= b->order;
+        const int done = kernels->decode_rows(&w->lanes, row, is_full_order ? rows - row : 1,
+                                              is_full_order ? b->order : step);
+        if (done > 0) return done;
     }
-    if (!is_finished(l)) return N1_ERROR_CORRUPT;
-    if (l->words_behind_lanes) l->words = l->words_behind_lanes;
-    return N1_OK;
+    return decode_row(w, step, row, 0, num_lanes(b)) ? -1 : 1;
+}
+
+/* Decode the next strip of a block: samples with the width kind, codes with the integer kind. */
+static int decode_strip(workspace *w, const n1_kernels *kernels) {
+    const block *b = &w->block;
+    const int lanes = num_lanes(b), left = num_steps(b) - w->next_step;
+    const int rows = left < strip_steps(b) ? left : strip_steps(b);
+    const int whole_steps = lane_length(b, lanes - 1), whole = whole_steps - w->next_step;
+    const int partial = (b->num_samples - b->tail) % lanes;
+    begin_strip(w, rows);
+    for (int row = 0; row < rows;) {
+        if (row < whole) {
+            const int done = decode_whole_rows(w, row, whole < rows ? whole : rows, kernels);
+            if (done < 0) return -1;
+            row += done;
+            continue;
+        }
+        const int step = w->next_step + row;
+        if (step == whole_steps) {
+            if (decode_row(w, step, row, 0, partial)) return -1;
+            if (b->tail > 0 && begin_tail(&w->lanes, w->tail_words)) return -1;
+        }
+        if (step < whole_steps + b->tail && decode_row(w, step, row, lanes - 1, lanes)) return -1;
+        row++;
+    }
+    end_strip(w, rows, kernels);
+    return 0;
+}
+
+/* Decode strips of two blocks at once, as long as all lanes of both have them. */
+static int decode_strips_of_two(workspace *const *w, const n1_kernels *kernels) {
+    lane_decoder *const lanes[2] = {&w[0]->lanes, &w[1]->lanes};
+    int whole_steps = MAX_BLOCK_SAMPLES, order = 0;
+    for (int k = 0; k < 2; k++) {
+        const block *b = &w[k]->block;
+        const int steps = lane_length(b, num_lanes(b) - 1);
+        if (steps < whole_steps) whole_steps = steps;
+        if (b->order > order) order = b->order;
+    }
+    while (w[0]->next_step + STRIP_ROWS <= whole_steps) {
+        const int first = w[0]->next_step;
+        for (int k = 0; k < 2; k++) begin_strip(w[k], STRIP_ROWS);
+        for (int row = 0; row < STRIP_ROWS;) {
+            if (first + row >= order) {
+                row += kernels->decode_two(lanes, row, STRIP_ROWS - row);
+                if (row == STRIP_ROWS) break;
+            }
+            for (int k = 0; k < 2; k++)
+                if (decode_whole_rows(w[k], row, row + 1, kernels) < 0) return -1;
+            row++;
+        }
+        for (int k = 0; k < 2; k++) end_strip(w[k], STRIP_ROWS, kernels);
+    }
+    return 0;
 }
 
 static int decode_packed(const block *b, const uint8_t **src, const uint8_t *end, int16_t *codes) {
@@ -419,12 +545,11 @@ static int decode_packed(const block *b, const uint8_t **src, const uint8_t *end
     return r.overrun ? N1_ERROR_CORRUPT : N1_OK;
 }
 
-/* Decode a block of the integer or the width kind behind its head. */
-static int decode_predicted(workspace *w, const uint8_t **src, const uint8_t *end, const n1_kernels *kernels,
-                            int16_t *out) {
+/* Make ready for the strips of a block of the integer or the width kind. */
+static int begin_strips(workspace *w) {
     const block *b = &w->block;
     lane_decoder *l = &w->lanes;
-    const uint8_t *p = *src;
+    const uint8_t *p = w->next, *const end = w->end;
 
     uint64_t num_escapes;
     const size_t varint_size = load_varint(p, end, &num_escapes);
@@ -437,13 +562,11 @@ static int decode_predicted(workspace *w, const uint8_t **src, const uint8_t *en
     w->num_escapes = num_escapes;
     p += escape_size;
 
-    bit_reader low_bits = {0};
     const uint64_t low_size = (count_low_bits(b) + 7) / 8;
-    if (low_size > 0) {
-        if (low_size > (uint64_t)(end - p)) return N1_ERROR_CORRUPT;
-        low_bits = read_bits_from(p, p + low_size);
-        p += low_size;
-    }
+    if (low_size > (uint64_t)(end - p)) return N1_ERROR_CORRUPT;
+    w->low_bits = low_size > 0 ? p : NULL;
+    w->low_bits_taken = 0;
+    p += low_size;
     if (end - p < 4 * num_lanes(b)) return N1_ERROR_CORRUPT;
     for (int i = 0; i < num_lanes(b); i++, p += 4) {
         l->state[i] = load_u32(p);
@@ -452,6 +575,8 @@ static int decode_predicted(workspace *w, const uint8_t **src, const uint8_t *en
     l->b = b;
     l->words = p;
     l->words_end = end;
+    l->words_behind_lanes = NULL;
+    w->next_step = 0;
 
     int32_t angles[MAX_ORDER], mean_position = b->mean;
     for (int m = 0; m < b->order; m++) angles[m] = block_angle(b, m);
@@ -465,11 +590,17 @@ static int decode_predicted(workspace *w, const uint8_t **src, const uint8_t *en
         l->highest_y = 32767;
     }
     if (make_predictor(&l->predictor, angles, b->order, mean_position)) return N1_ERROR_CORRUPT;
-    int error = make_class_tables(w);
-    if (!error) error = decode_lanes(w, low_bits, kernels, out);
-    if (!error && w->num_escapes > 0) error = N1_ERROR_CORRUPT;
-    *src = l->words;
-    return error;
+    return make_class_tables(w);
+}
+
+/* Decode the strips that are left of such a block. */
+static int finish_strips(workspace *w, const n1_kernels *kernels) {
+    lane_decoder *l = &w->lanes;
+    while (w->next_step < num_steps(&w->block))
+        if (decode_strip(w, kernels)) return N1_ERROR_CORRUPT;
+    if (!is_finished(l) || w->num_escapes > 0) return N1_ERROR_CORRUPT;
+    w->next = l->words_behind_lanes ? l->words_behind_lanes : l->words;
+    return N1_OK;
 }
 
 /* From codes to samples, in place. */
@@ -492,36 +623,40 @@ static int undo_map(const block *b, const n1_kernels *kernels, int16_t *codes) {
     return N1_OK;
 }
 
-/* Decode one block of one channel; the planes of the channels before it are at -plane_size, … */
-static int decode_block(workspace *w, const uint8_t *src, const uint8_t *end, int reference,
-                        int num_samples, size_t plane_size, const uint8_t *widths,
-                        const n1_kernels *kernels, int16_t *plane) {
+/* Read a block's head, and make ready for what is behind it; its samples are to go to `plane`. */
+static int begin_block(workspace *w, const uint8_t *src, const uint8_t *end, int reference,
+                       int num_samples, const uint8_t *widths, int16_t *plane) {
     block *b = &w->block;
     b->num_samples = num_samples;
     b->reference = reference;
     b->differences = 0;
     bit_reader r = read_bits_from(src, end);
     if (read_block(&r, b, w->class_of_span, MAX_SPANS)) return N1_ERROR_CORRUPT;
-    src = finish_reading(&r);
+    w->next = finish_reading(&r);
+    w->end = end;
+    w->plane = plane;
     if (r.overrun) return N1_ERROR_CORRUPT;
-
-    int error;
-    if (b->kind == KIND_PACKED) {
-        error = decode_packed(b, &src, end, plane);
-    } else {
-        if (b->kind == KIND_WIDTH) {
-            if (b->own_widths && (!widths || checksum32(widths, N1_NUM_CODES, 0) != b->widths_hash))
-                return N1_ERROR_WIDTHS;
-            if (make_edges(b->own_widths ? widths : N1_WIDTHS, w->edges)) return N1_ERROR_ARGUMENT;
-        }
-        error = decode_predicted(w, &src, end, kernels, plane);
+    if (b->kind == KIND_PACKED) return N1_OK;
+    if (b->kind == KIND_WIDTH) {
+        if (b->own_widths && (!widths || checksum32(widths, N1_NUM_CODES, 0) != b->widths_hash))
+            return N1_ERROR_WIDTHS;
+        if (make_edges(b->own_widths ? widths : N1_WIDTHS, w->edges)) return N1_ERROR_ARGUMENT;
     }
+    return begin_strips(w);
+}
+
+/* Decode what is left of a block; the planes of the channels before it are at -plane_size, … */
+static int finish_block(workspace *w, size_t plane_size, const n1_kernels *kernels) {
+    const block *b = &w->block;
+    int16_t *const plane = w->plane;
+    const int error = b->kind == KIND_PACKED ? decode_packed(b, &w->next, w->end, plane)
+                                             : finish_strips(w, kernels);
     if (error) return error;
-    if (src != end) return N1_ERROR_CORRUPT;
+    if (w->next != w->end) return N1_ERROR_CORRUPT;
     if (b->kind != KIND_WIDTH && undo_map(b, kernels, plane)) return N1_ERROR_CORRUPT;
     if (b->reference > 0) {
         const int16_t *other = plane - (size_t)b->reference * plane_size;
-        for (int i = 0; i < num_samples; i++)
+        for (int i = 0; i < b->num_samples; i++)
             plane[i] = (int16_t)(uint16_t)((uint32_t)plane[i] +
                                            (uint32_t)((b->gain * other[i] + 128) >> 8));
     }
@@ -533,7 +668,8 @@ static int decode_block(workspace *w, const uint8_t *src, const uint8_t *end, in
  * are row_bytes apart.
  */
 static void interleave(const int16_t *planes, size_t plane_size, int num_channels, size_t num_samples,
-                       const n1_info *info, size_t row_bytes, uint8_t *dst) {
+                       const n1_info *info, size_t row_bytes, const n1_kernels *kernels,
+                       uint8_t *dst) {
     const size_t item = n1_item_size(info);
     const uint16_t flip = n1_sign_flip(info);
     if (item == 2 && row_bytes == 2) { /* one channel, which the compiler turns into vectors */
@@ -541,13 +677,18 @@ static void interleave(const int16_t *planes, size_t plane_size, int num_channel
             store_u16(dst + 2 * i, (uint16_t)planes[i] ^ flip);
         return;
     }
-    for (size_t i = 0; i < num_samples; i++, dst += row_bytes) {
-        for (int c = 0; c < num_channels; c++) {
+    /* The kernel leaves what does not fill its vectors. */
+    const size_t whole = num_samples / 8 * 8;
+    const int done = item < 2 ? 0
+                              : kernels->store_frames(planes, plane_size, num_channels, whole, flip,
+                                                      dst, row_bytes);
+    for (size_t i = done < num_channels ? 0 : whole; i < num_samples; i++) {
+        for (int c = i < whole ? done : 0; c < num_channels; c++) {
             const uint16_t sample = (uint16_t)planes[(size_t)c * plane_size + i] ^ flip;
             if (item == 2)
-                store_u16(dst + 2 * c, sample);
+                store_u16(dst + i * row_bytes + 2 * (size_t)c, sample);
             else
-                dst[c] = (uint8_t)sample;
+                dst[i * row_bytes + (size_t)c] = (uint8_t)sample;
         }
     }
 }
@@ -564,40 +705,65 @@ static int can_decode_in_place(const n1_info *info, const n1_part *part, const b
            (uintptr_t)dst % sizeof(int16_t) == 0;
 }
 
-/* Decode block c of a group into its plane, and check it. */
-static int decode_checked(workspace *w, const block_layout *layout, const block_group *g, int c,
-                          const uint8_t *widths, const n1_kernels *kernels, int16_t *plane) {
+/* Whether the samples and bytes of block c of a group are what was encoded. */
+static int is_intact(const block_layout *layout, const block_group *g, int c, int16_t *plane) {
     const block_entry *const entry = &g->entries[c];
     const uint8_t *const src = layout->blocks + g->offset[c], *const end = src + entry->size;
-    const int error = decode_block(w, src, end, (int)entry->reference, (int)g->num_samples,
-                                   (size_t)layout->block_samples, widths, kernels, plane);
-    if (error) return error;
     const uint32_t samples = samples_checksum(plane, g->num_samples);
     const uint32_t checksum = layout->entries
                                   ? block_checksum(samples, src, end, 0)
                                   : block_checksum(samples, layout->only_from, end, layout->only_seed);
-    return is_checksum(checksum, entry->checksum) ? N1_OK : N1_ERROR_CORRUPT;
+    return is_checksum(checksum, entry->checksum);
+}
+
+/* Decode blocks of a group, of up to two channels, into their planes. */
+static int decode_blocks(workspace *const *w, const block_layout *layout, const block_group *g,
+                         const int *channels, int16_t *const *planes, int count,
+                         const uint8_t *widths, const n1_kernels *kernels) {
+    int is_predicted = 1;
+    for (int k = 0; k < count; k++) {
+        const block_entry *const entry = &g->entries[channels[k]];
+        const uint8_t *const src = layout->blocks + g->offset[channels[k]];
+        const int error = begin_block(w[k], src, src + entry->size, (int)entry->reference,
+                                      (int)g->num_samples, widths, planes[k]);
+        if (error) return error;
+        is_predicted &= w[k]->block.kind != KIND_PACKED;
+    }
+    if (count == 2 && is_predicted && kernels->can_decode_two(&w[0]->lanes, &w[1]->lanes) &&
+        decode_strips_of_two(w, kernels))
+        return N1_ERROR_CORRUPT;
+    for (int k = 0; k < count; k++) {
+        const int error = finish_block(w[k], (size_t)layout->block_samples, kernels);
+        if (error) return error;
+        if (!is_intact(layout, g, channels[k], w[k]->plane)) return N1_ERROR_CORRUPT;
+    }
+    return N1_OK;
 }
 
 /* Decode what a part needs of a group, and write what it has of that to dst. */
-static int decode_group(workspace *w, const block_layout *layout, const block_group *g,
-                        const n1_info *info, const n1_part *part, const uint8_t *widths,
-                        const n1_kernels *kernels, uint8_t *dst) {
+static int decode_group(workspace *const *w, int16_t *planes, const block_layout *layout,
+                        const block_group *g, const n1_info *info, const n1_part *part,
+                        const uint8_t *widths, const n1_kernels *kernels, uint8_t *dst) {
     const size_t length = (size_t)layout->block_samples, count = (size_t)(g->end - g->begin);
     const size_t item = n1_item_size(info), row_bytes = (size_t)part->row_bytes;
     dst += (g->begin - part->first_sample) * row_bytes + g->column * item;
     const int in_place = can_decode_in_place(info, part, g, dst);
-    for (int c = 0; c < g->num_channels; c++) {
-        if (!g->is_needed[c]) continue;
-        int16_t *const plane = in_place ? (int16_t *)(void *)dst : w->planes + (size_t)c * length;
-        const int error = decode_checked(w, layout, g, c, widths, kernels, plane);
+    for (int c = 0; c < g->num_channels;) {
+        int channels[2], num = 0;
+        int16_t *to[2];
+        for (; c < g->num_channels && num < 2; c++) {
+            if (!g->is_needed[c]) continue;
+            to[num] = in_place ? (int16_t *)(void *)dst : planes + (size_t)c * length;
+            channels[num++] = c;
+        }
+        const int error = decode_blocks(w, layout, g, channels, to, num, widths, kernels);
         if (error) return error;
     }
     for (int i = 0, run; i < g->num_wanted && !in_place; i += run, dst += (size_t)run * item) {
         for (run = 1; i + run < g->num_wanted; run++)
             if (g->wanted[i + run] != g->wanted[i] + run) break;
-        const int16_t *const first = w->planes + g->wanted[i] * length + (g->begin - g->first_sample);
-        interleave(first, length, run, count, info, row_bytes, dst);
+        const int16_t *const first = planes + g->wanted[i] * length + (g->begin - g->first_sample);
+        interleave(first, length, run, count, info, row_bytes, kernels, dst);
     }
     return N1_OK;
 }
@@ -606,22 +772,25 @@ int n1_decode_blocks(const block_layout *layout, const n1_info *info, const n1_p
                      const uint8_t *widths, const n1_kernels *kernels, uint8_t *dst) {
     const size_t group = layout->num_channels < GROUP_CHANNELS ? (size_t)layout->num_channels
                                                                : GROUP_CHANNELS;
-    workspace *w = malloc(sizeof(*w));
+    /* A block alone needs one. */
+    const int num_workspaces = group > 1 ? 2 : 1;
+    workspace *const memory = malloc((size_t)num_workspaces * sizeof(*memory));
     int16_t *planes = malloc((size_t)layout->block_samples * group * sizeof(*planes));
     int error = N1_ERROR_MEMORY;
-    if (w && planes) {
-        w->tables = NULL;
-        w->tables_size = 0;
-        w->planes = planes;
+    if (memory && planes) {
+        workspace *const w[2] = {memory, memory + num_workspaces - 1};
+        for (int k = 0; k < num_workspaces; k++) w[k]->tables = NULL, w[k]->tables_size = 0;
         block_walk walk = {.layout = layout, .part = part};
         block_group g;
         int more;
         error = N1_OK;
-        while (!error && (more = next_group(&walk, &g)) != 0)
-            error = more < 0 ? more : decode_group(w, layout, &g, info, part, widths, kernels, dst);
-        free(w->tables);
+        while (!error && (more = next_group(&walk, &g)) != 0) {
+            error = more;
+            if (more > 0) error = decode_group(w, planes, layout, &g, info, part, widths, kernels, dst);
+        }
+        for (int k = 0; k < num_workspaces; k++) free(w[k]->tables);
     }
     free(planes);
-    free(w);
+    free(memory);
     return error;
 }

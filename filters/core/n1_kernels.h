@@ -5,6 +5,8 @@
 #ifndef N1STORE_N1_KERNELS_H
 #define N1STORE_N1_KERNELS_H
 
+#include <stddef.h>
+
 #include "n1_lanes.h"
 
 enum { WORDS_AHEAD = 16 };
@@ -20,19 +22,37 @@ typedef struct {
 
 typedef struct {
     /*
-     * Decode rows first .. first + count - 1 of the strip: all lanes, whole and at full order,
-     * of one class that does not hold. Stops before a row with an escape, and when fewer words
-     * are left than a row may need. Returns the number of rows decoded.
+     * Decode rows first .. first + count - 1 of the strip: all lanes, whole, with the predictor of
+     * this order and the tables of full order, and with d->classes for all of them. Stops before a
+     * row with an escape, and when fewer words are left than a row may need. Returns the number of
+     * rows decoded, 0 for a block that the kernel does not take.
      */
-    int (*decode_rows)(lane_decoder *d, int first, int count);
+    int (*decode_rows)(lane_decoder *d, int first, int count, int order);
+
+    /* Whether decode_two takes these two blocks. */
+    int (*can_decode_two)(const lane_decoder *a, const lane_decoder *b);
+
+    /*
+     * As decode_rows, of two blocks at once, each at its full order. Stops where it would for
+     * either of them. NULL where can_decode_two never says yes.
+     */
+    int (*decode_two)(lane_decoder *const *d, int first, int count);
 
     /* As n1_adc_encode and n1_adc_decode. */
     void (*adc_encode)(const int16_t *src, int16_t *dst, size_t count);
     void (*adc_decode)(const int16_t *src, int16_t *dst, size_t count);
 
-    /* A strip's rows as columns. */
-    void (*transpose)(const uint16_t rows[STRIP_ROWS][MAX_LANES],
-                      int16_t columns[MAX_LANES][STRIP_ROWS]);
+    /* A whole strip, lane by lane, STRIP_ROWS samples to each of `columns`. */
+    void (*store_columns)(const uint16_t rows[STRIP_ROWS][MAX_LANES], int lanes,
+                          int16_t *const *columns);
+
+    /*
+     * Samples of channels that lie in planes, plane_size apart, into frames of `frame` bytes, each
+     * sample exclusive or `flip`; `count` is a multiple of 8. Returns for how many of the channels
+     * that was done; the others are left.
+     */
+    int (*store_frames)(const int16_t *planes, size_t plane_size, int channels, size_t count,
+                        uint16_t flip, uint8_t *dst, size_t frame);
 
     /*
      * r[lag] = sum of y[i] * y[i - lag] for begin <= i < end, and i - lag >= 0, lag 0 .. max_lag;

@@ -7,10 +7,17 @@
 
 enum { TILE = 16 };
 
-static void transpose(const uint16_t rows[STRIP_ROWS][MAX_LANES],
-                      int16_t columns[MAX_LANES][STRIP_ROWS]) {
-    for (int lane = 0; lane < MAX_LANES; lane++)
+static void store_columns(const uint16_t rows[STRIP_ROWS][MAX_LANES], int lanes,
+                          int16_t *const *columns) {
+    for (int lane = 0; lane < lanes; lane++)
         for (int row = 0; row < STRIP_ROWS; row++) columns[lane][row] = (int16_t)rows[row][lane];
+}
+
+/* Left to the loop behind it. */
+static int store_frames(const int16_t *planes, size_t plane_size, int channels, size_t count,
+                        uint16_t flip, uint8_t *dst, size_t frame) {
+    (void)planes, (void)plane_size, (void)channels, (void)count, (void)flip, (void)dst, (void)frame;
+    return 0;
 }
 
 static void correlate(const int16_t *y, int begin, int end, int max_lag, int64_t *r) {
@@ -56,10 +63,11 @@ static inline uint32_t next_of_width(lane_decoder *d, int row, int lane, uint32_
     const class_tables *t = &d->tables[0];
     const int precision = d->b->precision, last = t->reach < 32767 ? t->reach : 32767;
     const uint32_t slot = x & ((1u << precision) - 1);
-    const int32_t p = clamp(mu + t->distance[slot], d->first_position, d->last_position);
+    const int32_t nearest = mu + t->distance[slot] - t->reach;
+    const int32_t p = clamp(nearest, d->first_position, d->last_position);
     const cell here = d->cells[p - d->first_position];
-    const uint32_t start = t->below[clamp(here.low - mu, -t->reach, last)];
-    const uint32_t end = t->below[clamp(here.high - mu, -t->reach, last)];
+    const uint32_t start = t->below[clamp(here.low - (mu + 32768), -t->reach, last)];
+    const uint32_t end = t->below[clamp(here.high - (mu + 32768), -t->reach, last)];
     d->y[MAX_ORDER + row][lane] = here.y;
     d->rows[row][lane] = (uint16_t)here.sample;
     return (end - start) * (x >> precision) + slot - start;
@@ -77,9 +85,9 @@ static inline uint32_t next_of_integer(lane_decoder *d, int row, int lane, uint3
 }
 
 /* With the number of lanes known to the compiler. */
-static inline int decode_lanes(lane_decoder *d, int first, int count, int lanes, block_kind kind) {
+static inline int decode_lanes(lane_decoder *d, int first, int count, int order, int lanes,
+                               block_kind kind) {
     const predictor *p = &d->predictor;
-    const int order = p->order;
     const uint32_t last_slot = (1u << d->b->precision) - 1, escape = symbol_slots(d->b);
     int row = first;
     for (; row < first + count && d->words_end - d->words >= WORD_BYTES * lanes; row++) {
@@ -96,23 +104,23 @@ static inline int decode_lanes(lane_decoder *d, int first, int count, int lanes,
         for (int i = 0; i < lanes; i++) {
             const int32_t mu =
                 clamp((int32_t)sums[i] >> p->shift[order], d->lowest_y, d->highest_y);
-            uint32_t x = kind == KIND_WIDTH ? next_of_width(d, row, i, d->state[i], mu)
+            const uint32_t x = kind == KIND_WIDTH ? next_of_width(d, row, i, d->state[i], mu)
                                             : next_of_integer(d, row, i, d->state[i], mu);
-            if (!(x >> 16)) {
-                x = x << 16 | load_u16(d->words);
-                d->words += WORD_BYTES;
-            }
-            d->state[i] = x;
+            /* Whether a word is wanted cannot be foreseen, so that a branch would cost. */
+            const uint32_t wants = x < 1u << 16;
+            d->state[i] = x << 16 * wants | (load_u16(d->words) & -wants);
+            d->words += WORD_BYTES * wants;
         }
     }
     return row - first;
 }
 
-static int decode_rows(lane_decoder *d, int first, int count) {
+static int decode_rows(lane_decoder *d, int first, int count, int order) {
     const block_kind kind = d->b->kind;
+    if (d->b->num_classes > 1 || d->b->classes[0].hold) return 0;
 #define LANES(n) \
-    (kind == KIND_WIDTH ? decode_lanes(d, first, count, n, KIND_WIDTH) \
-                        : decode_lanes(d, first, count, n, KIND_INTEGER))
+    (kind == KIND_WIDTH ? decode_lanes(d, first, count, order, n, KIND_WIDTH) \
+                        : decode_lanes(d, first, count, order, n, KIND_INTEGER))
     switch (num_lanes(d->b)) {
         case 1: return LANES(1);
         case 2: return LANES(2);
@@ -123,5 +131,11 @@ static int decode_rows(lane_decoder *d, int first, int count) {
 #undef LANES
 }
 
+static int can_decode_two(const lane_decoder *a, const lane_decoder *b) {
+    (void)a, (void)b;
+    return 0;
+}
+
 const n1_kernels n1_portable_kernels = {
-    decode_rows, n1_adc_encode, n1_adc_decode, transpose, correlate, predict_all, find_cells, NULL};
+    decode_rows, can_decode_two, NULL, n1_adc_encode, n1_adc_decode, store_columns, store_frames,
+    correlate,   predict_all,   find_cells,    NULL};

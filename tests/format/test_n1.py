@@ -202,6 +202,23 @@ def test_white_noise_of_any_number_of_bits(level):
 
 
 @pytest.mark.parametrize("level", LEVELS)
+def test_neighbours_of_any_kind(level):
+    """Channels are decoded two at a time where both have as many lanes and are of a kind."""
+    signals = [*SIGNALS, *6 * ["N1 grid", "N1 grid, loud", "walk"]]
+    for seed, length in enumerate([5000, 12_000]):
+        order = np.random.default_rng(seed).permutation(signals)
+        channels = [make(signal, (length,), seed=n) for n, signal in enumerate(order)]
+        samples = np.stack(channels, axis=1)
+        samples[::700, ::3] = 12345  # off the grid, where what lies beside it is on it
+        payload = round_trip(samples, level)
+        for first, path in product(range(0, len(signals), 5), PATHS):
+            with case(seed, first, path):
+                two = np.array([first, first + 2], np.uint32)
+                part = native.n1_decode_part(payload, range(1000, 4000), two, path=path)
+                assert_same(part, samples[1000:4000, two])
+
+
+@pytest.mark.parametrize("level", LEVELS)
 def test_any_share_of_outliers(level):
     for share in [0.003, 0.02, 0.06, 0.1, 0.13, 0.16, 0.2, 0.3, 0.45]:
         with case(share):
