@@ -585,25 +585,86 @@ AVX2 static int store_frames(const int16_t *planes, size_t plane_size, int chann
     return channels / 4 * 4;
 }
 
-AVX2 static void correlate(const int16_t *y, int begin, int end, int max_lag, int64_t *r) {
-    for (int lag = 0; lag <= max_lag; lag++) {
-        const int from = begin < lag ? lag : begin;
-        int64_t sum = 0;
-        __m256i sums = _mm256_setzero_si256();
-        int i = from;
-        for (; i + 16 <= end; i += 16) {
-            const __m256i a = _mm256_loadu_si256((const __m256i *)(y + i));
-            const __m256i b = _mm256_loadu_si256((const __m256i *)(y + i - lag));
-            const __m256i products = _mm256_madd_epi16(a, b);
-            sums = _mm256_add_epi64(sums, _mm256_cvtepi32_epi64(_mm256_castsi256_si128(products)));
-            sums = _mm256_add_epi64(sums, _mm256_cvtepi32_epi64(_mm256_extracti128_si256(products, 1)));
+/* The sum of four 64-bit numbers. */
+AVX2_INLINE int64_t sum_of(__m256i numbers) {
+    int64_t four[4];
+    _mm256_storeu_si256((__m256i *)four, numbers);
+    return four[0] + four[1] + four[2] + four[3];
+}
+
+/* Eight signed 32-bit numbers added to four of 64 bits. */
+AVX2_INLINE __m256i widen_and_add(__m256i sum, __m256i numbers) {
+    sum = _mm256_add_epi64(sum, _mm256_cvtepi32_epi64(_mm256_castsi256_si128(numbers)));
+    return _mm256_add_epi64(sum, _mm256_cvtepi32_epi64(_mm256_extracti128_si256(numbers, 1)));
+}
+
+/* Lags first .. first + count - 1; `run` sums of two products each fit into 32 bits. */
+AVX2_INLINE void correlate_lags(const int16_t *a, const int16_t *b, int begin, int end, int first,
+                                int count, int run, int64_t *r) {
+    const int from = begin < first + count - 1 ? first + count - 1 : begin;
+    const int whole = end - from < 16 ? from : end - (end - from) % 16;
+    __m256i wide[8];
+    for (int k = 0; k < count; k++) wide[k] = _mm256_setzero_si256();
+    for (int i = from; i < whole;) {
+        const int stop = whole - i > 16 * run ? i + 16 * run : whole;
+        __m256i sums[8];
+        for (int k = 0; k < count; k++) sums[k] = _mm256_setzero_si256();
+        for (; i < stop; i += 16) {
+            const __m256i now = _mm256_loadu_si256((const __m256i *)(a + i));
+#pragma GCC unroll 8
+            for (int k = 0; k < count; k++) {
+                const __m256i before = _mm256_loadu_si256((const __m256i *)(b + i - first - k));
+                sums[k] = _mm256_add_epi32(sums[k], _mm256_madd_epi16(now, before));
+            }
         }
-        int64_t four[4];
-        _mm256_storeu_si256((__m256i *)four, sums);
-        sum = four[0] + four[1] + four[2] + four[3];
-        for (; i < end; i++) sum += y[i] * y[i - lag];
-        r[lag] = sum;
+        for (int k = 0; k < count; k++) wide[k] = widen_and_add(wide[k], sums[k]);
     }
+    for (int k = 0; k < count; k++) {
+        const int lag = first + k;
+        r[k] = sum_of(wide[k]);
+        for (int i = begin < lag ? lag : begin; i < from && i < end; i++) r[k] += a[i] * b[i - lag];
+        for (int i = whole; i < end; i++) r[k] += a[i] * b[i - lag];
+    }
+}
+
+AVX2_INLINE int greatest_magnitude(const int16_t *y, int begin, int end) {
+    __m256i most = _mm256_setzero_si256();
+    int greatest = 0, i = begin;
+    for (; i + 16 <= end; i += 16)
+        most = _mm256_max_epi16(most, _mm256_abs_epi16(_mm256_loadu_si256((const __m256i *)(y + i))));
+    int16_t sixteen[16];
+    _mm256_storeu_si256((__m256i *)sixteen, most);
+    for (int k = 0; k < 16; k++) greatest = sixteen[k] > greatest ? sixteen[k] : greatest;
+    for (; i < end; i++) {
+        const int here = y[i] < 0 ? -y[i] : y[i];
+        greatest = here > greatest ? here : greatest;
+    }
+    return greatest;
+}
+
+AVX2 static void correlate(const int16_t *a, const int16_t *b, int begin, int end, int max_lag,
+                           int64_t *r) {
+    const int reach = begin < max_lag ? begin : max_lag;
+    const int64_t product = (int64_t)greatest_magnitude(a, begin, end) *
+                            greatest_magnitude(b, begin - reach, end);
+    const int run = product < 1024 ? 1 << 19 : (int)(INT32_MAX / (2 * product));
+    int lag = 0;
+    for (; lag + 8 <= max_lag + 1; lag += 8) correlate_lags(a, b, begin, end, lag, 8, run, r + lag);
+    for (; lag <= max_lag; lag++) correlate_lags(a, b, begin, end, lag, 1, run, r + lag);
+}
+
+AVX2 static int64_t energy(const int16_t *y, const int16_t *predicted, int count) {
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i sums = zero;
+    int i = 0;
+    for (; i + 16 <= count; i += 16) {
+        const __m256i residual = _mm256_sub_epi16(_mm256_loadu_si256((const __m256i *)(y + i)),
+                                                  _mm256_loadu_si256((const __m256i *)(predicted + i)));
+        const __m256i squares = _mm256_madd_epi16(residual, residual); /* unsigned, 2^31 at most */
+        sums = _mm256_add_epi64(sums, _mm256_unpacklo_epi32(squares, zero));
+        sums = _mm256_add_epi64(sums, _mm256_unpackhi_epi32(squares, zero));
+    }
+    return sum_of(sums) + n1_portable_kernels.energy(y + i, predicted + i, count - i);
 }
 
 AVX2_INLINE void predict_with(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
@@ -746,6 +807,8 @@ AVX2_INLINE int code_lanes(const uint32_t *symbols, const int *begin, int vector
 
 AVX2 static int code_steps(const uint32_t *symbols, const int *begin, int lanes, int steps,
                            int precision, uint32_t *state, uint8_t **words) {
+    if (lanes < 8)
+        return n1_portable_kernels.code_steps(symbols, begin, lanes, steps, precision, state, words);
     return lanes == 16 ? code_lanes(symbols, begin, 2, steps, precision, state, words)
                        : code_lanes(symbols, begin, 1, steps, precision, state, words);
 }
@@ -811,8 +874,19 @@ static const uint64_t *last_orders(void) {
 }
 
 static const n1_kernels avx2_kernels = {
-    decode_rows_of_any, can_decode_two, decode_two,  adc_encode, adc_decode, store_columns,
-    store_frames,       correlate,      predict_all, find_cells, code_steps};
+    .decode_rows = decode_rows_of_any,
+    .can_decode_two = can_decode_two,
+    .decode_two = decode_two,
+    .adc_encode = adc_encode,
+    .adc_decode = adc_decode,
+    .store_columns = store_columns,
+    .store_frames = store_frames,
+    .correlate = correlate,
+    .energy = energy,
+    .predict = predict_all,
+    .find_cells = find_cells,
+    .code_steps = code_steps,
+};
 
 const n1_kernels *n1_avx2_kernels(void) {
     return __builtin_cpu_supports("avx2") ? &avx2_kernels : NULL;

@@ -8,73 +8,156 @@
 #include "adc.h"
 #include "n1_residuals.h"
 
-int map_grid(model *m, const int16_t *samples, int n, int max_off_grid) {
-    m->kernels->adc_encode(samples, m->codes, (size_t)n);
-    int off_grid = 0;
-    for (int i = 0; i < n; i++)
-        off_grid += m->codes[i] < -HALF_CODES || m->codes[i] >= HALF_CODES;
-    m->off_grid = off_grid;
-    if (off_grid > max_off_grid) return 0;
-    m->block.map = MAP_ADC;
-    return 1;
+enum { LONG_BLOCK = 8192 /* samples, from which on speed counts more than a few bytes */ };
+
+/* From samples to codes. */
+
+static int is_outside(int16_t code) { return code < -HALF_CODES || code >= HALF_CODES; }
+
+/* Whether so few of some samples from all over the block are on the grid that it cannot suit. */
+static int is_far_off_grid(const n1_kernels *kernels, const int16_t *samples, int n) {
+    enum { NUM_PROBES = 64 };
+    if (n < 8 * NUM_PROBES) return 0;
+    int16_t probes[NUM_PROBES];
+    for (int i = 0; i < NUM_PROBES; i++) probes[i] = samples[(int64_t)n * i / NUM_PROBES];
+    kernels->adc_encode(probes, probes, NUM_PROBES);
+    int outside = 0;
+    for (int i = 0; i < NUM_PROBES; i++) outside += is_outside(probes[i]);
+    return outside > NUM_PROBES / 8 * 7;
 }
 
-void map_samples(model *m, const int16_t *samples, int n) {
-    block *b = &m->block;
-    uint8_t occurs[1 << 16];
-    int16_t code_of[1 << 16];
-    int16_t lowest = samples[0], highest = samples[0];
+static void find_range(mapping *map, int n) {
+    const int16_t *const codes = map->codes;
+    int16_t lowest = codes[0], highest = codes[0];
     for (int i = 1; i < n; i++) {
-        if (samples[i] < lowest) lowest = samples[i];
-        if (samples[i] > highest) highest = samples[i];
+        lowest = codes[i] < lowest ? codes[i] : lowest;
+        highest = codes[i] > highest ? codes[i] : highest;
     }
-    const int first = lowest + 32768, last = highest + 32768;
-    uint32_t step = 0; /* greatest common divisor */
+    map->lowest = lowest;
+    map->highest = highest;
+}
+
+void set_samples(sample_maps *maps, const n1_kernels *kernels, const int16_t *samples, int n,
+                 int reference, int gain) {
+    maps->samples = samples;
+    maps->num_samples = n;
+    maps->reference = reference;
+    maps->gain = gain;
+    maps->has_plain = 0;
+    maps->has_grid = !is_far_off_grid(kernels, samples, n);
+    maps->off_grid = n;
+    if (!maps->has_grid) return;
+    mapping *const grid = &maps->grid;
+    kernels->adc_encode(samples, grid->room, (size_t)n);
+    maps->off_grid = 0;
+    for (int i = 0; i < n; i++) maps->off_grid += is_outside(grid->room[i]);
+    grid->map = MAP_ADC;
+    grid->codes = grid->room;
+    grid->cost = 0;
+    find_range(grid, n);
+}
+
+/* The greatest common divisor of the distances between samples. */
+static uint32_t find_step(const int16_t *samples, int n) {
+    uint32_t step = 0;
     for (int i = 1; i < n && step != 1; i++) {
-        for (uint32_t a = (uint32_t)abs(samples[i] - samples[0]); a != 0;) {
+        uint32_t a = (uint32_t)abs(samples[i] - samples[0]);
+        if (step > 0 && a % step == 0) continue;
+        while (a != 0) {
             const uint32_t rest = step % a;
             step = a;
             a = rest;
         }
     }
-    const int max_count = n / 8 < MAX_PALETTE ? n / 8 : MAX_PALETTE;
-    int count = 0; /* of values, as far as they may be few */
+    return step;
+}
+
+/* Number the values that occur if they are few. Returns whether they are. */
+static int map_palette(mapping *map, const int16_t *samples, int n, int step) {
+    uint8_t occurs[1 << 16];
+    int16_t code_of[1 << 16];
+    const int first = map->lowest + 32768, last = map->highest + 32768;
+    int most = ((last - first) / step - 1) / 4; /* of the values that the steps allow, */
+    if (most > n / 8) most = n / 8;             /* and of what samples can pay for */
+    if (most > MAX_PALETTE) most = MAX_PALETTE;
+    int count = 0;
     memset(occurs + first, 0, (size_t)(last + 1 - first));
-    for (int i = 0; i < n && count <= max_count; i++) {
+    for (int i = 0; i < n && count <= most; i++) {
         count += !occurs[samples[i] + 32768];
         occurs[samples[i] + 32768] = 1;
     }
-    if (count <= max_count && step > 0 && count * 4 < (last - first) / (int)step) {
-        b->map = MAP_PALETTE;
-        b->palette_size = 0;
-        for (int v = first; v <= last; v++) {
-            if (!occurs[v]) continue;
-            code_of[v] = (int16_t)(b->palette_size - count / 2);
-            b->palette[b->palette_size++] = (int16_t)(v - 32768);
-        }
-        for (int i = 0; i < n; i++) m->codes[i] = code_of[samples[i] + 32768];
-    } else if (step > 1) {
-        b->map = MAP_STEP;
-        b->step = step;
-        const int middle = first + (int)step * (((last - first) / (int)step + 1) / 2);
-        b->offset = (uint32_t)(middle - 32768) & 0xFFFF;
-        for (int i = 0; i < n; i++)
-            m->codes[i] = (int16_t)((samples[i] + 32768 - middle) / (int)step);
-    } else {
-        b->map = MAP_IDENTITY;
-        memcpy(m->codes, samples, (size_t)n * sizeof(*samples));
+    if (count > most) return 0;
+    map->map = MAP_PALETTE;
+    map->palette_size = 0;
+    for (int v = first; v <= last; v++) {
+        /* Most values do not occur: eight at a time are passed over. */
+        uint64_t eight;
+        while (last - v >= 8 && (memcpy(&eight, occurs + v, 8), eight == 0)) v += 8;
+        if (!occurs[v]) continue;
+        code_of[v] = (int16_t)(map->palette_size - count / 2);
+        map->palette[map->palette_size++] = (int16_t)(v - 32768);
     }
+    for (int i = 0; i < n; i++) map->room[i] = code_of[samples[i] + 32768];
+    const int gaps = count - 1;
+    map->cost = 40 * BIT + (int64_t)gaps * (log2_of((double)(last - first) / gaps) + BIT);
+    return 1;
+}
+
+static void map_steps(mapping *map, const int16_t *samples, int n, int step) {
+    const int first = map->lowest, middle = first + step * (((map->highest - first) / step + 1) / 2);
+    map->map = MAP_STEP;
+    map->step = (uint32_t)step;
+    map->offset = (uint32_t)middle & 0xFFFF;
+    for (int i = 0; i < n; i++) map->room[i] = (int16_t)((samples[i] - middle) / step);
+    map->cost = 32 * BIT;
+}
+
+/* The samples as multiples of a step, or as numbers of few values, or as they are. */
+static const mapping *plain_map(sample_maps *maps) {
+    const int16_t *const samples = maps->samples;
+    mapping *const map = &maps->plain;
+    const int n = maps->num_samples;
+    if (maps->has_plain) return map;
+    maps->has_plain = 1;
+    map->map = MAP_IDENTITY;
+    map->codes = samples;
+    map->cost = 0;
+    find_range(map, n);
+    const int step = (int)find_step(samples, n);
+    if (step == 0) return map;
+    if (!map_palette(map, samples, n, step)) {
+        if (step == 1) return map;
+        map_steps(map, samples, n, step);
+    }
+    map->codes = map->room;
+    find_range(map, n);
+    return map;
+}
+
+/* The map that suits an approach. */
+static const mapping *map_for(sample_maps *maps, const approach *how) {
+    if (how->few_values) return plain_map(maps);
+    if (how->integers) return is_off_grid(maps) ? plain_map(maps) : &maps->grid;
+    return maps->off_grid > maps->num_samples / 64 ? plain_map(maps) : &maps->grid;
 }
 
 /* The value of more than half the codes, if there is one: nothing else predicts it exactly. */
 static int find_majority(const int16_t *codes, int n, int32_t *value) {
-    int votes = 0;
+    int votes = 0, count = 0;
     int16_t candidate = codes[0];
+    /* Of a few from all over the block it would be many. */
+    const int stride = n / 64 + 1, num_probes = (n + stride - 1) / stride;
+    for (int i = 0; i < n; i += stride) {
+        if (votes == 0) candidate = codes[i];
+        votes += codes[i] == candidate ? 1 : -1;
+    }
+    for (int i = 0; i < n; i += stride) count += codes[i] == candidate;
+    if (count < num_probes / 4) return 0;
+    votes = count = 0;
     for (int i = 0; i < n; i++) {
         if (votes == 0) candidate = codes[i];
         votes += codes[i] == candidate ? 1 : -1;
     }
-    int count = 0;
     for (int i = 0; i < n && votes > 0; i++) count += codes[i] == candidate;
     *value = candidate;
     return count > n / 2;
@@ -107,19 +190,21 @@ static int is_outlier(const model *m, int code) {
 static void place_codes(model *m, int n, int trim) {
     block *b = &m->block;
     int64_t sum = 0;
+    m->width_gain = 0;
     if (b->kind == KIND_INTEGER) {
         b->escape_bits = 16;
         for (int i = 0; i < n; i++) sum += m->codes[i];
         if (!find_majority(m->codes, n, &b->mean)) b->mean = (int32_t)(sum / n);
-        memcpy(m->y, m->codes, (size_t)n * sizeof(*m->y));
+        m->y = m->codes;
         for (int i = 0; i < n; i++)
             m->centred[i] = (int16_t)clamp(m->y[i] - b->mean, -32767, 32767);
         return;
     }
     /* Two histograms by turns, so that equal neighbours need not wait for each other. */
+    const int16_t *const codes = m->codes;
     uint32_t counts[2 * HALF_CODES] = {0}, others[2 * HALF_CODES] = {0};
     for (int i = 0; i < n; i++) {
-        const uint32_t code = (uint32_t)(m->codes[i] + HALF_CODES);
+        const uint32_t code = (uint32_t)(codes[i] + HALF_CODES);
         if (code < 2 * HALF_CODES) (i & 1 ? counts : others)[code]++;
     }
     int lowest = HALF_CODES - 1, highest = -HALF_CODES, count = 0, values = 0;
@@ -134,28 +219,40 @@ static void place_codes(model *m, int n, int trim) {
     }
     m->is_sparse = values * 3 < highest - lowest;
     if (trim) trim_range(counts, count, &lowest, &highest);
+    /*
+     * Of cells that differ in width, the wide ones come more often than costs are reckoned with. The
+     * ends hold all that is beyond them, and nothing is known of these.
+     */
+    for (int code = lowest; code <= highest; code++) {
+        if (code == -HALF_CODES || code == HALF_CODES - 1) continue;
+        const int width = m->edges[code + HALF_CODES + 1] - m->edges[code + HALF_CODES];
+        if (counts[code + HALF_CODES] > 0 && width > 0)
+            m->width_gain += (int64_t)counts[code + HALF_CODES] * (log2_of(width) - 5 * BIT);
+    }
+    const int64_t most_gain = (int64_t)n * BIT / 8;
+    if (m->width_gain > most_gain) m->width_gain = most_gain;
     b->escape_bits = count < n ? 16 : 10;
     b->mean = (int32_t)(sum / count);
     b->lowest = lowest & ~15;
     b->highest = highest | 15;
     const int32_t mean = middle_of_cell(m->edges, b->mean);
-    struct {
-        int16_t y, centred;
-    } places[2 * HALF_CODES], place = {(int16_t)mean, 0};
-    for (int code = b->lowest; code <= b->highest; code++) {
-        const int32_t y = middle_of_cell(m->edges, code);
-        places[code - b->lowest].y = (int16_t)y;
-        places[code - b->lowest].centred = (int16_t)clamp(y - mean, -32767, 32767);
+    int16_t places[2 * HALF_CODES];
+    int16_t *const y = m->y_room;
+    for (int code = b->lowest; code <= b->highest; code++)
+        places[code + HALF_CODES] = (int16_t)middle_of_cell(m->edges, code);
+    if (b->escape_bits == 10 && !trim) {
+        for (int i = 0; i < n; i++) y[i] = places[codes[i] + HALF_CODES];
+    } else {
+        int16_t place = (int16_t)mean;
+        for (int i = 0; i < n; i++) {
+            const int code = cell_of(codes[i]);
+            /* An outlier predicts nothing: the value before it stands in for it. */
+            if (code >= b->lowest && code <= b->highest) place = places[code + HALF_CODES];
+            y[i] = place;
+        }
     }
-    const uint32_t range = (uint32_t)(b->highest - b->lowest);
-    for (int i = 0; i < n; i++) {
-        uint32_t offset = (uint32_t)(m->codes[i] - b->lowest);
-        if (offset > range) offset = (uint32_t)(cell_of(m->codes[i]) - b->lowest);
-        /* An outlier predicts nothing: the value before it stands in for it. */
-        if (offset <= range) place = places[offset];
-        m->y[i] = place.y;
-        m->centred[i] = place.centred;
-    }
+    for (int i = 0; i < n; i++) m->centred[i] = (int16_t)clamp(y[i] - mean, -32767, 32767);
+    m->y = m->y_room;
 }
 
 /* The predictor. */
@@ -178,47 +275,56 @@ static void reflect(const double *r, int max_order, double *reflections, double 
     }
 }
 
-/* The angle in 1/1024 radian whose sine is nearest to k from below. */
-static int32_t arc_sine(double k) {
-    const int64_t target = (int64_t)(fabs(k) * (1 << 30));
+/* An angle in 1/1024 radian, and what it takes to know how much worse another one predicts. */
+typedef struct {
+    double exact;   /* of the sine that is wanted */
+    double tangent; /* the same as a slope, per 1/1024 radian */
+} wanted_angle;
+
+/* The angle whose sine is k, from the nearest below in whole 1/1024 radian on. */
+static wanted_angle arc_sine(double k) {
+    const double target = fabs(k) * (1 << 30);
     int32_t angle = 0;
+    int64_t sine = 0, cosine = 1 << 30;
     for (int b = 10; b >= 0; b--) {
         const int32_t wider = angle | 1 << b;
         if (wider > MAX_ANGLE) continue;
-        int64_t sine, cosine;
-        sine_and_cosine(wider, &sine, &cosine);
-        if (sine <= target) angle = wider;
+        int64_t its_sine, its_cosine;
+        sine_and_cosine(wider, &its_sine, &its_cosine);
+        if ((double)its_sine > target) continue;
+        angle = wider, sine = its_sine, cosine = its_cosine;
     }
-    return k < 0 ? -angle : angle;
+    const double rest = (target - (double)sine) / (double)cosine; /* radian, as far as it is small */
+    const double exact = angle + (rest < 1.0 / 1024 ? rest * 1024 : 1);
+    const double tangent = (double)sine / (double)cosine / 1024;
+    return (wanted_angle){k < 0 ? -exact : exact, k < 0 ? -tangent : tangent};
 }
 
 /*
- * Quantise reflection coefficients for a fineness and a prior, cheaply: an angle near the prior
- * is not worth its bits. `exact_angles` are their arc sines. Sets the block's angles, returns the cost of n samples above the best.
+ * Quantise angles for a fineness and a prior, cheaply: one near the prior is not worth its bits.
+ * Sets the block's angles, returns the cost of n samples above the best.
  */
-static int64_t quantise_angles(block *b, const double *reflections, const int32_t *exact_angles,
-                               int n) {
+static int64_t quantise_angles(block *b, const wanted_angle *wanted, int n) {
     const int unit = angle_unit(b->fineness);
     double excess = 0;
     for (int m = 0; m < b->order; m++) {
         const int32_t prior = b->use_prior ? prior_angle(m, b->fineness) : 0;
-        const int32_t size = (abs(exact_angles[m]) + unit / 2) / unit;
-        const int32_t nearest = clamp((exact_angles[m] < 0 ? -size : size) - prior,
-                                      -MAX_ANGLE / unit - prior, MAX_ANGLE / unit - prior);
+        const double exact = wanted[m].exact;
+        const int32_t size = (int32_t)(fabs(exact) / unit + 0.5);
+        const int32_t nearest = clamp((exact < 0 ? -size : size) - prior, -MAX_ANGLE / unit - prior,
+                                      MAX_ANGLE / unit - prior);
         /* The nearest, or one step nearer to the prior, which takes a bit or two less. */
         double best = INFINITY, best_error = 0;
         const int32_t choices[2] = {nearest, nearest > 0 ? nearest - 1 : nearest < 0 ? nearest + 1 : 0};
         for (int i = 0; i < 2; i++) {
-            const int32_t angle = (choices[i] + prior) * unit;
-            int64_t sine, cosine;
-            sine_and_cosine(abs(angle), &sine, &cosine);
-            const double k = (double)(angle < 0 ? -sine : sine) / (1 << 30);
-            const double error = (k - reflections[m]) * (k - reflections[m]) /
-                                 (1 - reflections[m] * reflections[m]);
-            const double cost = n * error * 0.72 + 1.5 * abs(choices[i]);
+            /* The difference of the sines by the cosine, to the second order. */
+            const double turn = (choices[i] + prior) * unit - exact;
+            const double error = (turn - turn * turn * wanted[m].tangent / 2) / 1024;
+            /* Half of log2(e), and a little for what few bits of probability leave. */
+            const double cost = n * error * error * 0.76 + 1.5 * abs(choices[i]);
             if (cost >= best) continue;
             best = cost;
-            best_error = error;
+            best_error = error * error;
             b->angles[m] = choices[i];
         }
         excess += best_error;
@@ -240,13 +346,13 @@ static void choose_angles(model *m, const double *r, int max_order) {
         if (cost < best) best = cost, choice.order = order;
     }
     b->order = choice.order;
-    int32_t exact_angles[MAX_ORDER];
-    for (int i = 0; i < b->order; i++) exact_angles[i] = arc_sine(reflections[i]);
+    wanted_angle wanted[MAX_ORDER];
+    for (int i = 0; i < b->order; i++) wanted[i] = arc_sine(reflections[i]);
     best = INT64_MAX;
     for (int option = 0; option < 8 && b->order > 0; option++) {
         choice.fineness = option >> 1;
         choice.use_prior = option & 1;
-        const int64_t cost = quantise_angles(&choice, reflections, exact_angles, n);
+        const int64_t cost = quantise_angles(&choice, wanted, n);
         if (cost >= best) continue;
         best = cost;
         b->fineness = choice.fineness;
@@ -302,47 +408,63 @@ void predict_exceptions(model *m) {
 }
 
 /* Correlations in which each stretch counts by its information, not by its energy. */
-static void weigh_correlations(const model *m, double *r) {
+static void weigh_correlations(const model *m, double *r, int max_order) {
     const int n = m->block.num_samples, stretch = 256;
-    for (int lag = 0; lag <= MAX_ORDER; lag++) r[lag] = 0;
+    for (int lag = 0; lag <= max_order; lag++) r[lag] = 0;
     for (int begin = 0; begin < n; begin += stretch) {
         const int end = begin + stretch < n ? begin + stretch : n;
         double energy = m->block.kind == KIND_WIDTH ? 64 * (end - begin) : 0.05 * (end - begin);
-        for (int i = begin; i < end; i++) {
-            const double residual = (int16_t)(m->y[i] - m->predicted[i]);
-            energy += residual * residual;
-        }
+        energy += (double)m->kernels->energy(m->y + begin, m->predicted + begin, end - begin);
         int64_t here[MAX_ORDER + 1];
-        m->kernels->correlate(m->centred, begin, end, MAX_ORDER, here);
-        for (int lag = 0; lag <= MAX_ORDER; lag++) r[lag] += (double)here[lag] / energy * 1e3;
+        m->kernels->correlate(m->centred, m->centred, begin, end, max_order, here);
+        for (int lag = 0; lag <= max_order; lag++) r[lag] += (double)here[lag] / energy * 1e3;
     }
 }
 
 /* The whole. */
 
-int64_t fit_model(model *m, const int16_t *samples, int n, const approach *how) {
-    block *b = &m->block;
+/* Bits for each code when they are packed. */
+static int packed_bits(const mapping *map) {
+    const int range = map->highest - map->lowest;
+    return range == 0 ? 0 : floor_log2((uint32_t)range) + 1;
+}
+
+/* Fields of the block that say what its samples are. */
+static void begin_block(const model *m, const sample_maps *maps, const mapping *map, int n, block *b) {
     memset(b, 0, offsetof(block, palette));
     b->num_samples = n;
-    b->kind = KIND_INTEGER;
-    b->precision = 12;
-    b->reference = m->reference;
-    b->gain = m->gain;
+    b->reference = maps->reference;
+    b->gain = maps->gain;
     b->own_widths = m->own_widths;
     b->widths_hash = m->widths_hash;
+    b->map = map->map;
+    b->step = map->step;
+    b->offset = map->offset;
+    if (b->map != MAP_PALETTE) return;
+    b->palette_size = map->palette_size;
+    memcpy(b->palette, map->palette, (size_t)map->palette_size * sizeof(*b->palette));
+}
+
+int64_t fit_model(model *m, sample_maps *maps, int begin, int n, const approach *how) {
+    block *b = &m->block;
+    const mapping *const map = map_for(maps, how);
+    begin_block(m, maps, map, n, b);
+    b->kind = map->map == MAP_ADC && !how->integers ? m->level->grid_kind : KIND_INTEGER;
+    b->precision = b->kind == KIND_WIDTH ? m->level->precision : 12;
     for (int i = 0; i < 5; i++)
         if (n >= m->level->lanes_from[i]) b->log2_lanes = i;
-    if (how->integers || how->few_values)
+    if ((how->integers || how->few_values) && (n < LONG_BLOCK || !is_off_grid(maps)))
         b->log2_lanes = b->log2_lanes < 2 ? b->log2_lanes : 2; /* rare, so that size counts */
-    if (how->few_values || !map_grid(m, samples, n, how->integers ? n / 4 * 3 : n / 64)) {
-        map_samples(m, samples, n);
-    } else if (!how->integers && m->level->grid_kind == KIND_WIDTH) {
-        b->kind = KIND_WIDTH;
-        b->precision = m->level->precision;
-    }
+    m->codes = map->codes + begin;
+    m->code_bits = packed_bits(map);
     b->differences = how->differences;
-    for (int i = 0; i < how->differences; i++)
-        for (int j = n - 1; j > 0; j--) m->codes[j] = (int16_t)(uint16_t)(m->codes[j] - m->codes[j - 1]);
+    if (how->differences > 0) {
+        memcpy(m->code_room, m->codes, (size_t)n * sizeof(*m->code_room));
+        m->codes = m->code_room;
+        for (int i = 0; i < how->differences; i++)
+            for (int j = n - 1; j > 0; j--)
+                m->code_room[j] = (int16_t)(uint16_t)(m->code_room[j] - m->code_room[j - 1]);
+    }
     place_codes(m, n, how->trim);
 
     const int level_order =
@@ -350,21 +472,48 @@ int64_t fit_model(model *m, const int16_t *samples, int n, const approach *how) 
     const int max_order = how->predict ? level_order : 0;
     int64_t sums[MAX_ORDER + 1];
     double r[MAX_ORDER + 1];
-    m->kernels->correlate(m->centred, 0, n, max_order, sums);
+    m->kernels->correlate(m->centred, m->centred, 0, n, max_order, sums);
     for (int lag = 0; lag <= max_order; lag++) r[lag] = (double)sums[lag];
     fit_predictor(m, r, max_order);
     int64_t cost = fit_residuals(m);
     if (b->num_classes > 1 && max_order > 0) {
-        weigh_correlations(m, r);
+        weigh_correlations(m, r, max_order);
         fit_predictor(m, r, max_order);
         cost = fit_residuals(m);
     }
     if (b->kind == KIND_INTEGER) cost = try_histogram(m, cost);
-    return cost + (int64_t)(angle_bits(b) + 32 * num_lanes(b)) * BIT;
+    return cost - m->width_gain + map->cost + (int64_t)(angle_bits(b) + 32 * num_lanes(b)) * BIT;
 }
 
-int is_doubtful(const model *m) {
+int64_t fit_packed(model *m, sample_maps *maps) {
+    const mapping *map = plain_map(maps);
+    const int n = maps->num_samples;
+    if (maps->off_grid <= n / 64 && packed_bits(&maps->grid) < packed_bits(map)) map = &maps->grid;
+    block *b = &m->block;
+    begin_block(m, maps, map, n, b);
+    b->kind = KIND_PACKED;
+    b->packed_bits = packed_bits(map);
+    b->packed_base = map->lowest;
+    m->codes = map->codes;
+    return map->cost + (int64_t)(n * b->packed_bits + 30) * BIT;
+}
+
+int varies_slowly(const model *m) {
+    const int n = m->block.num_samples, length = 4096;
+    double sum = 0;
+    int64_t sum_of_logs = 0;
+    for (int begin = 0; begin + length <= n; begin += length) {
+        const double here = 1 + (double)m->kernels->energy(m->y + begin, m->predicted + begin, length);
+        sum += here;
+        sum_of_logs += log2_of(here);
+    }
+    const int count = n / length;
+    return count > 1 && (log2_of(sum / count) - sum_of_logs / count) / 2 > BIT / 16;
+}
+
+int is_doubtful(const model *m, int64_t cost) {
     const block *b = &m->block;
+    if (cost >= (int64_t)b->num_samples * m->code_bits * BIT) return 1;
     if (b->num_classes > 1 || b->classes[0].shape > 1) return 1;
     if (b->histogram_size > 0 && b->map != MAP_ADC) return 1;
     if (b->kind == KIND_WIDTH) return m->is_sparse || b->order < 3; /* recordings are not so white */

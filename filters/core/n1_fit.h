@@ -25,48 +25,79 @@ typedef struct {
     int for_grid;    /* like another approach if most samples are off the N1's grid */
 } approach;
 
+/* Codes that samples are mapped to, one for each. */
+typedef struct {
+    code_map map;
+    uint32_t step, offset;
+    int palette_size;
+    int16_t palette[MAX_PALETTE];
+    int64_t cost; /* of the map's own fields */
+    const int16_t *codes;
+    int16_t lowest, highest; /* of the codes */
+    int16_t *room;           /* for codes that are not the samples themselves */
+} mapping;
+
+/* Samples, and both ways to map them, each made when it is asked for and then kept. */
+typedef struct {
+    const int16_t *samples;
+    int num_samples;
+    int reference, gain; /* what was taken off them; see block */
+    int off_grid;        /* about how many are off the N1's grid */
+    int has_grid, has_plain;
+    mapping grid, plain;
+} sample_maps;
+
 /* What is chosen, and on what; arrays have an entry for each sample of a block. */
 typedef struct {
     const level_settings *level;
     const n1_kernels *kernels;
-    int16_t edges[2 * HALF_CODES + 1];
+    const int16_t *edges; /* of the width kind's cells */
     int own_widths;
     uint32_t widths_hash;
-    int off_grid; /* how many of the samples that map_grid saw last */
-    int reference, gain; /* what was taken off the samples; see block */
 
     block block;
     predictor predictor;
     uint8_t class_of_span[MAX_SPANS];
-    int16_t *codes, *y, *centred;
+    const int16_t *codes, *y; /* codes and their positions */
+    int code_bits; /* that the range of codes takes */
+    int64_t width_gain; /* what codes take less as they differ in width */
+    int may_suit_histogram; /* the residuals */
     int is_sparse; /* width: few of the codes between lowest and highest occur */
     int16_t *predicted; /* at full order, but where lanes begin or a class holds */
+    int16_t *code_room, *y_room; /* for codes and positions of its own */
+    int16_t *centred;            /* positions relative to the mean, while a model is fitted */
 } model;
 
+/* Begin with samples, of which `reference` and `gain` say what was taken off. */
+void set_samples(sample_maps *maps, const n1_kernels *kernels, const int16_t *samples, int n,
+                 int reference, int gain);
+
+/* Whether most samples are off the N1's grid. */
+static inline int is_off_grid(const sample_maps *maps) {
+    return maps->off_grid > maps->num_samples / 4 * 3;
+}
+
 /*
- * Set the codes to the N1's converter's if at most max_off_grid samples are off it; or return 0.
- * Sets off_grid in any case.
+ * Fit a model to samples begin .. begin + n - 1, of which two at least differ, with the given
+ * approach. Sets all fields of the block but the tail, and the predictor, codes, y and predicted.
+ * Returns what the block will cost, about.
  */
-int map_grid(model *m, const int16_t *samples, int n, int max_off_grid);
+int64_t fit_model(model *m, sample_maps *maps, int begin, int n, const approach *how);
 
-/* Set the codes to multiples of a step, or to numbers of few values, or to the samples. */
-void map_samples(model *m, const int16_t *samples, int n);
+/* Make the block one that packs samples, or their codes where these take less. Returns its cost. */
+int64_t fit_packed(model *m, sample_maps *maps);
 
-/*
- * Fit a model to `n` samples, of which two at least differ, with the given approach. Sets all
- * fields of the block but the tail, and the predictor, codes, y and predicted. Returns what
- * the block will cost, about.
- */
-int64_t fit_model(model *m, const int16_t *samples, int n, const approach *how);
-
-/* Whether the fitted model suits the block so badly that others should be tried. */
-int is_doubtful(const model *m);
+/* Whether the fitted model, at its cost, suits the block so badly that others should be tried. */
+int is_doubtful(const model *m, int64_t cost);
 
 /*
  * Whether no lane but the first begins with an outlier: the decoder would put the mean in its
  * place, and not the value before it, on which predictions here are built.
  */
 int suits_lanes(const model *m);
+
+/* Whether stretches as long as short blocks differ much in how well they are predicted. */
+int varies_slowly(const model *m);
 
 /* Set the predictions that depend on where lanes begin and which classes hold. */
 void predict_exceptions(model *m);

@@ -55,10 +55,14 @@ typedef struct {
                         uint16_t flip, uint8_t *dst, size_t frame);
 
     /*
-     * r[lag] = sum of y[i] * y[i - lag] for begin <= i < end, and i - lag >= 0, lag 0 .. max_lag;
-     * y is never -32768.
+     * r[lag] = sum of a[i] * b[i - lag] for begin <= i < end, and i - lag >= 0, lag 0 .. max_lag;
+     * neither is ever -32768.
      */
-    void (*correlate)(const int16_t *y, int begin, int end, int max_lag, int64_t *r);
+    void (*correlate)(const int16_t *a, const int16_t *b, int begin, int end, int max_lag,
+                      int64_t *r);
+
+    /* The sum of the squares of y[i] - predicted[i], as 16-bit numbers. */
+    int64_t (*energy)(const int16_t *y, const int16_t *predicted, int count);
 
     /*
      * Predictions out[i] of y[i], begin <= i < end, at full order from the values before them;
@@ -75,10 +79,10 @@ typedef struct {
                        int count, uint32_t *symbols);
 
     /*
-     * Code the steps steps - 1 .. 0 of 8 or 16 lanes, of which each begins at begin[lane] of
+     * Code the steps steps - 1 .. 0 of all lanes, of which each begins at begin[lane] of
      * `symbols`, last one first. Words are put before *words, where WORDS_AHEAD bytes more than
      * they take may be overwritten. Stops before a step with an escape. Returns the number of
-     * steps left. May be NULL.
+     * steps left.
      */
     int (*code_steps)(const uint32_t *symbols, const int *begin, int lanes, int steps, int precision,
                       uint32_t *state, uint8_t **words);

@@ -20,12 +20,21 @@ static int store_frames(const int16_t *planes, size_t plane_size, int channels, 
     return 0;
 }
 
-static void correlate(const int16_t *y, int begin, int end, int max_lag, int64_t *r) {
+static void correlate(const int16_t *a, const int16_t *b, int begin, int end, int max_lag, int64_t *r) {
     for (int lag = 0; lag <= max_lag; lag++) {
         int64_t sum = 0;
-        for (int i = begin < lag ? lag : begin; i < end; i++) sum += y[i] * y[i - lag];
+        for (int i = begin < lag ? lag : begin; i < end; i++) sum += a[i] * b[i - lag];
         r[lag] = sum;
     }
+}
+
+static int64_t energy(const int16_t *y, const int16_t *predicted, int count) {
+    int64_t sum = 0;
+    for (int i = 0; i < count; i++) {
+        const int32_t residual = (int16_t)(y[i] - predicted[i]);
+        sum += (uint32_t)(residual * residual);
+    }
+    return sum;
 }
 
 static void predict_all(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
@@ -136,6 +145,55 @@ static int can_decode_two(const lane_decoder *a, const lane_decoder *b) {
     return 0;
 }
 
+/* With the number of lanes known to the compiler. */
+static inline int code_lanes(const uint32_t *symbols, const int *begin, int lanes, int steps,
+                             int precision, uint32_t *state, uint8_t **words) {
+    uint32_t x[MAX_LANES];
+    const uint32_t *lane[MAX_LANES];
+    uint8_t *next = *words;
+    for (int i = 0; i < lanes; i++) x[i] = state[i], lane[i] = symbols + begin[i];
+    for (; steps > 0; steps--) {
+        uint32_t escapes = 0;
+        for (int i = 0; i < lanes; i++) escapes |= lane[i][steps - 1] >> 16 == 0;
+        if (escapes) break;
+        for (int i = lanes - 1; i >= 0; i--) {
+            const uint32_t start = lane[i][steps - 1] & 0xFFFF, frequency = lane[i][steps - 1] >> 16;
+            const int gives = x[i] >> (32 - precision) >= frequency;
+            store_u16(next - 2, (uint16_t)x[i]);
+            next -= gives ? 2 : 0;
+            x[i] = gives ? x[i] >> 16 : x[i];
+            x[i] = (x[i] / frequency << precision) + x[i] % frequency + start;
+        }
+    }
+    for (int i = 0; i < lanes; i++) state[i] = x[i];
+    *words = next;
+    return steps;
+}
+
+static int code_steps(const uint32_t *symbols, const int *begin, int lanes, int steps, int precision,
+                      uint32_t *state, uint8_t **words) {
+#define LANES(n) code_lanes(symbols, begin, n, steps, precision, state, words)
+    switch (lanes) {
+        case 1: return LANES(1);
+        case 2: return LANES(2);
+        case 4: return LANES(4);
+        case 8: return LANES(8);
+        default: return LANES(16);
+    }
+#undef LANES
+}
+
 const n1_kernels n1_portable_kernels = {
-    decode_rows, can_decode_two, NULL, n1_adc_encode, n1_adc_decode, store_columns, store_frames,
-    correlate,   predict_all,   find_cells,    NULL};
+    .decode_rows = decode_rows,
+    .can_decode_two = can_decode_two,
+    .decode_two = NULL,
+    .adc_encode = n1_adc_encode,
+    .adc_decode = n1_adc_decode,
+    .store_columns = store_columns,
+    .store_frames = store_frames,
+    .correlate = correlate,
+    .energy = energy,
+    .predict = predict_all,
+    .find_cells = find_cells,
+    .code_steps = code_steps,
+};

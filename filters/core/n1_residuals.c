@@ -10,47 +10,9 @@ enum {
     WIDTH_UNIT = 3, /* quarter codes */
     SPAN_LOG2 = 6,  /* steps to which a class applies, where there are several */
     NUM_BUCKETS = 33,
-    ENOUGH_RESIDUALS = 8192, /* to fit a distribution that all of a block share */
+    ENOUGH_RESIDUALS = 4096, /* to fit a distribution that all of a block share */
     STATE_SHARE = 100,       /* a lane's state is at most this part of what is coded */
 };
-
-int32_t log2_of(double value) {
-    int exponent;
-    const double mantissa = frexp(value, &exponent);
-    return log2_q12((uint32_t)(mantissa * 4294967295.0)) + (exponent - 32) * BIT;
-}
-
-/* Sizes of residuals, counted in bins that become wider by the octave. */
-typedef struct {
-    int unit; /* sizes are in units of 2^unit */
-    uint32_t count[NUM_BINS];
-    int64_t energy;
-    uint32_t total;
-} residual_bins;
-
-static inline int bin_of(uint32_t size) {
-    if (size < 32) return (int)size;
-    const int octave = floor_log2(size) - 5;
-    return 32 + octave * 8 + (int)(size >> (octave + 2) & 7);
-}
-
-static inline int32_t middle_of_bin(int bin, int unit) {
-    if (bin < 32) return (bin << unit) + (1 << unit >> 1);
-    const int octave = (bin - 32) / 8 + unit;
-    return ((8 + (bin & 7)) << (octave + 2)) + (1 << (octave + 2) >> 1);
-}
-
-/* Count every stride-th residual. */
-static void count_residuals(const model *m, int begin, int end, int stride, residual_bins *bins) {
-    const int16_t *y = m->y, *predicted = m->predicted;
-    bins->unit = m->block.kind == KIND_WIDTH ? WIDTH_UNIT : 0;
-    for (int i = begin; i < end; i += stride) {
-        const int32_t residual = (int16_t)(y[i] - predicted[i]);
-        bins->energy += (int64_t)residual * residual;
-        bins->count[bin_of((uint32_t)abs(residual) >> bins->unit)]++;
-        bins->total++;
-    }
-}
 
 /* log2 in 1/4096, from straight lines between the values at 1, 1 + 1/64, … */
 static inline int32_t quick_log2(uint32_t value) {
@@ -65,6 +27,48 @@ static inline int32_t quick_log2(uint32_t value) {
     const uint16_t *at = LOGS + (mantissa >> 26);
     const uint32_t rest = mantissa >> 16 & 1023;
     return exponent * BIT + at[0] + (int32_t)(((uint32_t)(at[1] - at[0]) * rest) >> 10);
+}
+
+int32_t log2_of(double value) {
+    int exponent;
+    const double mantissa = frexp(value, &exponent);
+    return quick_log2((uint32_t)(mantissa * 4294967295.0)) + (exponent - 32) * BIT;
+}
+
+/* Sizes of residuals, counted in bins that become wider by the octave. */
+typedef struct {
+    int unit; /* sizes are in units of 2^unit */
+    uint32_t count[NUM_BINS];
+    int64_t energy;
+    uint32_t total;
+} residual_bins;
+
+static inline int bin_of(uint32_t size) {
+    /* Both are made, as nobody can guess which one it will be. */
+    const int octave = floor_log2(size | 32) - 5;
+    const int wide = 32 + octave * 8 + (int)(size >> (octave + 2) & 7);
+    return size < 32 ? (int)size : wide;
+}
+
+static inline int32_t middle_of_bin(int bin, int unit) {
+    if (bin < 32) return (bin << unit) + (1 << unit >> 1);
+    const int octave = (bin - 32) / 8 + unit;
+    return ((8 + (bin & 7)) << (octave + 2)) + (1 << (octave + 2) >> 1);
+}
+
+/* Count every stride-th residual. */
+static void count_residuals(const model *m, int begin, int end, int stride, residual_bins *bins) {
+    const int16_t *const y = m->y, *const predicted = m->predicted;
+    const int unit = m->block.kind == KIND_WIDTH ? WIDTH_UNIT : 0;
+    int64_t energy = 0;
+    for (int i = begin; i < end; i += stride) {
+        const int32_t residual = (int16_t)(y[i] - predicted[i]);
+        energy += (uint32_t)(residual * residual);
+        bins->count[bin_of((uint32_t)abs(residual) >> unit)]++;
+    }
+    bins->unit = unit;
+    bins->energy += energy;
+    bins->total += (uint32_t)((end - begin + stride - 1) / stride);
 }
 
 /* log2 of the slots that suit so many escapes among n symbols. */
@@ -154,29 +158,35 @@ static int64_t fit_class(const model *m, const residual_bins *bins, residual_cla
         place_residuals(m, bins, here.low_bits, &places);
         const int from = clamp((upper + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
         const int to = clamp((lower + 4 * BIT) / (BIT / 16) - 16 * here.low_bits, 0, MAX_SCALE);
+        int at = (from + to + 1) / 2;
         for (here.shape = 0; here.shape < NUM_SHAPES; here.shape++) {
-            /* Coarsely over the range, then around the best. */
-            const int stride = from - to > 16 ? 8 : 2;
-            int at = from;
-            int64_t best_here = INT64_MAX, escapes, escapes_here = 0;
-            for (here.scale = from + 4; here.scale >= to - 8 && here.scale >= 0; here.scale -= stride) {
-                if (here.scale > MAX_SCALE) continue;
+            /* From what suited the shape before on, as long as it gets better; then finer steps. */
+            int64_t escapes, escapes_here;
+            int stride = 2;
+            here.scale = at;
+            int64_t best_here = cost_of(m, &places, &here, &escapes_here);
+            /* Residuals of which energy and median disagree may suit far-apart scales. */
+            for (here.scale = from; from - to > 16 && here.scale >= to - 8 && here.scale >= 0; here.scale -= 8) {
                 const int64_t cost = cost_of(m, &places, &here, &escapes);
-                if (cost > best_here && stride == 2) break;
                 if (cost < best_here) best_here = cost, at = here.scale, escapes_here = escapes;
+                stride = 4;
             }
-            for (int step = stride / 2; step > 0; step /= 2) {
-                const int middle = at;
+            for (; stride > 0; stride /= 2) {
                 for (int side = -1; side <= 1; side += 2) {
-                    here.scale = clamp(middle + side * step, 0, MAX_SCALE);
-                    const int64_t cost = cost_of(m, &places, &here, &escapes);
-                    if (cost < best_here)
+                    const int begun_at = at;
+                    for (;;) {
+                        here.scale = at + side * stride;
+                        if (here.scale < 0 || here.scale > MAX_SCALE) break;
+                        const int64_t cost = cost_of(m, &places, &here, &escapes);
+                        if (cost >= best_here) break;
                         best_here = cost, at = here.scale, escapes_here = escapes;
+                    }
+                    if (at != begun_at) break; /* the other side is where it came from */
                 }
             }
             here.scale = at;
             if (best_here < best) best = best_here, *c = here, *num_escapes = escapes_here;
-            if (best_here > best + best / 64) break; /* heavier tails only get worse */
+            if (best_here > best) break; /* heavier tails only get worse */
         }
     }
     const int64_t raw = (int64_t)bins->total * 16 * BIT;
@@ -207,29 +217,28 @@ static void share_slots(const uint32_t *counts, int size, uint32_t total, uint32
 
 int64_t try_histogram(model *m, int64_t cost) {
     block *b = &m->block;
+    if (!m->may_suit_histogram) return cost;
     const int n = b->num_samples;
     const int16_t *y = m->y, *predicted = m->predicted;
-    int num_escapes = 0;
-    for (int i = 0; i < n; i++) num_escapes += (uint16_t)(y[i] - predicted[i] + 128) > 255;
+    uint32_t counts[256 + 1] = {0}; /* the last of all that a histogram has no place for */
+    for (int i = 0; i < n; i++) {
+        const int place = (uint16_t)(y[i] - predicted[i] + 128);
+        counts[place < 256 ? place : 256]++;
+    }
+    const int num_escapes = (int)counts[256];
     const int log2_escape = escape_slots(num_escapes, n, 12);
     int64_t own = (int64_t)num_escapes * (28 - log2_escape) * BIT + 24 * BIT;
     if (num_escapes == n || own >= cost) return cost;
-    uint32_t counts[256] = {0};
-    int first = 255, last = 0;
-    for (int i = 0; i < n; i++) {
-        const int place = (uint16_t)(y[i] - predicted[i] + 128);
-        if (place > 255) continue;
-        counts[place]++;
-        if (place < first) first = place;
-        if (place > last) last = place;
-    }
+    int first = 0, last = 255;
+    while (counts[first] == 0) first++;
+    while (counts[last] == 0) last--;
     uint16_t slots[256] = {0};
     const int size = last - first + 1;
     const uint32_t num_slots = (1u << b->precision) - (1u << log2_escape);
     share_slots(counts + first, size, (uint32_t)(n - num_escapes), num_slots, slots);
     for (int i = 0; i < size; i++) {
-        own += 3 * BIT + (slots[i] ? 2 * log2_q12(slots[i] + 1u) : 0);
-        if (slots[i]) own += counts[first + i] * (int64_t)(12 * BIT - log2_q12(slots[i]));
+        own += 3 * BIT + (slots[i] ? 2 * quick_log2(slots[i] + 1u) : 0);
+        if (slots[i]) own += counts[first + i] * (int64_t)(12 * BIT - quick_log2(slots[i]));
     }
     if (own >= cost - cost / 64) return cost; /* which is an estimate */
     b->log2_escape = log2_escape;
@@ -245,25 +254,32 @@ int64_t try_histogram(model *m, int64_t cost) {
 
 /* Half octaves of a span's sigma above 1/16 code, from 1 on; 0 if it only repeats one value. */
 static int bucket_of_span(const model *m, int begin, int end, int first_of_lane) {
-    int64_t energy = 0;
     int holds = !first_of_lane;
-    for (int i = begin; i < end; i++) {
-        const int32_t residual = (int16_t)(m->y[i] - m->predicted[i]);
-        energy += (int64_t)residual * residual;
-        holds &= i > 0 && m->y[i] == m->y[i - 1];
-    }
+    for (int i = begin; i < end && holds; i++) holds = m->y[i] == m->y[i - 1];
     if (holds) return 0;
+    const int64_t energy = m->kernels->energy(m->y + begin, m->predicted + begin, end - begin);
     const int32_t unit = m->block.kind == KIND_WIDTH ? 5 * BIT : 0;
     const int32_t log2_sigma = log2_of((double)energy / (end - begin) + 1e-3) / 2 - unit;
     return clamp((log2_sigma + 4 * BIT + BIT / 4) / (BIT / 2), 0, NUM_BUCKETS - 2) + 1;
 }
 
+/* What samples in spans of these buckets take, about: bits by the sigma in a bucket's middle. */
+static int64_t cost_of_buckets(const int *samples) {
+    int64_t cost = 0;
+    for (int i = 1; i < NUM_BUCKETS; i++) {
+        const int64_t log2_sigma = (i - 1) * (BIT / 2) - 4 * BIT;
+        /* A normal distribution has 2.05 bits more, as long as it is wider than a code. */
+        cost += samples[i] * (log2_sigma > -3 * BIT / 2 ? log2_sigma + 2 * BIT : BIT / 2);
+    }
+    return cost;
+}
+
 /* Number the buckets that occur by their width, MAX_CLASSES at most; returns how many there are. */
-static int number_buckets(const int *occurs, uint8_t *number_of) {
+static int number_buckets(const int *samples, uint8_t *number_of) {
     int count = 0, number = 0;
-    for (int i = 0; i < NUM_BUCKETS; i++) count += occurs[i];
+    for (int i = 0; i < NUM_BUCKETS; i++) count += samples[i] > 0;
     for (int i = 0; i < NUM_BUCKETS; i++) {
-        if (!occurs[i]) continue;
+        if (samples[i] == 0) continue;
         number_of[i] = (uint8_t)number;
         /* Too many: from the narrowest on, two share a class. The one that holds stays alone. */
         const int shares = count > MAX_CLASSES && i > 0 && number > 0 && (i & 1);
@@ -282,7 +298,7 @@ static int64_t try_classes(model *m, int64_t cost) {
     b->log2_span = SPAN_LOG2;
     b->class_of_span = m->class_of_span;
     const int spans = num_spans(b), lanes = num_lanes(b);
-    int occurs[NUM_BUCKETS] = {0};
+    int samples[NUM_BUCKETS] = {0};
     uint8_t number_of[NUM_BUCKETS];
     for (int lane = 0, at = 0; lane < lanes; lane++) {
         for (int span = 0; span < spans; span++, at++) {
@@ -291,12 +307,13 @@ static int64_t try_classes(model *m, int64_t cost) {
             /* A lane without this span goes on with the one before. */
             m->class_of_span[at] = (uint8_t)(left > 0 ? bucket_of_span(m, begin, end, span == 0)
                                                       : m->class_of_span[at - 1]);
-            occurs[m->class_of_span[at]] = 1;
+            if (left > 0) samples[m->class_of_span[at]] += end - begin;
         }
     }
-    const int count = number_buckets(occurs, number_of);
+    if (b->map != MAP_ADC && cost_of_buckets(samples) > cost - cost / 64) return cost;
+    const int count = number_buckets(samples, number_of);
     if (count < 2 || count > MAX_CLASSES) return cost;
-    const int holds = occurs[0];
+    const int holds = samples[0] > 0;
 
     residual_bins bins[MAX_CLASSES];
     memset(bins, 0, sizeof(bins));
@@ -335,11 +352,8 @@ static int64_t gain_of_windows(const model *m) {
     double energy = 0;
     int64_t sum_of_logs = 0;
     for (int begin = 0; begin + window <= n; begin += window) {
-        uint64_t here = 1;
-        for (int i = begin; i < begin + window; i++) {
-            const int64_t residual = (int16_t)(m->y[i] - m->predicted[i]);
-            here += (uint64_t)(residual * residual);
-        }
+        const uint64_t here =
+            1 + (uint64_t)m->kernels->energy(m->y + begin, m->predicted + begin, window);
         energy += (double)here;
         const int exponent = 63 - __builtin_clzll(here); /* log2(1 + x) is about x */
         sum_of_logs += exponent * BIT + (int64_t)((here << (63 - exponent) & INT64_MAX) >> 51);
@@ -348,21 +362,38 @@ static int64_t gain_of_windows(const model *m) {
     return (log2_of(energy / windows) - sum_of_logs / windows) / 2;
 }
 
+/* What the residuals would take if each bin's frequency were known, about. */
+static int64_t cost_of_bins(const residual_bins *bins) {
+    const int32_t log2_total = quick_log2(bins->total);
+    int64_t cost = 0;
+    for (int i = 0; i < NUM_BINS; i++) {
+        if (bins->count[i] == 0) continue;
+        const int log2_width = bins->unit + (i < 32 ? 0 : (i - 32) / 8 + 2), has_sign = i > 0;
+        cost += bins->count[i] *
+                (int64_t)(log2_total - quick_log2(bins->count[i]) + (log2_width + has_sign) * BIT);
+    }
+    return cost;
+}
+
 int64_t fit_residuals(model *m) {
     block *b = &m->block;
     residual_bins bins = {0};
     b->num_classes = 1;
     b->histogram_size = 0;
-    const int n = b->num_samples, stride = n < 2 * ENOUGH_RESIDUALS ? 1 : n / ENOUGH_RESIDUALS;
+    /* More of them where codes are not alike, and most where only the residuals say so. */
+    const int enough = (b->map == MAP_IDENTITY ? 1 : b->kind == KIND_WIDTH ? 4 : 8) * ENOUGH_RESIDUALS;
+    const int n = b->num_samples, stride = (n + enough - 1) / enough;
     count_residuals(m, 0, n, stride, &bins);
     int64_t num_escapes;
     b->log2_escape = 0;
     int64_t cost = fit_class(m, &bins, &b->classes[0], &num_escapes);
     b->log2_escape = escape_slots(num_escapes, (int)bins.total, b->precision);
     if (b->log2_escape > 0) cost = fit_class(m, &bins, &b->classes[0], &num_escapes);
+    /* Only where residuals are not spread as any distribution has them. */
+    m->may_suit_histogram = b->map != MAP_IDENTITY || cost_of_bins(&bins) < cost - cost / 64;
     cost = cost / bins.total * n;
     while (b->log2_lanes > 0 && cost < (int64_t)STATE_SHARE * 32 * BIT << b->log2_lanes)
         b->log2_lanes--;
-    if (gain_of_windows(m) > BIT / 12) cost = try_classes(m, cost);
+    if (gain_of_windows(m) > (b->map == MAP_ADC ? BIT / 12 : BIT / 8)) cost = try_classes(m, cost);
     return cost;
 }

@@ -147,3 +147,21 @@ def test_pieces_of_different_kinds_cost_what_they_do_alone(level):
     ]
     alone = sum(len(native.n1_encode(piece, level)) for piece in pieces)
     assert len(native.n1_encode(np.concatenate(pieces), level)) <= alone * 1.03
+
+
+# Two channels that have noise in common are smaller together, however little their waves are alike:
+# where a lane begins, low orders leave much of a wave, which says nothing of the noise.
+@pytest.mark.parametrize("num_samples", [2500, 5000, 15_000])
+def test_noise_in_common_is_found_under_waves(num_samples):
+    rng = np.random.default_rng(5)
+    common, time = rng.normal(0, 20, num_samples), np.arange(num_samples)
+    samples = np.stack(
+        [
+            2000 * np.sin(time * frequency) + share * common + rng.normal(0, 6, num_samples)
+            for frequency, share in [(0.011, 1), (0.0137, 0.8)]
+        ],
+        axis=1,
+    )
+    samples = samples.round().astype("<i2")
+    alone = sum(len(native.n1_encode(samples[:, channel].copy(), 2)) for channel in (0, 1))
+    assert len(native.n1_encode(samples, 2)) <= alone * 0.95
