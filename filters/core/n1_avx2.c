@@ -586,7 +586,7 @@ AVX2 static int store_frames(const int16_t *planes, size_t plane_size, int chann
 }
 
 /* The sum of four 64-bit numbers. */
-AVX2_INLINE int64_t sum_of(__m256i numbers) {
+AVX2_INLINE int64_t sum_of_four(__m256i numbers) {
     int64_t four[4];
     _mm256_storeu_si256((__m256i *)four, numbers);
     return four[0] + four[1] + four[2] + four[3];
@@ -621,7 +621,7 @@ AVX2_INLINE void correlate_lags(const int16_t *a, const int16_t *b, int begin, i
     }
     for (int k = 0; k < count; k++) {
         const int lag = first + k;
-        r[k] = sum_of(wide[k]);
+        r[k] = sum_of_four(wide[k]);
         for (int i = begin < lag ? lag : begin; i < from && i < end; i++) r[k] += a[i] * b[i - lag];
         for (int i = whole; i < end; i++) r[k] += a[i] * b[i - lag];
     }
@@ -664,7 +664,7 @@ AVX2 static int64_t energy(const int16_t *y, const int16_t *predicted, int count
         sums = _mm256_add_epi64(sums, _mm256_unpacklo_epi32(squares, zero));
         sums = _mm256_add_epi64(sums, _mm256_unpackhi_epi32(squares, zero));
     }
-    return sum_of(sums) + n1_portable_kernels.energy(y + i, predicted + i, count - i);
+    return sum_of_four(sums) + n1_portable_kernels.energy(y + i, predicted + i, count - i);
 }
 
 AVX2_INLINE void predict_with(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
