@@ -91,6 +91,7 @@ def arrays():
         "square": np.where(np.arange(900) // 40 % 2, -32768, 32767),
         "4 bits": noise(600, -8, 8),
         "4 bits on the grid": on_grid(noise(600, -8, 8)),
+        "10 bits on the grid": on_grid(noise(900, -512, 512)),
         "4 bits, steps": noise(600, -8, 8) * 9,
         "16 bits": noise(200, -32768, 32768),
     }
