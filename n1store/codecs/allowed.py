@@ -33,6 +33,9 @@ _DTYPES = ("dtype", "astype", "encode_dtype", "decode_dtype")
 _MOST = {"dict_size": 2**27, "num_encoding_threads": 2**10, "num_decoding_threads": 2**10}
 
 
+_DEEPEST = 16  # of settings within settings; a codec of shards within shards has 5
+
+
 def check(codec: Any) -> None:
     """Raise N1StoreError unless a file may name this codec.
 
@@ -42,6 +45,10 @@ def check(codec: Any) -> None:
         What a file says, as JSON has it: of numcodecs and Zarr format 2, with an ``id`` and
         settings; or of Zarr format 3, with a ``name`` and a ``configuration``, or a name alone.
     """
+    _check(codec, 0)
+
+
+def _check(codec: Any, depth: int) -> None:
     if isinstance(codec, str):
         codec = {"name": codec}
     if not isinstance(codec, Mapping):
@@ -57,21 +64,25 @@ def check(codec: Any) -> None:
                 f"codec {name!r} is not made because a file names it: n1store does not know that "
                 f"it runs nothing it reads. If you do, set {VARIABLE}={name}"
             )
-        _check_settings(name, codec)
+    _check_settings(names, codec, depth)
 
 
-def _check_settings(name: str, settings: Mapping[str, Any]) -> None:
+def _check_settings(names: list[str], settings: Mapping[str, Any], depth: int) -> None:
+    if depth > _DEEPEST:
+        raise N1StoreError(f"codec {names[0]} has settings that are nested too deeply")
     for key, value in settings.items():
-        if name == "sharding_indexed" and key in ("codecs", "index_codecs"):
-            for codec in value:
-                check(codec)
-        elif key in _DTYPES and not _is_number(value):
-            raise N1StoreError(f"codec {name} is for numbers, and not of dtype {value!r}")
-        elif key in _MOST and isinstance(value, int) and value > _MOST[key]:
-            raise N1StoreError(f"codec {name} has {key} of at most {_MOST[key]}, not {value}")
-        for part in value if isinstance(value, list | tuple) else [value]:
+        parts = value if isinstance(value, list | tuple) else [value]
+        if "sharding_indexed" in names and key in ("codecs", "index_codecs"):
+            for codec in parts:
+                _check(codec, depth + 1)
+            continue
+        if key in _DTYPES and not _is_number(value):
+            raise N1StoreError(f"codec {names[0]} is for numbers, and not of dtype {value!r}")
+        if key in _MOST and isinstance(value, int) and value > _MOST[key]:
+            raise N1StoreError(f"codec {names[0]} has {key} of at most {_MOST[key]}, not {value}")
+        for part in parts:
             if isinstance(part, Mapping):
-                _check_settings(name, part)
+                _check_settings(names, part, depth + 1)
 
 
 def _is_number(dtype: Any) -> bool:

@@ -17,6 +17,7 @@ from make_wav import on_grid, write_wav
 from n1store.codecs import allowed, hdf5, hdf5_numcodecs
 from n1store.codecs.catalogue import CATALOGUE
 from n1store.errors import N1StoreError
+from processes import time_limit
 
 
 class Spy(Codec):
@@ -213,3 +214,26 @@ def test_an_id_hides_no_name(codec):
     """Zarr format 3 goes by the name, numcodecs and format 2 by the id."""
     with pytest.raises(N1StoreError):
         allowed.check(codec)
+
+
+def shards_within_shards(levels):
+    codec = {"name": "bytes"}
+    for _ in range(levels):
+        codec = {"name": "sharding_indexed", "configuration": {"codecs": [codec]}}
+    return codec
+
+
+def test_shards_within_shards():
+    allowed.check(shards_within_shards(2))
+    with time_limit(10), pytest.raises(N1StoreError, match="nested too deeply"):
+        allowed.check(shards_within_shards(60))
+    text = json.dumps(shards_within_shards(60)).encode()
+    packed = np.frombuffer(text + bytes(-len(text) % 4), "<u4").tolist()
+    with time_limit(10), pytest.raises(N1StoreError, match="nested too deeply"):
+        hdf5_numcodecs.configuration_of((len(text), 0, 0, 0, *packed))
+
+
+def test_codecs_that_are_no_list_are_looked_at_as_well():
+    for codecs in ({"id": "pickle"}, {"pickle": 1}, 5):
+        with pytest.raises(N1StoreError):
+            allowed.check({"name": "sharding_indexed", "configuration": {"codecs": codecs}})
