@@ -13,7 +13,7 @@ import n1store
 from installed import ZARR_FORMATS
 from make_wav import on_grid, write_wav
 from n1store.errors import N1StoreError
-from processes import time_limit
+from processes import ForkedCommand, time_limit
 
 RATE = 1000
 OWN, SECRET = on_grid(700, 2, 1), on_grid(700, 2, 2)
@@ -303,6 +303,66 @@ def test_circles(nwb, run, tmp_path, kind):
         replace(file, "acquisition/own/data", make)
     with time_limit(60):
         run("verify", nwb, exit_code=1)
+
+
+def virtual_of(group, name, file, dataset, shape):
+    layout = h5py.VirtualLayout(shape, "<i2")
+    layout[...] = h5py.VirtualSource(file, dataset, shape)
+    group.create_virtual_dataset(name, layout)
+
+
+def numbered(group, name, file, dataset, shape):
+    """Put what is made of the datasets 0, 1, … there, by HDF5's own functions."""
+    unlimited, once = h5py.h5s.UNLIMITED, (1,) * len(shape[1:])
+    space = h5py.h5s.create_simple(shape, (unlimited, *shape[1:]))
+    half = (shape[0] // 2, *shape[1:])
+    space.select_hyperslab((0,) * len(shape), (unlimited, *once), half, half)
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_virtual(space, file.encode(), dataset.encode(), h5py.h5s.create_simple(half))
+    h5py.h5d.create(group.id, name.encode(), h5py.h5t.STD_I16LE, space, properties)
+
+
+@pytest.mark.parametrize("kind", ["of itself", "of one file", "through another", "numbered"])
+def test_virtual_datasets_of_virtual_ones_are_not_followed_either(nwb, fails, tmp_path, kind):
+    """HDF5 turns in a circle of them until the process dies."""
+    path = "acquisition/own/data"
+
+    def make(group, name, values):
+        if kind == "of itself":
+            virtual_of(group, name, ".", f"/{path}", values.shape)
+        elif kind == "of one file":
+            virtual_of(group, name, ".", f"{group.name}/other", values.shape)
+            virtual_of(group, "other", ".", f"/{path}", values.shape)
+        elif kind == "through another":
+            virtual_of(group, name, "other.h5", "data", values.shape)
+            with h5py.File(tmp_path / "other.h5", "w") as other:
+                virtual_of(other, "data", "x.nwb", path, values.shape)
+        else:
+            numbered(group, name, "other.h5", "data%b", values.shape)
+            with h5py.File(tmp_path / "other.h5", "w") as other:
+                other["data0"] = values[: len(values) // 2]
+                virtual_of(other, "data1", "x.nwb", path, values.shape)
+
+    with h5py.File(nwb, "r+") as file:
+        replace(file, path, make)
+    command = ForkedCommand("convert", nwb, tmp_path / "o.zarr", "--follow-links")
+    _, said = command.communicate()
+    assert command.returncode == 1, said
+    assert f"{nwb}: " in said and "is a virtual dataset of virtual ones" in said
+
+
+def test_virtual_datasets_of_numbered_ones_are_followed(nwb, tmp_path):
+    def make(group, name, values):
+        numbered(group, name, "%b.h5", "data", values.shape)
+        half = len(values) // 2
+        for number, part in enumerate((values[:half], values[half:])):
+            with h5py.File(tmp_path / f"{number}.h5", "w") as other:
+                other["data"] = part
+
+    with h5py.File(nwb, "r+") as file:
+        replace(file, "acquisition/own/data", make)
+    with n1store.open(nwb, follow_links=True) as store:
+        np.testing.assert_array_equal(store["own"].traces[:], OWN)
 
 
 def test_a_virtual_dataset_of_what_is_not_there(tmp_path, fails):

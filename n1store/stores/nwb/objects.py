@@ -7,8 +7,12 @@ before anything is read.
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
+import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, TypeAlias
 
 import h5py
@@ -47,8 +51,8 @@ class Objects:
         if isinstance(item, h5py.Dataset):
             for file in _other_files(item):
                 self._outside(group, path, file)
-            for source in _sources(item):
-                self._check_source(group, path, self._resolve(item.file, source, _MOST_LINKS))
+            for names in _sources(item):
+                self._check_sources(group, path, item, *names)
         return item
 
     def require(self, group: h5py.Group, path: str) -> Item:
@@ -98,16 +102,52 @@ class Objects:
                 return None
         return item
 
-    def _check_source(self, group: h5py.Group, path: str, source: Item | None) -> None:
-        """Raise N1StoreError if what a virtual dataset is made of is not values of the file."""
-        if source is None:  # HDF5 would make numbers up
-            raise N1StoreError(f"{_place(group, path)}: is made of a dataset that is not there")
+    def _check_sources(
+        self, group: h5py.Group, path: str, virtual: h5py.Dataset, file: str, dataset: str
+    ) -> None:
+        """Raise N1StoreError if what a virtual dataset is made of is not values of a file.
+
+        Names may be patterns of several, numbered from 0 on, up to the first that is not there.
+        """
+        is_pattern = "%b" in file + dataset
+        for number in itertools.count() if is_pattern else (0,):
+            with ExitStack() as files:
+                names = _numbered(file, number), _numbered(dataset, number)
+                sources = list(self._find_sources(virtual, *names, files))
+                if not sources and file == "." and not is_pattern:  # HDF5 would make numbers up
+                    raise N1StoreError(
+                        f"{_place(group, path)}: is made of a dataset that is not there"
+                    )
+                for source in sources:
+                    self._check_values(group, path, source)
+            if not sources:
+                break
+
+    def _find_sources(
+        self, virtual: h5py.Dataset, file: str, dataset: str, files: ExitStack
+    ) -> Iterator[Item]:
+        """Yield what a virtual dataset may mean by the names of a file and of a dataset in it."""
+        if file == ".":
+            found = {self._resolve(virtual.file, dataset, _MOST_LINKS)}
+        else:
+            # Which of these it is depends on the settings of HDF5, too.
+            name = os.path.basename(file)
+            beside = os.path.dirname(virtual.file.filename)
+            places = {os.path.join(beside, file), file, os.path.join(beside, name)}
+            found = {
+                files.enter_context(h5py.File(place, "r")).get(dataset)
+                for place in places
+                if os.path.isfile(place) and h5py.is_hdf5(place)
+            }
+        yield from found - {None}
+
+    def _check_values(self, group: h5py.Group, path: str, source: Item) -> None:
         if isinstance(source, h5py.Dataset):
+            # In a circle of them HDF5 would turn for ever.
+            if source.is_virtual:
+                raise N1StoreError(f"{_place(group, path)} is a virtual dataset of virtual ones")
             for file in _other_files(source):
                 self._outside(group, path, file)
-            # In a circle of them HDF5 would turn for ever.
-            if source.is_virtual and not self._follow_links:
-                raise N1StoreError(f"{_place(group, path)} is a virtual dataset of virtual ones")
 
     def _outside(self, group: h5py.Group, path: str, file: str) -> None:
         place = _place(group, path)
@@ -154,11 +194,12 @@ def _other_files(dataset: h5py.Dataset) -> set[str]:
     return {source.file_name for source in sources} - {"."} | patterns
 
 
-def _sources(dataset: h5py.Dataset) -> set[str]:
-    """Return the paths of the datasets of the same file that a virtual dataset is made of.
-
-    Those that have a pattern for a name are not among them; see `_other_files`.
-    """
+def _sources(dataset: h5py.Dataset) -> set[tuple[str, str]]:
+    """Return the files, "." for its own, and paths of what a virtual dataset is made of."""
     sources = dataset.virtual_sources() if dataset.is_virtual else ()
-    names = {source.dset_name for source in sources if source.file_name == "."}
-    return {name for name in names if "%" not in name}
+    return {(source.file_name, source.dset_name) for source in sources}
+
+
+def _numbered(pattern: str, number: int) -> str:
+    """Return the name that HDF5 makes of a pattern for a number."""
+    return re.sub("%(.)", lambda found: str(number) if found[1] == "b" else found[1], pattern)
