@@ -36,6 +36,7 @@ from n1store.stores.nwb.chunks import (
     read_payload,
 )
 from n1store.stores.nwb.objects import why_not_opened
+from n1store.stores.nwb.values import read_values
 from n1store.system.atomic import replacing
 
 # Datasets without chunks get some of about this size, so that a window can be read alone.
@@ -298,7 +299,7 @@ class _Translator:
             texts = np.empty(0, object)
         else:
             try:
-                texts = np.array(dataset.asstr()[()], object).reshape(-1)
+                texts = read_values(dataset).reshape(-1)
             except UnicodeDecodeError:
                 raise _LeftOut("its text is not in UTF-8") from None
             except Exception as error:  # a filter that is not here, or damage

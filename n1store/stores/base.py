@@ -307,6 +307,20 @@ class Destination(AbstractContextManager["Destination", None]):
         """Let the store, whose writer has ended, appear at its path."""
 
 
+MOST_BYTES = 64 << 20
+"""Of a file, or a dataset, of anything but samples; the largest stores have a few MB."""
+
+
+def check_small(place: str, content: bytes) -> bytes:
+    """Return what is to be written there; N1StoreError if it would not be read again."""
+    if len(content) > MOST_BYTES:
+        raise N1StoreError(
+            f"{place}: would hold {len(content)} bytes, of which no more than "
+            f"{MOST_BYTES >> 20} MiB are read; convert fewer recordings, or into longer chunks"
+        )
+    return content
+
+
 def parse_json(content: bytes) -> Any:
     """Return what JSON from a file says; ValueError also for what is nested without end."""
     try:

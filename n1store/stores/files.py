@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Literal, Self
 
 from n1store.errors import N1StoreError, one_line
+from n1store.stores.base import MOST_BYTES
 
 
 class Files(ABC):
@@ -32,6 +33,16 @@ class Files(ABC):
     @abstractmethod
     def size(self, key: str) -> int:
         """Return a file's length in bytes; KeyError if it is missing."""
+
+    def read_small(self, key: str) -> bytes:
+        """Return a file that is no chunk; KeyError if it is missing, ValueError if too large."""
+        size = self.size(key)
+        if size > MOST_BYTES:
+            raise ValueError(
+                f"{key}: holds {size} bytes; of anything but samples no more than "
+                f"{MOST_BYTES >> 20} MiB are read"
+            )
+        return self.read(key, 0, size)
 
     @abstractmethod
     def folders(self, prefix: str) -> list[str]:

@@ -15,6 +15,7 @@ from make_wav import on_grid, write_wav
 from n1store.cli.commands import cli
 from processes import run_alone, time_limit
 
+ELECTRODES = "general/extracellular_ephys/electrodes"
 SAMPLES = {name: on_grid(700, 2, seed) for seed, name in enumerate(("one", "two", "three"))}
 
 
@@ -186,6 +187,58 @@ def test_texts_that_were_never_written(nwb, run, tmp_path):
     with time_limit(30):
         result = run("convert", nwb, tmp_path / "copy.zarr")
     assert "session_description: its 1073741824 values are too many" in result.stderr
+
+
+@pytest.mark.parametrize("place", ["root", "array"])
+def test_files_that_were_never_written(store, run, tmp_path, place):
+    path = {"root": root_of, "array": array_of}[place](store)
+    with path.open("r+b") as file:
+        file.truncate(2**32)
+    said = try_all(run, store, tmp_path)
+    assert f"{path.name}: holds {2**32} bytes; of anything but samples no more than 64 MiB" in said
+
+
+def test_values_of_channels_that_were_never_written(wavs, run, tmp_path):
+    path = tmp_path / "x.zarr"
+    n1store.convert(wavs, path, layout="spikeinterface")
+    with (path / "channel_ids/0").open("r+b") as file:
+        file.truncate(2**32)
+    assert f"channel_ids/0: holds {2**32} bytes" in run("verify", path, exit_code=1).stderr
+
+
+def test_a_summary_that_was_never_written(wavs, run, tmp_path):
+    path = tmp_path / "x.nwb"
+    n1store.convert(wavs, path)
+    with h5py.File(path, "r+") as file:
+        claim_dataset(file, "scratch/n1store", (2**32,), "u1", chunks=(2**16,))
+    said = try_all(run, path, tmp_path)
+    assert f"{path}: scratch/n1store: its values are of {2**32} bytes" in said
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("session_description", "session_description: its values are of 2000000000 bytes"),
+        (f"{ELECTRODES}/location", f"{ELECTRODES}/location: its values are of 12000000000 bytes"),
+        (f"{ELECTRODES}/id", f"{ELECTRODES}/id: the numbers of the electrodes are not there"),
+    ],
+)
+def test_one_text_of_gigabytes_that_was_never_written(wavs, run, tmp_path, path, words):
+    n1store.convert(wavs, tmp_path / "x.nwb")
+    shape, code = ((2**31,), 1) if path.endswith("id") else ((6,) if "/" in path else (), 0)
+    with h5py.File(tmp_path / "x.nwb", "r+") as file:
+        claim_dataset(file, path, shape, "S2000000000")
+    with time_limit(30):
+        said = run("convert", tmp_path / "x.nwb", tmp_path / "y.zarr", exit_code=code)
+    assert words in said.stderr
+
+
+def test_what_would_not_be_read_again_is_not_written(wavs, fails, tmp_path, monkeypatch):
+    monkeypatch.setattr("n1store.stores.base.MOST_BYTES", 1000)
+    for suffix in (".zarr", ".zarr.zip", ".nwb"):
+        path = tmp_path / f"x{suffix}"
+        fails("convert", wavs, path, "--chunk-seconds", 0.016, words=["convert fewer recordings"])
+        assert not path.exists()
 
 
 def test_any_number_of_workers(wavs, run, tmp_path):

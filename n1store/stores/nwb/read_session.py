@@ -19,10 +19,12 @@ from n1store.codecs.info import HOW_TO_READ
 from n1store.errors import N1StoreError
 from n1store.session.fields import NO_TEXT, SESSION_FIELDS
 from n1store.session.session import DEVICE, GROUP, Column, Session
+from n1store.stores.nwb.chunks import is_hardly_written
 from n1store.stores.nwb.objects import Item, Objects
 from n1store.stores.nwb.summary import HINT
 from n1store.stores.nwb.types import SERIES, type_of
 from n1store.stores.nwb.unknown import what_is_known
+from n1store.stores.nwb.values import read_values
 
 _DEVICES = "general/devices"
 _EPHYS = "general/extracellular_ephys"
@@ -113,7 +115,16 @@ class _Reader:
         if dataset.size > _MOST_VALUES:
             self._lost.append(f"{path}: its {dataset.size} values are too many to be read")
             return None
-        return _values(dataset).tolist()
+        values = self._values(dataset)
+        return None if values is None else values.tolist()
+
+    def _values(self, dataset: h5py.Dataset) -> np.ndarray | None:
+        """Return a dataset's values; None, and lost, if they are too large."""
+        try:
+            return read_values(dataset, "surrogateescape")
+        except N1StoreError as error:
+            self._lost.append(str(error))
+            return None
 
     def _attribute(self, path: str, name: str) -> Any:
         """Return an attribute as text or number; None if there is none."""
@@ -202,8 +213,10 @@ class _Reader:
         if not isinstance(dataset, h5py.Dataset) or dataset.size not in (1, 3):
             return None
         self._read.add(path)
-        values = np.ravel(dataset[()])
-        return list(values[0].tolist()) if values.dtype.names else values.tolist()
+        values = self._values(dataset)
+        if values is None:
+            return None
+        return list(values.item()) if values.dtype.names else values.ravel().tolist()
 
     def _electrodes(self, groups: dict[str, dict[str, Any]]) -> tuple[list[int], dict[str, Column]]:
         table = self._find(_ELECTRODES)
@@ -212,7 +225,10 @@ class _Reader:
         self._read.add(_ELECTRODES)
         self._read_attributes.add((_ELECTRODES, "colnames"))
         self._attribute(_ELECTRODES, "description")  # the same in all files
-        ids = [int(number) for number in np.ravel(self._value(f"{_ELECTRODES}/id"))]
+        numbers = self._value(f"{_ELECTRODES}/id")
+        if numbers is None:
+            raise N1StoreError(f"{_ELECTRODES}/id: the numbers of the electrodes are not there")
+        ids = [int(number) for number in np.ravel(numbers)]
         columns = {}
         for name in map(_plain, np.ravel(table.attrs.get("colnames", []))):
             path = f"{_ELECTRODES}/{name}"
@@ -240,15 +256,18 @@ class _Reader:
             or type_of(dataset) != "VectorData"
         ):
             return None
+        values = self._values(dataset)
+        if values is None:
+            return None
         if name == "group":
             names = {
                 group: self._name(path)
                 for path, group in self._groups_in(_EPHYS)
                 if path != _ELECTRODES
             }
-            targets = [self._file[one] if one else None for one in np.ravel(dataset[()])]
+            targets = [self._file[one] if one else None for one in values.ravel()]
             return [names[group] for group in targets] if names.keys() >= set(targets) else None
-        values = _values(dataset).ravel()
+        values = values.ravel()
         if values.dtype.kind in "biuf" and values.dtype.itemsize <= 8:
             return values
         texts = values.tolist()
@@ -280,9 +299,9 @@ class _Reader:
         if region is not None and self._same_as(region, region.attrs.get("table"), _ELECTRODES):
             self._read_attributes.add((f"{path}/electrodes", "table"))
             said["electrodes_description"] = self._attribute(f"{path}/electrodes", "description")
-            rows = np.ravel(self._value(f"{path}/electrodes")).tolist()
-            if all(0 <= row < num_electrodes for row in rows):
-                fields["electrodes"] = rows
+            rows = self._value(f"{path}/electrodes")
+            if rows is not None and all(0 <= row < num_electrodes for row in np.ravel(rows)):
+                fields["electrodes"] = np.ravel(rows).tolist()
             else:
                 self._lost.append(f"{path}/electrodes: there are no such electrodes")
         else:
@@ -299,6 +318,9 @@ class _Reader:
         self._read.add(f"{path}/timestamps")
         self._attribute(f"{path}/timestamps", "interval")
         self._look_at_unit(f"{path}/timestamps", "seconds")
+        if is_hardly_written(timestamps):
+            self._lost.append(f"{path}/timestamps: nearly all of them were never written")
+            return None
         count, start = len(timestamps), float(timestamps[0])
         step = (float(timestamps[-1]) - start) / max(count - 1, 1)
         farthest = 0.0
@@ -396,13 +418,6 @@ class _Reader:
     def _name(path: str) -> str:
         """Return an object's name as NWB allows it, which is all but always as it is."""
         return re.sub(r"[\\:]|^models$", "_", path.rpartition("/")[2])
-
-
-def _values(dataset: h5py.Dataset) -> np.ndarray:
-    """Return a dataset's content, texts as str."""
-    if h5py.check_string_dtype(dataset.dtype):
-        return np.asarray(dataset.asstr("utf-8", "surrogateescape")[()], object)
-    return np.asarray(dataset[()])
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numcodecs.abc import Codec
 
-from n1store.errors import N1StoreError, NotHereError, one_line
+from n1store.errors import N1StoreError, NotHereError, about, one_line
 from n1store.recording import Samples
 from n1store.session.session import Session
 from n1store.stores.base import Store, StoredArray, check, is_of_channels, parse_json, require
@@ -32,6 +32,7 @@ from n1store.stores.nwb.read_session import read_session
 from n1store.stores.nwb.summary import SUMMARY_PATH, origin_of
 from n1store.stores.nwb.types import EVENTS, SERIES, Types, type_of
 from n1store.stores.nwb.unknown import NO_GAIN
+from n1store.stores.nwb.values import read_values
 from n1store.stores.traces import ChunkedTraces
 from n1store.system.unchanged import version_of
 
@@ -72,8 +73,9 @@ class NwbStore(Store):
         try:
             if "nwb_version" not in self._hdf5.attrs:
                 raise N1StoreError(f"{path}: is an HDF5 file, but not an NWB file")
-            self._kept = self._read_summary()
-            self.attributes |= {"recordings": self._find_series()}
+            with about(path):
+                self._kept = self._read_summary()
+                self.attributes |= {"recordings": self._find_series()}
         except N1StoreError:
             self.close()
             raise
@@ -136,7 +138,7 @@ class NwbStore(Store):
         dataset = self._objects.find(self._hdf5, SUMMARY_PATH)
         if dataset is None:
             return {}
-        summary = parse_json(dataset[:].tobytes())
+        summary = parse_json(read_values(dataset).tobytes())
         recordings = summary.pop("recordings")
         self.attributes = {key: summary[key] for key in ("version", "layout", "codec")}
         texts = [*self.attributes.values(), *summary.get("readers_need", [])]
@@ -263,7 +265,7 @@ class SeriesArray(StoredArray):
         gains = [gain] * num_channels
         if factors is not None:
             require(factors.shape == (num_channels,), "it has not one gain for each channel")
-            gains = (gain * factors[:]).tolist()
+            gains = (gain * read_values(factors)).tolist()
         return gains, [offset] * num_channels
 
     def payload(self, index: tuple[int, int]) -> bytes | None:
@@ -359,19 +361,16 @@ def _describe(series: h5py.Group, num_channels: int, objects: Objects) -> dict[s
     require(0 < rate < math.inf, "its sampling rate is no positive number")
     region = objects.require(series, "electrodes")
     require(region.shape == (num_channels,), "it has not one electrode for each channel")
-    table, rows = series.file[region.attrs["table"]], region[:]
+    table, rows = series.file[region.attrs["table"]], read_values(region)
     numbers = objects.require(table, "id")
     require(
         len(numbers) <= _MOST_ELECTRODES, f"its table has more than {_MOST_ELECTRODES} electrodes"
     )
     require(bool(np.all((rows >= 0) & (rows < len(numbers)))), "its electrodes are not there")
-    ids = [str(number) for number in numbers[:][rows]]
+    ids = [str(number) for number in read_values(numbers)[rows]]
     channel_names = objects.find(table, "channel_name")
     if channel_names is not None and channel_names.shape == numbers.shape:
-        names = [
-            name.decode() if isinstance(name, bytes) else str(name)
-            for name in channel_names[:][rows].tolist()
-        ]
+        names = list(map(str, read_values(channel_names)[rows].tolist()))
         ids = names if len(set(names)) == len(names) else ids
     return {"sampling_frequency": rate, "channel_ids": ids}
 

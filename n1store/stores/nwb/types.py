@@ -13,8 +13,10 @@ from typing import Any
 
 import h5py
 
+from n1store.errors import N1StoreError
 from n1store.stores.base import parse_json
 from n1store.stores.nwb.objects import Item, Objects
+from n1store.stores.nwb.values import read_values
 
 SERIES = "ElectricalSeries"
 
@@ -47,8 +49,8 @@ class Types:
             for path in _datasets(specifications):
                 source = objects.find(specifications, path)
                 if isinstance(source, h5py.Dataset) and source.shape == ():
-                    with suppress(ValueError):  # no JSON, so that what is of its types is not read
-                        self._extended |= dict(_definitions(parse_json(source[()])))
+                    with suppress(ValueError, N1StoreError):  # no JSON, so that what is of its types is not read
+                        self._extended |= dict(_definitions(parse_json(read_values(source).item())))
 
     def extends(self, kind: str, other: str) -> bool:
         """Return whether a type is another, or extends it."""

@@ -23,11 +23,11 @@ from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, one_line
 from n1store.session.metadata import NwbMetadata
 from n1store.session.session import Session
-from n1store.stores.base import ArrayWriter, StoreWriter
+from n1store.stores.base import ArrayWriter, StoreWriter, check_small
 from n1store.stores.grid import Grid
 from n1store.stores.local import LocalDestination
 from n1store.stores.nwb.build import Series, make_nwbfile
-from n1store.stores.nwb.summary import HINT, SUMMARY_NAME, origin_of
+from n1store.stores.nwb.summary import HINT, SUMMARY_NAME, SUMMARY_PATH, origin_of
 from n1store.stores.nwb.unknown import what_is_unknown
 from n1store.system.parallel import Workers
 from n1store.version import __version__
@@ -139,7 +139,8 @@ class NwbWriter(StoreWriter):
                 name: {"path": path, **self._finished[path][2]} for name, path in recordings.items()
             },
         }
-        content = np.frombuffer(json.dumps(summary, separators=(",", ":")).encode(), "u1")
+        text = check_small(SUMMARY_PATH, json.dumps(summary, separators=(",", ":")).encode())
+        content = np.frombuffer(text, "u1")
 
         import pynwb
 

@@ -115,9 +115,11 @@ def _read(files: Files, key: str) -> Any:
 
 def _read_bytes(files: Files, key: str) -> bytes:
     try:
-        return files.read(key)
+        return files.read_small(key)
     except KeyError:
         raise N1StoreError(f"{key}: is missing") from None
+    except ValueError as error:
+        raise N1StoreError(str(error)) from None
 
 
 def _key(path: str, name: str) -> str:

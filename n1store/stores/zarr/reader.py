@@ -139,7 +139,7 @@ class ZarrArray(StoredArray):
         return self._shard_indices[key]
 
     def _read_json(self, name: str) -> dict[str, Any]:
-        content: dict[str, Any] = parse_json(self._files.read(f"{self.path}/{name}"))
+        content: dict[str, Any] = parse_json(self._files.read_small(f"{self.path}/{name}"))
         return content
 
 
@@ -186,7 +186,7 @@ class ZarrStore(Store):
 
     def _is_of_recording(self, path: str) -> bool:
         try:
-            content = parse_json(self._files.read(f"{path}/{self._format.root_file}"))
+            content = parse_json(self._files.read_small(f"{path}/{self._format.root_file}"))
             return "chunk_crc32" in self._format.attributes(content)
         except (LookupError, ValueError, TypeError, N1StoreError):
             return False
@@ -210,7 +210,7 @@ class ZarrStore(Store):
         damage = ""
         for zarr_format in FORMATS.values():
             try:
-                root = zarr_format.attributes(parse_json(self._files.read(zarr_format.root_file)))
+                root = zarr_format.attributes(parse_json(self._files.read_small(zarr_format.root_file)))
                 if "n1store" in root:
                     return zarr_format, root
             except KeyError:
@@ -253,7 +253,7 @@ class ZarrStore(Store):
         return self._root[path]
 
     def _read_json(self, key: str) -> Any:
-        return parse_json(self._files.read(key))
+        return parse_json(self._files.read_small(key))
 
     @cached_property
     def _root(self) -> Any:

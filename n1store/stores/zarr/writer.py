@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +20,7 @@ from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError
 from n1store.session.metadata import NwbMetadata
 from n1store.session.session import Session
-from n1store.stores.base import ArrayWriter, StoreWriter
+from n1store.stores.base import ArrayWriter, StoreWriter, check_small
 from n1store.stores.files import Files, create_files
 from n1store.stores.grid import Grid
 from n1store.stores.local import LocalDestination
@@ -146,7 +147,7 @@ class ZarrWriter(StoreWriter):
         """Write the metadata files of a group or array."""
         for name, content in files.items():
             key = f"{path}/{name}" if path else name
-            self._files.write(key, _to_json(content))
+            self._files.write(key, _to_json(key, content))
             self._nodes[key] = content
 
     def finish(self, layout: str, recordings: dict[str, str], pipeline: Pipeline) -> None:
@@ -198,7 +199,8 @@ class ZarrWriter(StoreWriter):
         self._write_group("", root)
         if self._format.number == 2:
             metadata = {"zarr_consolidated_format": 1, "metadata": self._nodes}
-            self._files.write(CONSOLIDATED, _to_json(metadata))
+            with suppress(N1StoreError):  # zarr finds the nodes without it
+                self._files.write(CONSOLIDATED, _to_json(CONSOLIDATED, metadata))
 
     def _session_of(self, recordings: dict[str, str]) -> Session | None:
         """Return what sources and user say of recordings."""
@@ -291,5 +293,6 @@ class _ShardWriter:
         self._file.close()
 
 
-def _to_json(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode()
+def _to_json(key: str, content: dict[str, Any]) -> bytes:
+    """Return the content of a metadata file; N1StoreError if it would not be read again."""
+    return check_small(key, json.dumps(content, separators=(",", ":")).encode())
