@@ -157,6 +157,12 @@ class _Workshop:
             # Another writer was first, or took what was made for abandoned.
             self._is_made = False
             raise self._busy() from None
+        except N1StoreError:  # there are no locks
+            self._is_made = False
+            _workshops.discard(self)
+            with suppress(OSError):
+                self._path.rmdir()
+            raise
 
     def end(self) -> None:
         """Clear the folder, unless it is another writer's by now."""
@@ -200,7 +206,15 @@ class _Workshop:
         """Lock the folder, which must be there, and return the lock."""
         lock = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise
+            except OSError as error:
+                raise N1StoreError(
+                    f"{self._destination}: its file system cannot lock what is being written "
+                    f"({error.strerror}); write to another one"
+                ) from error
             if not self._is_locked_by(lock):
                 raise FileNotFoundError(self._path)
         except BaseException:

@@ -842,3 +842,11 @@ def test_a_recording_that_the_store_names_no_more_is_not_lost_unsaid(
     converted = CliRunner().invoke(cli, ["convert", str(path), str(tmp_path / "y.zarr")])
     assert converted.exit_code == 3
     assert "recordings/one: " in converted.stderr
+
+
+def test_spikeinterfaces_layout_without_recordings(originals, tmp_path):
+    path = tmp_path / "x.zarr"
+    n1store.convert(originals(FORMATS[0].values[0]).parent / "wavs", path, layout="spikeinterface")
+    edit_metadata(path, ".zattrs", ["n1store", "recordings"], {})
+    lines = problems(path)
+    assert any("the store does not name it" in line for line in lines), lines

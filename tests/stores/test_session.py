@@ -467,3 +467,23 @@ def test_how_to_read_is_said_where_people_look(tmp_path, codec, in_nwb, in_zarr)
             assert node.attrs["how_to_read"] == f"{words} {in_zarr}."
         with n1store.open(out) as store:
             assert store.attributes["readers_need"] == in_zarr.split()
+
+
+@pytest.mark.parametrize("way", ["gone", "elsewhere", "no group either"])
+def test_a_device_that_is_not_there(run, tmp_path, way):
+    """The groups of its electrodes are of one of which nothing is known."""
+    path = make_nwb.write_full(tmp_path / "x.nwb")
+    with h5py.File(path, "r+") as file:
+        if way == "no group either":
+            for group in ("shank 0", "shank 1"):
+                place = f"general/extracellular_ephys/{group}"
+                del file[place].attrs["neurodata_type"], file[place]["device"]
+        for name in ("probe A", "probe B"):
+            del file[f"general/devices/{name}"]
+            if way == "elsewhere":
+                file[f"general/devices/{name}"] = h5py.ExternalLink("other.nwb", "/device")
+    for name in ("y.zarr", "y.nwb"):
+        run("convert", path, tmp_path / name)
+    with pynwb.NWBHDF5IO(tmp_path / "y.nwb", "r") as io:
+        groups = {group.name for group in io.read().electrodes["group"].data}
+    assert groups == ({"electrode_group"} if way == "no group either" else {"shank 0", "shank 1"})

@@ -1,6 +1,8 @@
 """Outputs appear whole on every file system, and nothing is removed that n1store did not make."""
 
 import dis
+import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -238,3 +240,20 @@ def test_interrupt_at_any_moment(tmp_path, overwrite, folder):
             break
     assert number > 30
     assert there == "new"
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, code):
+    def flock(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    for folder in (True, False):
+        out = tmp_path / "x.zarr"
+        with (
+            pytest.raises(N1StoreError, match=f"{out}: its file system cannot lock"),
+            replacing(out, folder=folder),
+        ):
+            pass
+        assert names(tmp_path) == []
+        end_interrupted()

@@ -193,9 +193,9 @@ class _Reader:
             yield self._name(path), self._known("Device", path, said)
 
     def _groups(self, devices: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for path, _ in self._groups_in(_EPHYS):
+        for path, group in self._groups_in(_EPHYS):
             device = self._find(f"{path}/device")
-            if path == _ELECTRODES or device is None:
+            if path == _ELECTRODES or (device is None and type_of(group) != "ElectrodeGroup"):
                 continue
             self._read.add(path)
             self._look_at_type(path, "ElectrodeGroup")
@@ -232,7 +232,7 @@ class _Reader:
         columns = {}
         for name in map(_plain, np.ravel(table.attrs.get("colnames", []))):
             path = f"{_ELECTRODES}/{name}"
-            values = self._column(name, len(ids))
+            values = self._column(name, len(ids), groups)
             if values is not None:
                 self._read.add(path)
                 columns[name] = Column(str(self._attribute(path, "description") or ""), values)
@@ -245,7 +245,9 @@ class _Reader:
             columns["location"] = Column("Location of the electrode.", ["unknown"] * len(ids))
         return ids, columns
 
-    def _column(self, name: str, count: int) -> list[str] | np.ndarray | None:
+    def _column(
+        self, name: str, count: int, groups: Mapping[str, Any]
+    ) -> list[str] | np.ndarray | None:
         """Return a column of numbers or texts, or names of groups; None if it is none."""
         dataset = self._find(f"{_ELECTRODES}/{name}")
         if (
@@ -263,7 +265,7 @@ class _Reader:
             names = {
                 group: self._name(path)
                 for path, group in self._groups_in(_EPHYS)
-                if path != _ELECTRODES
+                if path != _ELECTRODES and self._name(path) in groups
             }
             targets = [self._file[one] if one else None for one in values.ravel()]
             return [names[group] for group in targets] if names.keys() >= set(targets) else None

@@ -195,7 +195,7 @@ class ZarrStore(Store):
         recordings: Mapping[str, str] = self.attributes["recordings"]
         yield from self.left_out
         of_channels = {}
-        if self.attributes.get("layout") == "spikeinterface":
+        if recordings and self.attributes.get("layout") == "spikeinterface":
             with suppress(N1StoreError):  # of the recording, with which it is reported
                 known = self.array(next(iter(recordings))).attributes
                 of_channels = {
