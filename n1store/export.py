@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -60,7 +60,7 @@ def export_wavs(
     Raises
     ------
     N1StoreError
-        If no recording was made from files; or if a file exists, or would not have the SHA-256 of
+        If no recording was made from files; if the store is replaced meanwhile; or if a file exists, or would not have the SHA-256 of
         the original. It is then not written; all others are.
     """
     folder = Path(folder)
@@ -88,12 +88,16 @@ def export_wavs(
                 for start in range(0, len(sources), _FILES_AT_ONCE):
                     batch = sources[start : start + _FILES_AT_ONCE]
                     targets = [_target(folder, source) for source in batch]
-                    _export(recording, grid, first_channel, batch, targets, overwrite, decoders)
+                    with _exported(
+                        recording, grid, first_channel, batch, targets, overwrite, decoders
+                    ):
+                        store.check_unchanged()
                     first_channel += sum(source.num_channels for source in batch)
                     written += targets
             except NotHereError:
                 raise
             except N1StoreError as error:
+                store.check_unchanged()  # which would explain it
                 failures.append(error)
             if progress is not None:
                 progress(done + 1, len(store))
@@ -139,7 +143,8 @@ def _target(folder: Path, source: OriginalFile) -> Path:
     return target
 
 
-def _export(
+@contextmanager
+def _exported(
     recording: Recording,
     grid: Grid,
     first_channel: int,
@@ -147,8 +152,8 @@ def _export(
     targets: list[Path],
     overwrite: bool,
     workers: Workers,
-) -> None:
-    """Write files whose samples are adjacent channels of a recording."""
+) -> Iterator[None]:
+    """Write files whose samples are adjacent channels of a recording; at its end they appear."""
     with ExitStack() as stack:
         files = []
         for source, target in zip(sources, targets, strict=True):
@@ -173,6 +178,7 @@ def _export(
                     f"{source.file}: would not be identical to the original, as the store is "
                     "damaged; n1store verify tells where"
                 )
+        yield
 
 
 def _blocks(

@@ -100,8 +100,8 @@ def verify(
     Raises
     ------
     N1StoreError
-        If there is no store at `path`, if n1store wrote none of its recordings, if a source cannot
-        be read, or if what the store needs is not installed. What is wrong inside the store is not
+        If there is no store at `path`, if it is replaced meanwhile, if n1store wrote none of its
+        recordings, if a source cannot be read, or if what the store needs is not installed. What is wrong inside the store is not
         raised but listed in the result.
     """
     if isinstance(sources, str | os.PathLike):
@@ -143,6 +143,7 @@ def verify(
                 result.problems.append(f"{name}: {error}")
             if progress is not None:
                 progress(2 * result.samples, total)
+        store.check_unchanged()
         result.problems += faults
     return result
 

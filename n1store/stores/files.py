@@ -17,6 +17,7 @@ from typing import IO, Literal, Self
 
 from n1store.errors import N1StoreError, one_line
 from n1store.stores.base import MOST_BYTES
+from n1store.system.unchanged import Version, version_of
 
 
 class Files(ABC):
@@ -51,6 +52,10 @@ class Files(ABC):
     @abstractmethod
     def total_size(self) -> int:
         """Return the bytes of everything, the zip file's own structure included."""
+
+    @abstractmethod
+    def version(self, key: str) -> tuple[Version, ...]:
+        """Return what another one has that stands in the place of the store, or of this file."""
 
     @abstractmethod
     def check_below(self, prefix: str) -> None:
@@ -124,6 +129,11 @@ class FolderFiles(Files):
 
     def total_size(self) -> int:
         return _size_below(self._root)
+
+    def version(self, key: str) -> tuple[Version, ...]:
+        # Of the folder itself only which one it is: its times change with what is beside the store.
+        folder, file = os.stat(self._root), os.stat(f"{self._root}/{key}")
+        return (folder.st_dev, folder.st_ino, 0, 0, 0), version_of(file)
 
     def check_below(self, prefix: str) -> None:
         self._check_folder(f"{self._root}/{prefix}")
@@ -259,6 +269,9 @@ class ZipFiles(Files):
 
     def total_size(self) -> int:
         return self._path.stat().st_size
+
+    def version(self, key: str) -> tuple[Version, ...]:
+        return (version_of(os.fstat(self._descriptor)),)
 
     def check_below(self, prefix: str) -> None:
         pass  # nothing in a zip file leads out of it

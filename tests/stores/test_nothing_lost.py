@@ -677,6 +677,30 @@ def test_an_nwb_file_that_changes_while_it_is_read(out, change):
     assert names(out) == []
 
 
+@both_kinds
+@pytest.mark.parametrize("read", ["verify", "export_wavs", "convert"])
+def test_a_store_that_is_replaced_while_it_is_read(out, suffix, read):
+    """Parts of one and of the other make none."""
+    stores = []
+    for seed in (1, 2):
+        wavs = out.parent / f"wavs-{seed}"
+        for name in "ab":
+            write_wav(wavs / f"{name}.wav", noise(1000, 2, seed))
+        stores.append(out.parent / f"{seed}{suffix}")
+        n1store.convert(wavs, stores[-1], codec="zstd")
+    replaced = []
+
+    def replace(*_):
+        if not replaced:
+            stores[0].rename(out.parent / "old")
+            replaced.append(stores[1].rename(stores[0]))
+
+    more = {"verify": [], "export_wavs": [out / "wavs"], "convert": [out / "y.zarr"]}[read]
+    with pytest.raises(N1StoreError, match=f"^{stores[0]}: was changed or replaced while"):
+        getattr(n1store, read)(stores[0], *more, progress=replace)
+    assert not list(out.rglob("*.wav")) and not (out / "y.zarr").exists()
+
+
 # Export
 
 

@@ -155,6 +155,7 @@ class ZarrStore(Store):
         self._files = open_files(path, follow_links=follow_links)
         try:
             self._format, root = self._find_root()
+            self._version = self._files.version(self._format.root_file)
             self._nwb = root.get("nwb")
             self.attributes = root["n1store"]
             if not isinstance(self.attributes, dict):
@@ -236,7 +237,12 @@ class ZarrStore(Store):
         return self._files.total_size()
 
     def check_unchanged(self) -> None:
-        pass  # each chunk has a checksum here, which was read when the store was opened
+        try:
+            unchanged = self._files.version(self._format.root_file) == self._version
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            raise N1StoreError(f"{self.path}: was changed or replaced while it was read")
 
     def close(self) -> None:
         self._files.close()
