@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -99,6 +100,10 @@ def export_wavs(
             except N1StoreError as error:
                 store.check_unchanged()  # which would explain it
                 failures.append(error)
+            except OSError as error:
+                if error.errno not in _WRONG_NAME:
+                    raise
+                failures.append(N1StoreError(f"recording {name}: {error.strerror}: {error.filename}"))
             if progress is not None:
                 progress(done + 1, len(store))
     if without_files and not written and not failures:
@@ -122,6 +127,8 @@ def export_wavs(
 
 
 _LONGEST_NAME = 255
+# What systems say of names that are too long together, or that have a file for a folder.
+_WRONG_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST)
 
 
 def _target(folder: Path, source: OriginalFile) -> Path:

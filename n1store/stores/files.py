@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -158,6 +159,8 @@ class FolderFiles(Files):
             status = self._status(path)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise KeyError(str(error)) from None
+        except OSError as error:  # such as one that may not be read
+            raise N1StoreError(f"{path}: {error.strerror}") from error
         if stat.S_ISDIR(status.st_mode):
             raise KeyError(f"{path} is a folder")
         return path, status
@@ -179,12 +182,19 @@ class FolderFiles(Files):
 
     def _status(self, path: str) -> os.stat_result:
         """Return the status of what may be read; N1StoreError if it may not."""
-        status = os.lstat(path)
-        if stat.S_ISLNK(status.st_mode):
-            if not self._follow_links:
-                raise N1StoreError(f"{path}: is a link, and is not followed")
-            status = os.stat(path)
-            self._say_followed(path)
+        try:
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                if not self._follow_links:
+                    raise N1StoreError(f"{path}: is a link, and is not followed")
+                status = os.stat(path)
+                self._say_followed(path)
+        except ValueError:  # such as one that is no text
+            raise FileNotFoundError(f"{path!r} is no name of a file") from None
+        except OSError as error:
+            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+                raise FileNotFoundError(str(error)) from None
+            raise
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             raise N1StoreError(f"{path}: is no ordinary file, and is not opened")
         return status

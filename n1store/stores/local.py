@@ -6,6 +6,7 @@ from abc import abstractmethod
 from pathlib import Path
 from types import TracebackType
 
+from n1store.errors import N1StoreError
 from n1store.session.session import Session
 from n1store.stores.base import Destination, StoreWriter
 from n1store.system.atomic import Replacement
@@ -34,11 +35,13 @@ class LocalDestination(Destination):
         self._replacement = Replacement(
             self.path, overwrite=self._overwrite, folder=self.is_folder, any_kind=True
         )
+        _check_replaceable(self.path)
         self._replacement.begin()
         return self._create_at(self._replacement.temporary, session)
 
     def publish(self) -> None:
         assert self._replacement is not None, "nothing was created"
+        _check_replaceable(self.path)
         self._replacement.publish()
 
     def __exit__(
@@ -50,3 +53,18 @@ class LocalDestination(Destination):
         if self._replacement is not None:
             self._replacement.__exit__(kind, error, traceback)
             self._replacement = None
+
+
+# One of them is in the root of each Zarr store, even of one that has lost others.
+_OF_STORES = {"zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata"}
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise N1StoreError if a folder stands there that is no store, nor empty."""
+    if path.is_dir() and not path.is_symlink():
+        names = {each.name for each in path.iterdir()}
+        if names and not names & _OF_STORES:
+            raise N1StoreError(
+                f"{path}: is a folder with other files in it, {min(names)} for one, and no store "
+                "that could be replaced; move it away, or name another"
+            )

@@ -258,6 +258,8 @@ def test_any_number_of_workers(wavs, run, tmp_path):
         (f"{'x' * 300}/y.wav", "a name of 300 bytes"),
         ("../y.wav", "outside the folder"),
         ("", "outside the folder"),
+        (f"{'d/' * 3000}y.wav", "three: File name too long"),
+        ("one.wav/y.wav", "three: "),
     ],
 )
 def test_a_name_that_no_file_can_have(store, run, tmp_path, name, words):
@@ -268,6 +270,26 @@ def test_a_name_that_no_file_can_have(store, run, tmp_path, name, words):
     for other in ("one", "two"):
         original = tmp_path / "wavs" / f"{other}.wav"
         assert (tmp_path / "out" / f"{other}.wav").read_bytes() == original.read_bytes()
+
+
+@pytest.mark.parametrize("path", ["x" * 300, f"{'x/' * 3000}x", "recordings/\ud800", "a\0b"])
+def test_a_path_that_no_file_can_have(store, run, tmp_path, path):
+    def lengthen(content):
+        content.get("attributes", content)["n1store"]["recordings"]["three"] = path
+
+    edit(root_of(store), lengthen)
+    lines = run("verify", store, exit_code=1).stderr.splitlines()
+    assert any(line.startswith("three: ") for line in lines), lines
+    assert "2 files written" in run("export", store, tmp_path / "out", exit_code=1).stderr
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["one.wav", "two.wav"]
+
+
+def test_a_link_to_itself(store, run):
+    array = array_of(store, "three")
+    array.unlink()
+    array.symlink_to(array.name)
+    lines = run("verify", store, "--follow-links", exit_code=1).stderr.splitlines()
+    assert any(line.startswith("three: ") for line in lines), lines
 
 
 def test_names_are_no_commands_to_terminals(run, tmp_path):

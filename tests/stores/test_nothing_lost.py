@@ -349,8 +349,13 @@ def make_link(path):
     path.symlink_to(target)
 
 
+def make_store(path):
+    make_folder(path)
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+
+
 KINDS = {
-    "folder": make_folder,
+    "folder": make_store,
     "empty folder": lambda path: path.mkdir(),
     "file": lambda path: path.write_bytes(b"precious"),
     "link": make_link,
@@ -386,6 +391,16 @@ def test_what_exists_is_replaced_only_when_asked_and_only_by_a_whole_store(
     assert n1store.verify(destination, [small]).problems == []
     if kind == "link":
         assert names(out / "target") == ["precious"]
+
+
+@both_kinds
+def test_a_folder_that_is_no_store_is_not_replaced(run, small, out, suffix):
+    make_folder(out / f"x{suffix}")
+    before = snapshot(out / f"x{suffix}")
+    message = run("convert", small, out / f"x{suffix}", "--overwrite", exit_code=1).stderr
+    assert_one_line(message.splitlines(), f"{out}/x{suffix}: is a folder", "precious", "no store")
+    assert snapshot(out / f"x{suffix}") == before
+    assert names(out) == [f"x{suffix}"]
 
 
 def test_no_file_takes_the_place_of_a_folder_that_is_no_store(run, small, out):

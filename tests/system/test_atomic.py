@@ -100,7 +100,7 @@ def test_without_an_exchange_of_names(without_exchange, out, suffix, before):
         path.write_bytes(b"old")
     elif before == "folder":
         path.mkdir()
-        (path / "more").write_bytes(b"old")
+        (path / ".zgroup").write_bytes(b"old")
     done = without_exchange("convert", out.parent / "new.wav", path, "--overwrite")
     assert (done.returncode, done.stderr) == (0, "")
     assert names(out) == [path.name]
