@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from n1store import store_kinds
 from n1store.errors import N1StoreError, NotHereError, counted
@@ -126,26 +126,14 @@ def export_wavs(
     return written
 
 
-_LONGEST_NAME = 255
 # What systems say of names that are too long together, or that have a file for a folder.
 _WRONG_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST)
 
 
 def _target(folder: Path, source: OriginalFile) -> Path:
     """Return where a file goes, never outside `folder` whatever the store says."""
-    relative = PurePosixPath(source.file)
-    if relative.is_absolute() or ".." in relative.parts or not relative.name:
-        raise N1StoreError(f"the store names a source {source.file!r}, outside the folder")
-    try:
-        longest = max(len(os.fsencode(part)) for part in relative.parts)
-    except UnicodeEncodeError:
-        raise N1StoreError(f"the store names a source {source.file!r}, no name of a file") from None
-    if longest > _LONGEST_NAME:
-        raise N1StoreError(
-            f"the store names a source {source.file[:40]!r}…, a name of {longest} bytes, "
-            f"of which file systems take {_LONGEST_NAME}"
-        )
-    target = folder / relative
+    source.check_name()
+    target = folder / source.file
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
 

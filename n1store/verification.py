@@ -199,6 +199,11 @@ def _verify_recording(
     grid = array.grid
     has_sources = recording.attributes.get("sources") != []
     sources = OriginalFile.all_of(recording) if has_sources else []
+    for source in sources:
+        try:
+            source.check_name()
+        except N1StoreError as error:
+            result.problems.append(f"{recording.name}: {error}")
     expected_hash = recording.attributes.get("samples_sha256")
     samples_hash = hashlib.sha256() if expected_hash else None
     file_hashes = [hashlib.sha256(source.header) for source in sources]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from n1store.errors import N1StoreError
 from n1store.recording import Recording, Samples
 from n1store.sources.wav import WavFile, canonical_header
+
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,25 @@ class OriginalFile:
             header = canonical_header(rate, num_channels, num_samples)
         trailer = base64.b64decode(source.get("trailer", ""), validate=True)
         return cls(kind, file, sha256, num_channels, header, trailer)
+
+    def check_name(self) -> None:
+        """Raise N1StoreError if the file's name is none, or leads out of the folder it is put in.
+
+        It may be anything, as the store says it.
+        """
+        relative = PurePosixPath(self.file)
+        place = f"the store names a source {self.file!r}"
+        if relative.is_absolute() or ".." in relative.parts or not relative.name:
+            raise N1StoreError(f"{place}, outside the folder")
+        try:
+            longest = max(len(os.fsencode(part)) for part in relative.parts)
+        except UnicodeEncodeError:
+            raise N1StoreError(f"{place}, no name of a file") from None
+        if longest > _LONGEST_NAME:
+            raise N1StoreError(
+                f"the store names a source {self.file[:40]!r}…, a name of {longest} bytes, "
+                f"of which file systems take {_LONGEST_NAME}"
+            )
 
     def to_attributes(self, num_samples: int, rate: int) -> dict[str, Any]:
         """Return what to store; a header that follows from the rest is left out."""

@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from numcodecs.abc import Codec
 from n1store.codecs.pipeline import Pipeline
 from n1store.display import MOST_ROWS, Displayed
 from n1store.errors import N1StoreError, counted, one_line
-from n1store.recording import Recording, Traces
+from n1store.recording import LazyTraces, Recording, Samples, Traces
 from n1store.session.session import Session
 from n1store.stores.grid import Grid
 from n1store.stores.traces import ChunkedTraces
@@ -149,13 +149,14 @@ class Store(Displayed, Mapping[str, Recording]):
 
     def __getitem__(self, name: str) -> Recording:
         array = self.array(name)
-        traces = array.traces()
-        if traces is not None:
-            traces.origin = _traces_of, (*self._how_to_open(), name)
+        traces: ChunkedTraces | _LibraryTraces | None = array.traces()
+        if traces is None:
+            traces = _LibraryTraces(f"{self.path}: recording {name}", self.library_array(name))
+        traces.origin = _traces_of, (*self._how_to_open(), name)
         gains, offsets = array.scale_to_uv() or (None, None)
         return Recording(
             name=name,
-            traces=self.library_array(name) if traces is None else traces,
+            traces=traces,
             sampling_frequency=array.attributes["sampling_frequency"],
             channel_ids=tuple(array.attributes["channel_ids"]),
             attributes=array.attributes,
@@ -198,6 +199,28 @@ class Store(Displayed, Mapping[str, Recording]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _LibraryTraces(LazyTraces):
+    """Samples as the library reads them, whose errors are ours and name the recording."""
+
+    origin: tuple[Callable[..., Traces], tuple[Any, ...]]
+
+    def __init__(self, label: str, array: Any):
+        self._label = label
+        self._array = array
+        self.shape = array.shape
+        self.chunks = array.chunks
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.origin
+
+    def _read(self, first: int, last: int, left: int, right: int) -> Samples:
+        try:
+            samples: Samples = self._array[first:last, left:right]
+        except Exception as error:  # whatever the library makes of damaged metadata or chunks
+            raise N1StoreError(f"{self._label} cannot be read: {one_line(error)}") from error
+        return samples
 
 
 def _opened(kind: Any, path: Path, follow_links: bool) -> Store:

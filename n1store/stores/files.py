@@ -67,6 +67,10 @@ class Files(ABC):
         with self.create(key) as file:
             file.write(content)
 
+    def faults(self) -> Iterator[str]:
+        """Yield a line for each file that others cannot read, whatever is in it."""
+        yield from ()
+
     @abstractmethod
     def discard(self, prefix: str) -> None:
         """Drop the files below `prefix`, which nothing refers to, where that is possible."""
@@ -224,6 +228,7 @@ _DAMAGE = (
 )
 
 
+_ZIP_BLOCK_BYTES = 1 << 20
 _ZIP_HEADER_BYTES = 30  # of a member, before its name; PKWARE's APPNOTE, 4.3.7
 
 
@@ -267,6 +272,16 @@ class ZipFiles(Files):
 
     def size(self, key: str) -> int:
         return self._zip.getinfo(key).file_size
+
+    def faults(self) -> Iterator[str]:
+        # `read` is often of a part, and has no need of all that the directory says.
+        for info in self._zip.infolist():
+            try:
+                with self._zip.open(info) as file:
+                    while file.read(_ZIP_BLOCK_BYTES):
+                        pass
+            except (*_DAMAGE, OSError) as error:
+                yield f"{info.filename}: other programs cannot read it: {one_line(error)}"
 
     def folders(self, prefix: str) -> list[str]:
         start = f"{prefix}/" if prefix else ""

@@ -850,3 +850,99 @@ def test_spikeinterfaces_layout_without_recordings(originals, tmp_path):
     edit_metadata(path, ".zattrs", ["n1store", "recordings"], {})
     lines = problems(path)
     assert any("the store does not name it" in line for line in lines), lines
+
+
+@needs_zarr3
+@pytest.mark.parametrize("length", [0, -1, "8"])
+def test_shards_of_no_samples(store, fails_to_read, length):
+    path = store(("zstd", 3, 2))
+    keys = ["chunk_grid", "configuration", "chunk_shape"]
+    edit_metadata(path, "recordings/one/zarr.json", keys, [2000, length])
+    fails_to_read(path)
+
+
+@pytest.mark.parametrize("zarr_format", ZARR_FORMATS)
+def test_a_codec_that_metadata_do_not_name(store, fails_to_read, zarr_format):
+    """What zarr makes of it is an error of ours."""
+    path = store(("zstd", zarr_format, UNSHARDED[zarr_format]))
+    if zarr_format == 2:
+        edit_metadata(path, "recordings/one/.zarray", ["compressor"], None)
+    else:
+        edit_metadata(path, "recordings/one/zarr.json", ["codecs"], [{"name": "bytes"}])
+    fails_to_read(path)
+
+
+@pytest.fixture
+def fails_to_read():
+    def fails_to_read(path):
+        with n1store.open(path) as opened, pytest.raises(N1StoreError, match=str(path)):
+            opened["one"].traces[:10]
+        assert any(line.startswith("one: ") for line in problems(path))
+
+    return fails_to_read
+
+
+@pytest.mark.parametrize("variant", FORMATS)
+@pytest.mark.parametrize("names", [{}, [1, 2], 5, ["time"], ["time", "time"]])
+def test_verify_names_dimensions_that_have_no_names(store, variant, names):
+    path = store(variant)
+    file, key = ".zattrs", ["_ARRAY_DIMENSIONS"]
+    if variant[1] == 3:
+        file, key = "zarr.json", ["dimension_names"]
+    edit_metadata(path, f"recordings/one/{file}", key, names)
+    lines = problems(path)
+    assert any("recordings/one" in line and "dimensions" in line for line in lines), lines
+
+
+def test_verify_names_members_of_a_zip_file_that_others_do_not_read(zipped, tmp_path):
+    """Of parts of a file that are read, nobody sees whether the rest is as the directory says."""
+    path = zipped(FORMATS[-1].values[0])
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as file:
+        names = file.namelist()
+    for offset, value in ((16, b"\0\1\2\3"), (8, b"\x01\x00")):  # the CRC-32; encrypted
+        for number, name in enumerate(names):
+            at = 0
+            for _ in range(number + 1):
+                at = whole.index(b"PK\x01\x02", at) + 4
+            changed = bytearray(whole)
+            changed[at - 4 + offset : at - 4 + offset + len(value)] = value
+            path.write_bytes(changed)
+            code, lines = invoke("verify", path)
+            assert code == 1 and any(name in line for line in lines), (name, offset, lines)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (["sampling_frequency"], 5),
+        (["sampling_frequency"], None),
+        (["num_segments"], 3),
+        (["zarr_class_info", "class"], 7),
+        (["nwb"], {"NWBFile": 5}),
+    ],
+)
+def test_verify_names_what_the_root_says_wrongly(originals, tmp_path, keys, value):
+    path = tmp_path / "x.zarr"
+    n1store.convert(originals(FORMATS[0].values[0]).parent / "wavs", path, layout="spikeinterface")
+    edit_metadata(path, ".zattrs", keys, value)
+    assert any(keys[0] in line for line in problems(path)), problems(path)
+
+
+@pytest.mark.parametrize("variant", FORMATS)
+@pytest.mark.parametrize("file", ["../x.wav", "", "\ud800.wav", f"{'x' * 300}.wav"])
+def test_verify_names_files_that_export_refuses(store, variant, file):
+    path = store(variant)
+    name, keys = ".zattrs", ["sources"]
+    if variant[1] == 3:
+        name, keys = "zarr.json", ["attributes", "sources"]
+    edit_metadata(path, f"recordings/one/{name}", [*keys, 0, "file"], file)
+    assert any(line.startswith("one: the store names a source") for line in problems(path))
+
+
+def test_verify_names_attributes_that_are_none(store):
+    path = store(FORMATS[0].values[0])
+    together = json.loads((path / ".zmetadata").read_text())
+    together["metadata"]["recordings/one/.zattrs"] = 5
+    (path / ".zmetadata").write_text(json.dumps(together))
+    assert any("recordings/one/.zattrs" in line for line in problems(path))

@@ -39,6 +39,7 @@ def find_faults(
     paths = list(paths)
     groups = {path.rpartition("/")[0] for path in (*paths, *of_channels)} | {""}
     checks = [partial(_check_group, files, zarr_format, path) for path in sorted(groups)]
+    checks += [partial(_check_dimensions, files, zarr_format, path) for path in paths]
     checks += [partial(_check_of_channels, files, *each) for each in of_channels.items()]
     if zarr_format.number == 2:
         nodes = [f"{path}/.zarray" for path in (*paths, *of_channels)]
@@ -59,6 +60,16 @@ def _check_group(files: Files, zarr_format: ZarrFormat, path: str) -> None:
     except (LookupError, ValueError, TypeError):
         raise N1StoreError(f"{root_key}: has no attributes of a group") from None
     _check_node(files, path, zarr_format.group(attributes))
+
+
+def _check_dimensions(files: Files, zarr_format: ZarrFormat, path: str) -> None:
+    try:
+        names = zarr_format.dimensions(lambda name: parse_json(files.read_small(f"{path}/{name}")))
+    except (LookupError, ValueError, TypeError, AttributeError):
+        return  # which is said of the recording
+    is_text = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not is_text or len(set(names)) != 2 or len(names) != 2:
+        raise N1StoreError(f"{path}: does not name its two dimensions")
 
 
 def _check_of_channels(files: Files, path: str, values: np.ndarray) -> None:
@@ -87,6 +98,9 @@ def _check_consolidated(files: Files, nodes: list[str]) -> None:
         metadata = dict(_read(files, CONSOLIDATED)["metadata"])
     except (LookupError, ValueError, TypeError):
         raise N1StoreError(f"{CONSOLIDATED}: holds no metadata") from None
+    for key, content in metadata.items():
+        if key.endswith(".zattrs") and not isinstance(content, dict):
+            raise N1StoreError(f"{CONSOLIDATED}: what it says of {key} are no attributes")
     for key in nodes:
         try:
             content = _read(files, key)

@@ -83,6 +83,10 @@ class ZarrFormat(ABC):
         """Return what an array, whose files `read` reads, says of each of its codecs."""
 
     @abstractmethod
+    def dimensions(self, read: Callable[[str], Json]) -> Any:
+        """Return what an array, whose files `read` reads, calls its dimensions."""
+
+    @abstractmethod
     def key(self, index: tuple[int, int]) -> str:
         """Return the file of a chunk, or of a shard."""
 
@@ -149,6 +153,9 @@ class Format2(ZarrFormat):
         once = {key: metadata.get(key) for key in ("filters", "compressor", "fill_value")}
         full = [entry.zarr2_metadata(codec) for entry, codec in pipeline.stages]
         return metadata == expected | once and _codecs_of(metadata) in (pipeline.zarr2(), full)
+
+    def dimensions(self, read: Callable[[str], Json]) -> Any:
+        return read(".zattrs").get("_ARRAY_DIMENSIONS")
 
     def codecs(self, read: Callable[[str], Json]) -> list[Json]:
         return _codecs_of(read(".zarray"))
@@ -228,7 +235,7 @@ class Format3(ZarrFormat):
         chunks_per_shard = 0
         if metadata["codecs"][0]["name"] == "sharding_indexed":
             inner_shape = metadata["codecs"][0]["configuration"]["chunk_shape"]
-            if min(inner_shape) < 1:
+            if min(*inner_shape, *chunk_shape) < 1:
                 raise ValueError("chunks have no samples")
             chunks_per_shard = chunk_shape[0] // inner_shape[0]
             chunk_shape = inner_shape
@@ -241,6 +248,9 @@ class Format3(ZarrFormat):
         metadata = read("zarr.json")
         names = {"dimension_names": metadata.get("dimension_names")}
         return bool(metadata == self.array(grid, pipeline, attributes)["zarr.json"] | names)
+
+    def dimensions(self, read: Callable[[str], Json]) -> Any:
+        return read("zarr.json").get("dimension_names")
 
     def codecs(self, read: Callable[[str], Json]) -> list[Json]:
         codecs: list[Json] = read("zarr.json")["codecs"]

@@ -156,6 +156,7 @@ class ZarrStore(Store):
         try:
             self._format, root = self._find_root()
             self._version = self._files.version(self._format.root_file)
+            self._root_attributes = root
             self._nwb = root.get("nwb")
             self.attributes = root["n1store"]
             if not isinstance(self.attributes, dict):
@@ -195,16 +196,35 @@ class ZarrStore(Store):
     def faults(self) -> Iterator[str]:
         recordings: Mapping[str, str] = self.attributes["recordings"]
         yield from self.left_out
+        yield from self._files.faults()
+        try:
+            self.session()
+        except N1StoreError as error:
+            yield f"{self._format.root_file}: nwb: {error}"
         of_channels = {}
         if recordings and self.attributes.get("layout") == "spikeinterface":
             with suppress(N1StoreError):  # of the recording, with which it is reported
                 known = self.array(next(iter(recordings))).attributes
+                yield from self._faults_of_root(known["sampling_frequency"], len(recordings))
                 of_channels = {
                     path: np.array(known[path.rpartition("/")[2]])
                     for path in ("channel_ids", *(f"properties/{name}" for name in sorted(SCALE)))
                     if path.rpartition("/")[2] in known
                 }
         yield from find_faults(self._files, self._format, recordings.values(), of_channels)
+
+    def _faults_of_root(self, sampling_frequency: float, num_segments: int) -> Iterator[str]:
+        """Yield a line for each thing that SpikeInterface reads there, and that is another."""
+        said = self._root_attributes
+        info = said.get("zarr_class_info")
+        name = info.get("class") if isinstance(info, dict) else None
+        for key, is_right in (
+            ("sampling_frequency", said.get("sampling_frequency") == sampling_frequency),
+            ("num_segments", said.get("num_segments") == num_segments),
+            ("zarr_class_info", isinstance(name, str)),
+        ):
+            if not is_right:
+                yield f"{self._format.root_file}: its {key} is not that of the recordings"
 
     def _find_root(self) -> tuple[ZarrFormat, dict[str, Any]]:
         """Return the format of the store that n1store wrote, and what its first group says."""
