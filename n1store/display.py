@@ -40,14 +40,14 @@ class Displayed(ABC):
         """Return the headings of its columns, of which there may be none, and its rows."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {printable(self._headline())}>"
+        return f"<{type(self).__name__} {message(self._headline())}>"
 
     def _repr_html_(self) -> str:
         # All of it may come from files of strangers.
         from html import escape
 
         def row(tag: str, cells: list[str]) -> str:
-            texts = (escape(printable(cell)) for cell in cells)
+            texts = (escape(message(cell)) for cell in cells)
             return f"<tr>{''.join(f'<{tag}>{text}</{tag}>' for text in texts)}</tr>"
 
         headings, rows = self._table()
@@ -55,5 +55,5 @@ class Displayed(ABC):
         lines += [row("td", cells) for cells in rows[:MOST_ROWS]]
         if len(rows) > MOST_ROWS:
             lines.append(row("td", [f"and {len(rows) - MOST_ROWS:,} more"]))
-        caption = escape(f"{type(self).__name__} {printable(self._headline())}")
+        caption = escape(f"{type(self).__name__} {message(self._headline())}")
         return f"<table><caption>{caption}</caption>{''.join(lines)}</table>"

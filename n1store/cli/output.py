@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from n1store.cli.layout import fitted, table_lines, terminal_width
-from n1store.display import message, printable
+from n1store.display import message
 from n1store.errors import counted
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def say(text: str, *, err: bool = False) -> None:
 
     What is printed on standard output is broken between words where the terminal is narrower.
     """
-    lines = [message(text)] if err else fitted(printable(text), terminal_width())
+    lines = [message(text)] if err else fitted(message(text), terminal_width())
     for line in lines:
         click.echo(line, err=err)
 
@@ -375,7 +375,7 @@ def _print_lines(label: str, lines: list[str]) -> None:
 
 
 def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    for line in table_lines(header, [list(map(printable, row)) for row in rows], terminal_width()):
+    for line in table_lines(header, [list(map(message, row)) for row in rows], terminal_width()):
         click.echo(line)
 
 

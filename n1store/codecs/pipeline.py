@@ -20,6 +20,9 @@ from n1store.codecs.spec import Entry
 from n1store.errors import N1StoreError
 
 
+_MOST_STAGES = 32  # as many as HDF5 has filters, and more than help
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """Codecs in the order in which they encode a chunk.
@@ -58,6 +61,10 @@ class Pipeline:
             installed, or the stages do not fit together.
         """
         stages, texts, loss = [], [], ""
+        if spec.count("+") >= _MOST_STAGES:
+            raise N1StoreError(
+                f"a pipeline has {_MOST_STAGES} stages at most, and not {spec.count('+') + 1}"
+            )
         for text in spec.split("+"):
             name, _, parameters = text.strip().partition(":")
             entry = find(name)

@@ -317,6 +317,33 @@ def test_names_are_no_commands_to_terminals(run, tmp_path):
             assert not {"\x1b", "\x07", "\u202e"} & set(said), (command, said)
 
 
+def test_long_names_are_not_shown_whole(store, run):
+    def lengthen(content):
+        root = content.get("attributes", content)["n1store"]
+        root["readers_need"] = ["zarr" * 30_000]
+        for name in list(root["recordings"]):
+            root["recordings"][f"{name}{'x' * 100_000}"] = root["recordings"].pop(name)
+
+    edit(root_of(store), lengthen)
+    said = run("info", store, "--chunks").stdout
+    assert "more characters" in said
+    assert len(said) < 50_000
+    with n1store.open(store) as opened:
+        assert len(opened._repr_html_()) < 10_000
+        assert len(repr(next(iter(opened.values())))) < 2000
+
+
+def test_a_codec_of_stages_without_end(store, run):
+    def lengthen(content):
+        content.get("attributes", content)["n1store"]["codec"] = "+".join(["delta"] * 200_000)
+
+    edit(root_of(store), lengthen)
+    with time_limit(5):
+        assert len(run("info", store).stdout) < 5000
+        said = run("verify", store, exit_code=1).stderr
+    assert "a pipeline has 32 stages at most" in said
+
+
 # What is true of a file
 
 
