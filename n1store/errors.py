@@ -40,7 +40,10 @@ def about(path: object) -> Iterator[None]:
 
 def one_line(error: Exception) -> str:
     """Return the message of any exception as one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    text = str(error)
+    if isinstance(error, KeyError) and len(error.args) == 1 and " " in str(error.args[0]):
+        text = str(error.args[0])  # whose words Python puts in quotes, as if they were a key
+    return " ".join(text.split()) or type(error).__name__
 
 
 def counted(number: int, what: str) -> str:

@@ -183,9 +183,10 @@ def print_unknown(names: list[str]) -> None:
     """Print what a store does not say as nobody has said it, and the options that do."""
     if names:
         words = ", ".join(name.removesuffix("_to_uv").replace("_", " ") for name in names)
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        options = [f"--{name.replace('_', '-')}" for name in names if name != "starting_times"]
         say(f"  unknown           {words}")
-        say(f"                    (say it: {options}, or --metadata)")
+        if options:
+            say(f"                    (say it: {', '.join(options)}, or --metadata)")
 
 
 def print_benchmarks(results: list[Benchmark]) -> None:

@@ -48,7 +48,8 @@ class Conversion(Displayed):
         A line for each thing that sources say beside their samples and that was not kept.
     unknown : list of str
         What the store would say of the session and nobody has told, by the names that the options
-        of the command line have too.
+        of the command line have too; and ``starting_times``, if all of several recordings begin
+        at 0.
     """
 
     destination: Path

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
 from typing import Any
 
 from n1store.errors import N1StoreError
@@ -88,7 +89,10 @@ def _name_but_for(taken: str, value: Any) -> str:
     return _name(value)
 
 
-_SEXES = ("M", "F", "U", "O", "XX", "XO")  # the last two are of nematodes
+_SEXES = ("M", "F", "U", "O", "XX", "XO")
+
+
+_NEMATODE = "Caenorhabditis elegans"
 
 
 def _sex(value: Any) -> str:
@@ -106,7 +110,24 @@ def _age(value: Any) -> str:
     """Return a duration in ISO 8601, or two with a slash, of which the second may be missing."""
     if not re.fullmatch(f"{_DURATION}(/({_DURATION})?)?", _text(value)):
         raise ValueError(f"is a duration such as P7Y (years) or P90D (days), not {value!r}")
+    low, _, high = str(value).partition("/")
+    if high and _days(low) >= _days(high):
+        raise ValueError(f"is a range that does not increase: {value!r}")
     return str(value)
+
+
+def _days(duration: str) -> float:
+    """Return about how many days a duration in ISO 8601 has."""
+    date, _, time = duration.partition("T")
+    lengths = (
+        (date, {"Y": 365.25, "M": 30.5, "W": 7, "D": 1}),
+        (time, {"H": 1 / 24, "M": 1 / 1440, "S": 1 / 86_400}),
+    )
+    return sum(
+        float(number) * days[unit]
+        for text, days in lengths
+        for number, unit in re.findall(r"([\d.]+)([YMWDHS])", text)
+    )
 
 
 def _age_reference(value: Any) -> str:
@@ -157,6 +178,23 @@ def parse_number(value: Any) -> float:
     return number
 
 
+def to_volts(microvolts: float) -> float:
+    """Return the volts of this decimal number: those of 0.2 are 2e-07, and nothing beside it."""
+    return float(Decimal(repr(float(microvolts))).scaleb(-6))
+
+
+def to_microvolts(volts: float) -> float:
+    """Return the microvolts of this decimal number; what `to_volts` has given comes back."""
+    return float(Decimal(repr(float(volts))).scaleb(6))
+
+
+def _volts(value: Any) -> float:
+    volts = parse_number(value)
+    if not math.isfinite(to_microvolts(volts)):
+        raise ValueError(f"is no number of volts that anything has: {volts}")
+    return volts
+
+
 def _numbers(value: Any) -> list[float]:
     return [parse_number(one) for one in value]
 
@@ -205,7 +243,7 @@ FIELDS: dict[str, dict[str, _Parser]] = {
     },
     "ElectricalSeries": {
         **_parsers(_text, "description comments filtering"),
-        **_parsers(parse_number, "conversion offset"),
+        **_parsers(_volts, "conversion offset"),
     },
 }
 """The fields of each section of the metadata, and what turns what was written into a value."""
@@ -266,8 +304,22 @@ def parse_section(
     for key, value in content.items():
         if value is None:
             continue
+        if isinstance(value, str) and not value.strip():
+            raise N1StoreError(f"{source}: {name}: {key} is empty; leave it out if it is unknown")
         try:
             values[key] = fields[name][key](value)
         except ValueError as error:
             raise N1StoreError(f"{source}: {name}: {key} {error}") from None
     return values
+
+
+def check_subject(file: Mapping[str, Any], subject: Mapping[str, Any]) -> None:
+    """Raise N1StoreError if what is said of a session and its subject cannot all be true."""
+    species, sex = subject.get("species"), subject.get("sex")
+    if sex in ("XX", "XO") and species != _NEMATODE:
+        raise N1StoreError(f"Subject: sex is {sex} of the species {_NEMATODE} only")
+    if sex in ("M", "F", "O") and species == _NEMATODE:
+        raise N1StoreError(f"Subject: sex is XX or XO of the species {_NEMATODE}, not {sex}")
+    start, birth = file.get("session_start_time"), subject.get("date_of_birth")
+    if start is not None and birth is not None and birth > start:
+        raise N1StoreError(f"Subject: date_of_birth is after the start of the session: {birth}")

@@ -35,8 +35,10 @@ from n1store.session.fields import (
     FIELDS,
     ZoneOfThisMachine,
     check_keys,
+    check_subject,
     parse_number,
     parse_section,
+    to_volts,
 )
 from n1store.session.session import Session
 
@@ -112,9 +114,13 @@ class NwbMetadata:
         Raises
         ------
         N1StoreError
-            If a name is given and there are several to which it could belong.
+            If a name is given and there are several to which it could belong, or if what is said of
+        the subject cannot all be true.
         """
         given = self.sections()
+        file, subject = session.file | given["NWBFile"], session.subject | given["Subject"]
+        if given["NWBFile"] or given["Subject"]:
+            check_subject(file, subject)
         renamed: dict[str, dict[str, str]] = {}
         for kind, known in (("Device", session.devices), ("ElectrodeGroup", session.groups)):
             name = given[kind].pop("name", None)
@@ -139,8 +145,8 @@ class NwbMetadata:
                 fields.pop("channel_conversion", None)  # the gain that is given is that of all
         return replace(
             session,
-            file=session.file | given["NWBFile"],
-            subject=session.subject | given["Subject"],
+            file=file,
+            subject=subject,
             devices={
                 devices[name]: fields | given["Device"] for name, fields in session.devices.items()
             },
@@ -235,9 +241,9 @@ def _scale(
     conversion, offset = given.get("conversion"), given.get("offset")
     try:
         if gain_to_uv is not None:
-            conversion = parse_number(gain_to_uv) / 1e6
+            conversion = to_volts(parse_number(gain_to_uv))
         if offset_to_uv is not None:
-            offset = parse_number(offset_to_uv) / 1e6
+            offset = to_volts(parse_number(offset_to_uv))
     except ValueError as error:
         raise N1StoreError(f"gain or offset {error}") from None
     if conversion == 0:

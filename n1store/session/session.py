@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from n1store.errors import N1StoreError
-from n1store.session.fields import SESSION_FIELDS, parse_section
+from n1store.session.fields import SESSION_FIELDS, parse_section, to_microvolts
 
 DEVICE = "device"
 GROUP = "electrode_group"  # "electrodes" is the name of their table, which is beside it
@@ -100,8 +100,11 @@ class Session:
             if not fields.keys() & {"conversion", "channel_conversion"}:
                 return None
             factors = fields.get("channel_conversion", [1.0] * num_channels)
-            gains = [1e6 * fields.get("conversion", 1.0) * factor for factor in factors]
-            scales.append((gains, [1e6 * fields.get("offset", 0.0)] * num_channels))
+            conversion, offset = fields.get("conversion", 1.0), fields.get("offset", 0.0)
+            gains = [to_microvolts(conversion * factor) for factor in factors]
+            if not all(map(math.isfinite, gains)):
+                return None
+            scales.append((gains, [to_microvolts(offset)] * num_channels))
         return scales[0] if scales and scales.count(scales[0]) == len(scales) else None
 
     def to_json(self, recordings: Iterable[str]) -> dict[str, Any]:

@@ -56,6 +56,10 @@ Ecephys:
 """
 
 
+MOUSE = ["--subject-species", "Mus musculus"]
+WORM = ["--subject-species", "Caenorhabditis elegans"]
+
+
 def make_series(name="rec", num_samples=300, num_channels=2):
     channel_ids = tuple(f"ch{channel}" for channel in range(num_channels))
     return Series(name, (num_samples, num_channels), 19531, channel_ids, f"{name}.wav")
@@ -251,7 +255,7 @@ MANY_ALIASES = "NWBFile:\n  a0: &a0 [lol]\n" + "".join(
         ("NWBFile: {session_start_time: today}", ["session_start_time is not a time", "'today'"]),
         ("NWBFile: {session_start_time: 2024-13-01}", ["session_start_time is not a time"]),
         ("NWBFile: {lab: [a]}", ["NWBFile: lab is not a text"]),
-        ("NWBFile: {lab: ''}", ["NWBFile: lab is not a text"]),
+        ("NWBFile: {lab: ''}", ["NWBFile: lab is empty"]),
         ('NWBFile: {lab: "a\\0b"}', ["lab has characters"]),
         ("NWBFile: {keywords: [a, {b: c}]}", ["keywords is not a text"]),
         ("NWBFile: {keywords: &a [*a]}", ["not valid YAML", "write that out"]),
@@ -293,7 +297,11 @@ def test_empty_sections_say_nothing(load):
         ({"offset_to_uv": 1.0}, "offset without a gain"),
         ({"subject": {"specie": "Homo sapiens"}}, "did you mean species"),
         ({"subject": {"date_of_birth": "spring"}}, "date_of_birth is not a time"),
-        ({"identifier": " "}, "identifier is not a text"),
+        ({"identifier": " "}, "identifier is empty"),
+        ({"subject": {"species": ""}}, "species is empty; leave it out"),
+        ({"subject": {"sex": ""}}, "sex is empty"),
+        ({"subject": {"age": "P7Y/P3Y"}}, "a range that does not increase: 'P7Y/P3Y'"),
+        ({"subject": {"age": "PT36H/P1D"}}, "a range that does not increase"),
         ({"subject": {"sex": "male"}}, "sex is M, F, U .* not 'male'"),
         ({"subject": {"age": "30"}}, "age is a duration such as P7Y .* not '30'"),
         ({"subject": {"age": "P"}}, "not 'P'"),
@@ -309,6 +317,67 @@ def test_empty_sections_say_nothing(load):
 def test_wrong_options_are_refused(options, words):
     with pytest.raises(N1StoreError, match=words):
         NwbMetadata(**options)
+
+
+@pytest.mark.parametrize("age", ["P3Y/P7Y", "P90D/P1Y", "PT12H/P1D", "P1D/", "P6M2W/P7M"])
+def test_ranges_of_ages(age):
+    NwbMetadata(subject={"age": age})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--subject-sex", "XX"], "sex is XX of the species Caenorhabditis elegans only"),
+        (["--subject-sex", "XO", *MOUSE], "sex is XO of the species"),
+        (["--subject-sex", "M", *WORM], "sex is XX or XO of the species"),
+        (["--metadata", "born.yaml"], "date_of_birth is after the start of the session"),
+        (["--subject-species", ""], "species is empty"),
+        ([*WORM, "--subject-sex", "XX"], ""),
+        ([*WORM, "--subject-sex", "U"], ""),
+    ],
+)
+def test_what_cannot_all_be_true_is_refused(run, fails, tmp_path, monkeypatch, options, words):
+    """As nwbinspector has it."""
+    monkeypatch.chdir(tmp_path)
+    write_wav(tmp_path / "a.wav", on_grid(900), 1000)
+    (tmp_path / "born.yaml").write_text(
+        "NWBFile: {session_start_time: 2024-05-17T14:03:00+02:00}\n"
+        "Subject: {date_of_birth: 2024-05-18T00:00:00+02:00}\n"
+    )
+    convert = "convert", "a.wav", "x.nwb", *options
+    if words:
+        fails(*convert, words=[words])
+        assert not (tmp_path / "x.nwb").exists()
+    else:
+        run(*convert)
+
+
+def test_what_the_source_says_counts_too(fails, run, tmp_path):
+    write_wav(tmp_path / "a.wav", on_grid(900), 1000)
+    run("convert", tmp_path / "a.wav", tmp_path / "x.nwb", *WORM)
+    convert = "convert", tmp_path / "x.nwb", tmp_path / "y.nwb"
+    fails(*convert, "--subject-sex", "F", words=["sex is XX or XO"])
+    run(*convert, "--subject-sex", "XX")
+
+
+@pytest.mark.parametrize("gain", [0.2, 0.195, 1.17, 0.003, 4.8828125])
+def test_gains_are_the_decimal_numbers_that_were_given(tmp_path, gain):
+    write_wav(tmp_path / "a.wav", on_grid(900), 1000)
+    for name in ("x.nwb", "x.zarr"):
+        n1store.convert(tmp_path / "a.wav", tmp_path / name, nwb=NwbMetadata(gain_to_uv=gain))
+        with n1store.open(tmp_path / name) as store:
+            assert store["a"].gain_to_uV[0] == gain
+    with h5py.File(tmp_path / "x.nwb") as file:
+        assert file["acquisition/a/data"].attrs["conversion"] == float(f"{gain}e-6")
+
+
+def test_starting_times_are_unknown_where_all_are_0(run, run_json, tmp_path):
+    for name in "ab":
+        write_wav(tmp_path / "in" / f"{name}.wav", on_grid(900), 1000)
+    convert = "convert", tmp_path / "in", tmp_path / "x.nwb", *OPTIONS, "--overwrite"
+    assert run_json(*convert)["unknown"] == ["starting_times"]
+    said = run(*convert).stdout
+    assert "unknown           starting times\n" in said and "say it" not in said
 
 
 def test_times_without_a_zone_are_local(monkeypatch):

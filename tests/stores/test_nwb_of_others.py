@@ -389,3 +389,23 @@ def test_text_of_fixed_length(tmp_path):
         attributes["neurodata_type"] = np.bytes_("ElectricalSeries")
     with n1store.open(path) as store:
         assert list(store) == ["raw"]
+
+
+def test_a_series_without_electrodes(tmp_path, run):
+    nwbfile, series = make_nwb.make_bare(1)
+    nwbfile.add_acquisition(series("x", make_nwb.samples((1000, 1))))
+    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
+    with h5py.File(path, "a") as file:
+        del file["acquisition/x/electrodes"]
+    said = run("info", path).stderr
+    assert "acquisition/x: is not described in full: there is no electrodes\n" in said
+
+
+def test_a_conversion_beyond_all_measure_is_told_of_the_source(tmp_path, run):
+    nwbfile, series = make_nwb.make_bare(1)
+    nwbfile.add_acquisition(series("x", make_nwb.samples((1000, 1)), conversion=1e308))
+    path = make_nwb.write(tmp_path / "x.nwb", nwbfile)
+    said = run("convert", path, tmp_path / "y.zarr").stderr
+    assert f"not kept: {path}: acquisition/x: conversion is no number of volts" in said
+    with n1store.open(tmp_path / "y.zarr") as store:
+        assert store["x"].gain_to_uV is None

@@ -16,6 +16,7 @@ from numcodecs.abc import Codec
 
 from n1store.errors import N1StoreError, NotHereError, about, one_line
 from n1store.recording import Samples
+from n1store.session.fields import to_microvolts
 from n1store.session.session import Session
 from n1store.stores.base import Store, StoredArray, check, is_of_channels, parse_json, require
 from n1store.stores.chunks import Chunk, Columns
@@ -256,17 +257,17 @@ class SeriesArray(StoredArray):
     def _read_scale(self) -> tuple[list[float], list[float]]:
         attributes, num_channels = self._dataset.attrs, self.grid.shape[1]
         gain, offset = (
-            1e6 * float(attributes.get(name, default))
+            float(attributes.get(name, default))
             for name, default in (("conversion", 1.0), ("offset", 0.0))
         )
         if str(self._series.attrs.get("comments", "")).endswith(NO_GAIN):
             return [], []
         factors = self._objects.find(self._series, "channel_conversion")
-        gains = [gain] * num_channels
+        gains = [to_microvolts(gain)] * num_channels
         if factors is not None:
             require(factors.shape == (num_channels,), "it has not one gain for each channel")
-            gains = (gain * read_values(factors)).tolist()
-        return gains, [offset] * num_channels
+            gains = list(map(to_microvolts, gain * read_values(factors)))
+        return gains, [to_microvolts(offset)] * num_channels
 
     def payload(self, index: tuple[int, int]) -> bytes | None:
         if self._chunks is None or self._chunks.chunks[index].filter_mask:

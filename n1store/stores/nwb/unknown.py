@@ -53,7 +53,10 @@ _WORDS_THAT_VARY = r"( from WAV files)?|n1store \S+;| else|; nothing( else)? is 
 
 
 def what_is_unknown(nwbfile: NWBFile) -> list[str]:
-    """Return what a file does not know that was made, by the names of the options that say it."""
+    """Return what a file does not know that was made, by the names of the options that say it.
+
+    No option says starting times.
+    """
     subject, unknown = nwbfile.subject, UNKNOWN["Subject"]
     is_unknown = {
         "session_start_time": nwbfile.session_start_time == UNKNOWN_START,
@@ -64,6 +67,9 @@ def what_is_unknown(nwbfile: NWBFile) -> list[str]:
         "gain_to_uv": any(
             series.comments.endswith(NO_GAIN) for series in nwbfile.acquisition.values()
         ),
+        # All beginning at once is what is written where nothing is known.
+        "starting_times": len(nwbfile.acquisition) > 1
+        and not any(series.starting_time for series in nwbfile.acquisition.values()),
     }
     return [name for name, there in is_unknown.items() if there]
 

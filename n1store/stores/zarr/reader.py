@@ -20,6 +20,7 @@ from numcodecs.abc import Codec
 from n1store.codecs import allowed
 from n1store.codecs.pipeline import Pipeline
 from n1store.errors import N1StoreError, NotHereError, one_line
+from n1store.session.merge import SessionPart, merge_sessions
 from n1store.session.session import Session
 from n1store.stores.base import SCALE, Store, StoredArray, check, parse_json, require
 from n1store.stores.chunks import Chunk, N1Chunk, WholeChunk, is_n1
@@ -198,9 +199,11 @@ class ZarrStore(Store):
         yield from self.left_out
         yield from self._files.faults()
         try:
-            self.session()
+            session, _ = self.session()
+            merge_sessions({name: [each] for name, each in self._session_parts(session)})
         except N1StoreError as error:
-            yield f"{self._format.root_file}: nwb: {error}"
+            why = str(error).removeprefix(f"{self.path}: ")
+            yield f"{self._format.root_file}: nwb: {why}"
         of_channels = {}
         if recordings and self.attributes.get("layout") == "spikeinterface":
             with suppress(N1StoreError):  # of the recording, with which it is reported
@@ -212,6 +215,13 @@ class ZarrStore(Store):
                     if path.rpartition("/")[2] in known
                 }
         yield from find_faults(self._files, self._format, recordings.values(), of_channels)
+
+    def _session_parts(self, session: Session | None) -> Iterator[tuple[str, SessionPart]]:
+        """Yield what is said of each recording, to see whether it could go into another store."""
+        for name in self:
+            with suppress(N1StoreError):  # which is reported with it
+                channel_ids = self.array(name).attributes["channel_ids"]
+                yield name, SessionPart(str(self.path), session, name, channel_ids)
 
     def _faults_of_root(self, sampling_frequency: float, num_segments: int) -> Iterator[str]:
         """Yield a line for each thing that SpikeInterface reads there, and that is another."""
