@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 MOST_ROWS = 20
 
@@ -26,6 +27,12 @@ def message(text: str) -> str:
 
 
 _LONGEST_MESSAGE = 1000
+
+
+def first_of(lines: Sequence[str]) -> list[str]:
+    """Return the first of many lines, and how many more there are."""
+    more = len(lines) - MOST_ROWS
+    return [*lines[:MOST_ROWS], f"and {more:,} more"] if more > 1 else list(lines)
 
 
 class Displayed(ABC):

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from n1store import store_kinds
+from n1store.display import first_of
 from n1store.errors import N1StoreError, NotHereError, counted
 from n1store.recording import Recording, Samples
 from n1store.sources.originals import OriginalFile
@@ -61,8 +62,9 @@ def export_wavs(
     Raises
     ------
     N1StoreError
-        If no recording was made from files; if the store is replaced meanwhile; or if a file exists, or would not have the SHA-256 of
-        the original. It is then not written; all others are.
+        If no recording was made from files; if the store is replaced meanwhile; or if a file
+        exists, or would not have the SHA-256 of the original. It is then not written; all others
+        are.
     """
     folder = Path(folder)
     written: list[Path] = []
@@ -103,7 +105,9 @@ def export_wavs(
             except OSError as error:
                 if error.errno not in _WRONG_NAME:
                     raise
-                failures.append(N1StoreError(f"recording {name}: {error.strerror}: {error.filename}"))
+                failures.append(
+                    N1StoreError(f"recording {name}: {error.strerror}: {error.filename}")
+                )
             if progress is not None:
                 progress(done + 1, len(store))
     if without_files and not written and not failures:
@@ -119,10 +123,11 @@ def export_wavs(
             f"{first}{others}; {counted(len(written), 'file')} written",
             option=failures[0].option,
         )
-    for name in without_files:
-        _log.warning("%s: recording %s was not made from WAV files", path, name)
-    for line in left_out:
-        _log.warning("%s: left out: %s", path, line)
+    no_files = [f"recording {name} was not made from WAV files" for name in without_files]
+    for line in first_of(no_files):
+        _log.warning("%s: %s", path, line)
+    for line in first_of([f"left out: {line}" for line in left_out]):
+        _log.warning("%s: %s", path, line)
     return written
 
 

@@ -101,8 +101,8 @@ def verify(
     ------
     N1StoreError
         If there is no store at `path`, if it is replaced meanwhile, if n1store wrote none of its
-        recordings, if a source cannot be read, or if what the store needs is not installed. What is wrong inside the store is not
-        raised but listed in the result.
+        recordings, if a source cannot be read, or if what the store needs is not installed. What
+        is wrong inside the store is not raised but listed in the result.
     """
     if isinstance(sources, str | os.PathLike):
         sources = [sources]

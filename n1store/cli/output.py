@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from n1store.cli.layout import fitted, table_lines, terminal_width
-from n1store.display import message
+from n1store.display import first_of, message
 from n1store.errors import counted
 
 if TYPE_CHECKING:
@@ -79,6 +79,12 @@ def say(text: str, *, err: bool = False) -> None:
     lines = [message(text)] if err else fitted(message(text), terminal_width())
     for line in lines:
         click.echo(line, err=err)
+
+
+def say_each(what: str, lines: Sequence[str]) -> None:
+    """Say what was done with each of several things, or with the first of many."""
+    for line in first_of([f"{what}: {line}" for line in lines]):
+        say(line, err=True)
 
 
 def about(seconds: float) -> str:

@@ -32,6 +32,7 @@ from n1store.cli.output import (
     print_worst,
     progress_bar,
     say,
+    say_each,
 )
 from n1store.errors import about, counted
 
@@ -131,10 +132,8 @@ def convert(
         print_worst(result.sizes)
         print_requirements(result.sizes.attributes)
         print_unknown(result.unknown)
-    for line in result.lost:
-        say(f"not kept: {line}", err=True)
-    for line in result.skipped:
-        say(f"skipped: {line}", err=True)
+    say_each("not kept", result.lost)
+    say_each("skipped", result.skipped)
     if result.skipped:
         sys.exit(SKIPPED_SOURCES)
 
@@ -159,8 +158,7 @@ def info(store: Path, recordings: bool, chunks: bool, follow_links: bool, as_jso
     with about(store), store_kinds.open(store, follow_links=follow_links) as opened:
         sizes = measure_sizes(opened)
         left_out = opened.left_out + opened.no_recordings
-    for line in left_out:
-        say(f"not read: {line}", err=True)
+    say_each("not read", left_out)
     if as_json:
         content = sizes.to_dict()
         content["recordings"] = sizes.recordings
@@ -206,8 +204,9 @@ def verify(store: Path, sources: tuple[Path, ...], as_json: bool, **options: Any
             say(f"{result.compared} compared with their WAV files")
         if result.not_compared:
             say(f"{len(result.not_compared)} not compared, as SRC does not have them")
-        for name in result.not_verified:
-            say(f"not verified: {name}: n1store did not write it", err=True)
+        say_each(
+            "not verified", [f"{name}: n1store did not write it" for name in result.not_verified]
+        )
     if result.problems:
         sys.exit(FAILED)
 

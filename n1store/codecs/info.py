@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -155,9 +156,10 @@ def values_of(parameter: Parameter) -> str:
     return ", ".join(parameter.choices) or f"{parameter.low} to {parameter.high}"
 
 
-def zarr_readers_need(entries: Iterable[Entry]) -> list[str]:
-    """Return the packages that those need who read a Zarr array of these codecs."""
-    return list(dict.fromkeys(["zarr", *(each for entry in entries for each in entry.packages)]))
+def zarr_readers_need(entries: Iterable[Entry], zarr_format: int) -> list[str]:
+    """Return the packages that those need who read a Zarr array of these codecs and format."""
+    zarr = "zarr>=3" if zarr_format == 3 else "zarr"
+    return list(dict.fromkeys([zarr, *(each for entry in entries for each in entry.packages)]))
 
 
 def hdf5_readers_need(filters: Iterable[tuple[Entry, int]]) -> list[str]:
@@ -180,7 +182,7 @@ def how_to_read(readers_need: list[str]) -> str:
     readers_need : list of str
         As `zarr_readers_need` or `hdf5_readers_need` gives it.
     """
-    packages = " ".join(each.partition(" or ")[0] for each in readers_need)
+    packages = " ".join(shlex.quote(each.partition(" or ")[0]) for each in readers_need)
     return f"Written by n1store {__version__}; to read it: pip install {packages}."
 
 
@@ -217,12 +219,15 @@ def _describe(entry: Entry) -> CodecInfo:
         pipeline = Pipeline.parse(entry.name)
     except N1StoreError as error:
         why_missing = one_line(error)
-    packages = zarr_readers_need([entry])
     return CodecInfo(
         entry,
         why_missing,
-        InFormat({"codecs": pipeline.zarr2() if pipeline else None}, packages),
-        InFormat({"codecs": pipeline.zarr3() if pipeline else None}, packages, _why_no_zarr3()),
+        InFormat({"codecs": pipeline.zarr2() if pipeline else None}, zarr_readers_need([entry], 2)),
+        InFormat(
+            {"codecs": pipeline.zarr3() if pipeline else None},
+            zarr_readers_need([entry], 3),
+            _why_no_zarr3(),
+        ),
         _in_hdf5(entry, pipeline),
         _notes(entry),
     )

@@ -19,7 +19,6 @@ from n1store.codecs.hdf5_filters import FILTERS, CdValues, Content, Filter
 from n1store.codecs.spec import Entry
 from n1store.errors import N1StoreError
 
-
 _MOST_STAGES = 32  # as many as HDF5 has filters, and more than help
 
 

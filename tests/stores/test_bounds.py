@@ -448,3 +448,16 @@ def test_many_recordings_are_not_all_listed(run, tmp_path):
     assert lines[-1] == "and 10 more; --recordings lists all"
     assert lines[-2].split()[0] == "19"
     assert run("info", path, "--recordings").stdout.splitlines()[-1].split()[0] == "29"
+
+
+def test_many_series_that_are_not_read_are_not_all_listed(nwb, run, run_json, tmp_path):
+    with h5py.File(nwb, "r+") as file:
+        for number in range(300):
+            series = file.create_group(f"acquisition/more-{number:03}")
+            series.attrs["neurodata_type"] = "ElectricalSeries"
+            series.attrs["namespace"] = "core"
+    for command, code in ((("info", nwb), 0), (("convert", nwb, tmp_path / "y.zarr"), 3)):
+        lines = run(*command, exit_code=code).stderr.splitlines()
+        assert len([line for line in lines if "more-" in line]) <= 40
+        assert "and 280 more" in lines
+    assert len(run_json("info", nwb)["not_read"]) == 300

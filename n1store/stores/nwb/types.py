@@ -49,7 +49,9 @@ class Types:
             for path in _datasets(specifications):
                 source = objects.find(specifications, path)
                 if isinstance(source, h5py.Dataset) and source.shape == ():
-                    with suppress(ValueError, N1StoreError):  # no JSON, so that what is of its types is not read
+                    with suppress(
+                        ValueError, N1StoreError
+                    ):  # no JSON, so that what is of its types is not read
                         self._extended |= dict(_definitions(parse_json(read_values(source).item())))
 
     def extends(self, kind: str, other: str) -> bool:

@@ -200,7 +200,8 @@ class ZarrStore(Store):
         yield from self._files.faults()
         try:
             session, _ = self.session()
-            merge_sessions({name: [each] for name, each in self._session_parts(session)})
+            if session is not None:
+                merge_sessions({name: [each] for name, each in self._session_parts(session)})
         except N1StoreError as error:
             why = str(error).removeprefix(f"{self.path}: ")
             yield f"{self._format.root_file}: nwb: {why}"
@@ -216,7 +217,7 @@ class ZarrStore(Store):
                 }
         yield from find_faults(self._files, self._format, recordings.values(), of_channels)
 
-    def _session_parts(self, session: Session | None) -> Iterator[tuple[str, SessionPart]]:
+    def _session_parts(self, session: Session) -> Iterator[tuple[str, SessionPart]]:
         """Yield what is said of each recording, to see whether it could go into another store."""
         for name in self:
             with suppress(N1StoreError):  # which is reported with it
@@ -241,7 +242,9 @@ class ZarrStore(Store):
         damage = ""
         for zarr_format in FORMATS.values():
             try:
-                root = zarr_format.attributes(parse_json(self._files.read_small(zarr_format.root_file)))
+                root = zarr_format.attributes(
+                    parse_json(self._files.read_small(zarr_format.root_file))
+                )
                 if "n1store" in root:
                     return zarr_format, root
             except KeyError:

@@ -155,7 +155,8 @@ class ZarrWriter(StoreWriter):
 
         In format 2 the metadata of all nodes are written once more, in one file.
         """
-        readers_need = zarr_readers_need(entry for entry, _ in pipeline.stages)
+        entries = [entry for entry, _ in pipeline.stages]
+        readers_need = zarr_readers_need(entries, self._format.number)
         hint = {"how_to_read": how_to_read(readers_need)}
         session = self._session_of(recordings)
         names = {path: name for name, path in recordings.items()}
