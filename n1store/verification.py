@@ -214,7 +214,7 @@ def _verify_recording(
     for index, chunk in read_chunks(recording, grid, workers):
         times, channels = grid.region(index)
         if index[1] == 0:
-            samples = np.zeros((times.stop - times.start, grid.shape[1]), DTYPE)
+            samples = _row_of_chunks(times.stop - times.start, grid.shape[1])
         if isinstance(chunk, Exception):
             damaged_rows.add(index[0])
             chunk_name = f"chunk {index[0]},{index[1]}"
@@ -297,6 +297,16 @@ class _Comparison:
                     f"{self.wav.path}, first at sample {first}"
                 )
                 return
+
+
+def _row_of_chunks(num_samples: int, num_channels: int) -> Samples:
+    try:
+        return np.zeros((num_samples, num_channels), DTYPE)
+    except (MemoryError, ValueError):
+        raise N1StoreError(
+            f"{num_samples} samples of {num_channels} channels, which a row of its chunks holds, do "
+            "not go into the memory of this machine"
+        ) from None
 
 
 def _match_wavs(store: Store, folders: list[Path], result: Verification) -> dict[str, WavFile]:

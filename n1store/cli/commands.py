@@ -46,9 +46,7 @@ class _Commands(click.Group):
         except KeyboardInterrupt as error:
             raise Interrupted("interrupted; nothing unfinished was left behind") from error
         except MemoryError as error:
-            raise click.ClickException(
-                "not enough memory; try a shorter --chunk-seconds or fewer --workers"
-            ) from error
+            raise click.ClickException(f"not enough memory{self._what_takes_less(ctx)}") from error
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise
@@ -56,6 +54,14 @@ class _Commands(click.Group):
             raise click.ClickException(message(f"{place}{error.strerror or error}")) from error
         finally:
             warnings_of.removeHandler(handler)
+
+    def _what_takes_less(self, ctx: click.Context) -> str:
+        """Return what to try in little memory, of the options that the command has."""
+        command = self.commands.get(ctx.invoked_subcommand or "")
+        known = {parameter.name for parameter in command.params} if command else set()
+        options = {"chunk_seconds": "a shorter --chunk-seconds", "workers": "fewer --workers"}
+        there = [words for name, words in options.items() if name in known]
+        return f"; try {' or '.join(there)}" if there else ""
 
 
 class _SaidWarnings(logging.Handler):

@@ -18,7 +18,7 @@ from numcodecs.errors import UnknownCodecError
 
 from n1store.codecs.simple_table import SIMPLE_CODECS, SimpleRow
 from n1store.codecs.spec import Configuration, Entry, Parameter
-from n1store.errors import N1StoreError, NotHereError
+from n1store.errors import NotHereError
 
 # What numcodecs' classes are given for the parameters, where these are not their arguments.
 
@@ -418,12 +418,12 @@ CATALOGUE = {entry.name: entry for entry in _ENTRIES}
 
 
 def find(name: str) -> Entry:
-    """Return the row of a codec; N1StoreError with the nearest names if there is none."""
+    """Return the row of a codec; NotHereError with the nearest names if there is none."""
     if name in CATALOGUE:
         return CATALOGUE[name]
     near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(CATALOGUE)}"
-    raise N1StoreError(f"no codec is called {name!r}; {hint}")
+    raise NotHereError(f"no codec is called {name!r}; {hint}")
 
 
 def find_id(codec_id: str | None) -> Entry | None:

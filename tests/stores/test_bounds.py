@@ -341,7 +341,7 @@ def test_a_codec_of_stages_without_end(store, run):
     with time_limit(5):
         assert len(run("info", store).stdout) < 5000
         said = run("verify", store, exit_code=1).stderr
-    assert "a pipeline has 32 stages at most" in said
+    assert "what it says of its codec is damaged: a pipeline has 32 stages at most" in said
 
 
 # What is true of a file
@@ -385,6 +385,51 @@ def test_a_codec_that_is_not_here(store, run, tmp_path):
     edit(root_of(store), rename)
     said = try_all(run, store, tmp_path)
     assert f"{store}: is of a codec that is not here: no codec is called 'n2'" in said
+
+
+def test_a_codec_of_wrong_parameters(store, run, tmp_path):
+    def change(content):
+        content.get("attributes", content)["n1store"]["codec"] = "n1:level=99"
+
+    edit(root_of(store), change)
+    said = try_all(run, store, tmp_path)
+    assert "what it says of its codec is damaged: codec n1: level is" in said
+    assert "not here" not in said
+
+
+def test_a_chunk_beyond_all_memory(wavs, run, tmp_path):
+    path = tmp_path / "x.zarr"
+    n1store.convert(wavs / "one.wav", path, **({"shard_seconds": 0} if 3 in ZARR_FORMATS else {}))
+
+    def claim(content):
+        content["shape"][0] = 10**18
+        if "chunks" in content:
+            content["chunks"][0] = 10**18
+        else:
+            content["chunk_grid"]["configuration"]["chunk_shape"][0] = 10**18
+
+    edit(array_of(path), claim)
+    edit_attributes(path, "one", lambda content: content.update(chunk_crc32="0" * 8))
+    result = run("verify", path, exit_code=1)
+    assert f"one: {10**18} samples of 2 channels" in result.stderr
+    assert "--chunk-seconds" not in result.stderr and f"{path}: " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("verify", "; try fewer --workers"),
+        ("convert", "; try a shorter --chunk-seconds or fewer --workers"),
+        ("info", ""),
+    ],
+)
+def test_what_to_try_in_little_memory(store, fails, tmp_path, monkeypatch, command, advice):
+    def no_memory(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("n1store.store_kinds.open", no_memory)
+    more = [tmp_path / "y.zarr"] if command == "convert" else []
+    assert fails(command, store, *more) == f"not enough memory{advice}"
 
 
 @pytest.mark.parametrize("windows", [{"num_windows": 0}, {"window_seconds": [1, -1]}])

@@ -18,6 +18,7 @@ import n1store
 from installed import ZARR_FORMATS
 from make_wav import write_wav
 from n1store.session.metadata import NwbMetadata
+from processes import time_limit
 
 OWN = {"object_id"}  # what no copy takes over
 DEFAULTS = {"conversion": 1.0, "offset": 0.0, "resolution": -1.0}
@@ -491,3 +492,19 @@ def test_a_device_that_is_not_there(run, tmp_path, way):
     with pynwb.NWBHDF5IO(tmp_path / "y.nwb", "r") as io:
         groups = {group.name for group in io.read().electrodes["group"].data}
     assert groups == ({"electrode_group"} if way == "no group either" else {"shank 0", "shank 1"})
+
+
+def test_groups_that_hold_themselves(run, tmp_path):
+    path = make_nwb.write_full(tmp_path / "x.nwb")
+    with h5py.File(path, "r+") as file:
+        file["acquisition/raw/loop"] = file["acquisition"]
+        file["general/again"] = file["general"]
+        group = file.create_group("scratch/0")
+        for number in range(1, 40):  # two ways to each, and so 2**40 to the last
+            inner = group.create_group("a")
+            group["b"] = inner
+            group = inner
+    with time_limit(30):
+        lines = run("convert", path, tmp_path / "y.nwb").stderr.splitlines()
+    assert f"not kept: {path}: acquisition/raw/loop (a link)" in lines
+    assert f"not kept: {path}: general/again (a link)" in lines

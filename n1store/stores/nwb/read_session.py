@@ -78,6 +78,7 @@ class _Reader:
         self._read: set[str] = set()  # paths of objects
         self._read_attributes: set[tuple[str, str]] = set()
         self._lost: list[str] = []
+        self._seen: set[int] = set()  # addresses of groups that were looked at for the rest
 
     def session(
         self, recordings: Mapping[str, str], origins: Mapping[str, str]
@@ -339,7 +340,11 @@ class _Reader:
     # What is not
 
     def _rest(self, group: h5py.Group, path: str, ancestors: set[str]) -> Iterator[str]:
-        """Yield a line for all in a group that was not read, and for its attributes."""
+        """Yield a line for all in a group that was not read, and for its attributes.
+
+        What has a second name is named once more, and not gone into, as it may hold itself.
+        """
+        self._seen.add(_address(group))
         yield from self._attributes_not_read(group, path)
         for name in group:
             place = f"{path}/{name}".lstrip("/")
@@ -352,7 +357,9 @@ class _Reader:
                 continue
             item = group[name]
             kind = type_of(item)
-            if place in self._read or place in ancestors or not kind:
+            if place not in self._read | ancestors and _address(item) in self._seen:
+                yield f"{place} (a link)"
+            elif place in self._read or place in ancestors or not kind:
                 if isinstance(item, h5py.Group):
                     yield from self._rest(item, place, ancestors)
                 elif place in self._read:
@@ -420,6 +427,11 @@ class _Reader:
     def _name(path: str) -> str:
         """Return an object's name as NWB allows it, which is all but always as it is."""
         return re.sub(r"[\\:]|^models$", "_", path.rpartition("/")[2])
+
+
+def _address(item: Item) -> int:
+    address: int = h5py.h5o.get_info(item.id).addr
+    return address
 
 
 def _plain(value: Any) -> Any:

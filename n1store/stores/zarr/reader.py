@@ -87,8 +87,12 @@ class ZarrArray(StoredArray):
         """The codecs, if the array is as n1store writes it."""
         try:
             pipeline = Pipeline.parse(self._codec, read_files=False)
-        except N1StoreError as error:
+        except NotHereError as error:
             raise NotHereError(f"{self._store}: is of a codec that is not here: {error}") from error
+        except N1StoreError as error:
+            raise N1StoreError(
+                f"{self._store}: what it says of its codec is damaged: {error}"
+            ) from error
         written = self._format.is_as_written(self._read_json, self.grid, pipeline, self.attributes)
         return pipeline if written else None
 
