@@ -500,7 +500,7 @@ def test_groups_that_hold_themselves(run, tmp_path):
         file["acquisition/raw/loop"] = file["acquisition"]
         file["general/again"] = file["general"]
         group = file.create_group("scratch/0")
-        for number in range(1, 40):  # two ways to each, and so 2**40 to the last
+        for _ in range(40):  # two ways to each, and so 2**40 to the last
             inner = group.create_group("a")
             group["b"] = inner
             group = inner
