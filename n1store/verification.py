@@ -304,8 +304,8 @@ def _row_of_chunks(num_samples: int, num_channels: int) -> Samples:
         return np.zeros((num_samples, num_channels), DTYPE)
     except (MemoryError, ValueError):
         raise N1StoreError(
-            f"{num_samples} samples of {num_channels} channels, as a row of its chunks holds, do not "
-            "go into the memory of this machine"
+            f"{num_samples} samples of {num_channels} channels, as a row of its chunks holds, do "
+            "not go into the memory of this machine"
         ) from None
 
 

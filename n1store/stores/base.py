@@ -19,7 +19,7 @@ from numcodecs.abc import Codec
 from n1store.codecs.pipeline import Pipeline
 from n1store.display import MOST_ROWS, Displayed
 from n1store.errors import N1StoreError, counted, one_line
-from n1store.recording import LazyTraces, Recording, Samples, Traces
+from n1store.recording import LazyTraces, Positions, Recording, Samples, Traces
 from n1store.session.session import Session
 from n1store.stores.grid import Grid
 from n1store.stores.traces import ChunkedTraces
@@ -215,9 +215,13 @@ class _LibraryTraces(LazyTraces):
     def __reduce__(self) -> tuple[Any, ...]:
         return self.origin
 
-    def _read(self, first: int, last: int, left: int, right: int) -> Samples:
+    def _read(self, rows: Positions, columns: Positions) -> Samples:
+        key = tuple(
+            slice(part.start, part.stop) if isinstance(part, range) else part
+            for part in (rows, columns)
+        )
         try:
-            samples: Samples = self._array[first:last, left:right]
+            samples: Samples = self._array.oindex[key]
         except Exception as error:  # whatever the library makes of damaged metadata or chunks
             raise N1StoreError(f"{self._label} cannot be read: {one_line(error)}") from error
         return samples

@@ -1,6 +1,7 @@
 """Every damage to a store or difference from its sources is found, named and never read."""
 
 import json
+import pickle
 import shutil
 import struct
 import zipfile
@@ -946,3 +947,20 @@ def test_verify_names_attributes_that_are_none(store):
     together["metadata"]["recordings/one/.zattrs"] = 5
     (path / ".zmetadata").write_text(json.dumps(together))
     assert any("recordings/one/.zattrs" in line for line in problems(path))
+
+
+@pytest.mark.parametrize("zarr_format", ZARR_FORMATS)
+def test_what_is_left_to_zarr_is_indexed_and_pickled_as_all_is(store, zarr_format):
+    path = store(("zstd", zarr_format, UNSHARDED[zarr_format]))
+    file = ".zarray" if zarr_format == 2 else "zarr.json"
+    edit_metadata(path, f"recordings/one/{file}", ["fill_value"], 1)
+    with n1store.open(path) as opened:
+        traces = opened["one"].traces
+        for key in (slice(5, 9), ([700, 3, 3], [1]), (slice(None, None, -300), 0), slice(0, 0), -1):
+            np.testing.assert_array_equal(traces[key], expected_of(key))
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(traces))[:], SAMPLES["one"])
+
+
+def expected_of(key):
+    rows, *columns = key if isinstance(key, tuple) else (key,)
+    return SAMPLES["one"][rows][..., columns[0] if columns else slice(None)]
