@@ -215,6 +215,29 @@ def test_a_summary_that_was_never_written(wavs, run, tmp_path):
     assert f"{path}: scratch/n1store: its values are of {2**32} bytes" in said
 
 
+def test_values_that_were_never_written_cost_nothing(wavs, run, tmp_path):
+    """However many datasets of them there are, each of which could be read."""
+    n1store.convert(wavs, tmp_path / "x.nwb")
+    with h5py.File(tmp_path / "x.nwb", "r+") as file:
+        claim_dataset(file, "session_description", (500_000,), "f8")
+        claim_dataset(file, f"{ELECTRODES}/location", (6,), "S1000000", chunks=(1,))
+    said = run("convert", tmp_path / "x.nwb", tmp_path / "y.zarr").stderr
+    for path in ("session_description", f"{ELECTRODES}/location"):
+        assert f"{path}: its values were never written" in said
+
+
+def test_a_chunk_that_was_never_written(store, run, tmp_path):
+    zarr_format = 2 if (store / ".zgroup").exists() else 3
+    path = tmp_path / "y.zarr"
+    shards = {"shard_seconds": 0} if zarr_format == 3 else {}
+    n1store.convert(store, path, codec="zstd", zarr_format=zarr_format, **shards)
+    chunk = path / "recordings/one" / ("0.0" if zarr_format == 2 else "c.0.0")
+    with chunk.open("r+b") as file:
+        file.truncate(2**36)
+    said = try_all(run, path, tmp_path)
+    assert f"chunk 0,0: holds {2**36} bytes, far more than its samples" in said
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [

@@ -12,6 +12,8 @@ import numpy as np
 from n1store.errors import N1StoreError
 from n1store.stores.base import MOST_BYTES
 
+_FEW_BYTES = 1 << 20
+
 
 def read_values(dataset: h5py.Dataset, errors: str = "strict") -> np.ndarray:
     """Return a dataset's values, texts as str.
@@ -25,7 +27,7 @@ def read_values(dataset: h5py.Dataset, errors: str = "strict") -> np.ndarray:
     Raises
     ------
     N1StoreError
-        If there are none, or more than `MOST_BYTES` of them.
+        If there are none, more than `MOST_BYTES` of them, or many that were never written.
     """
     if dataset.shape is None:
         raise N1StoreError(f"{dataset.name.strip('/')}: has no values")
@@ -35,6 +37,9 @@ def read_values(dataset: h5py.Dataset, errors: str = "strict") -> np.ndarray:
             f"{dataset.name.strip('/')}: its values are of {num_bytes} bytes; of anything but "
             f"samples no more than {MOST_BYTES >> 20} MiB are read"
         )
+    is_here = not dataset.is_virtual and not dataset.external
+    if is_here and num_bytes > _FEW_BYTES and not dataset.id.get_storage_size():
+        raise N1StoreError(f"{dataset.name.strip('/')}: its values were never written")
     if h5py.check_string_dtype(dataset.dtype):
         return np.asarray(dataset.asstr("utf-8", errors)[()], object)
     return np.asarray(dataset[()])

@@ -25,9 +25,12 @@ from n1store.session.session import Session
 from n1store.stores.base import SCALE, Store, StoredArray, check, parse_json, require
 from n1store.stores.chunks import Chunk, N1Chunk, WholeChunk, is_n1
 from n1store.stores.files import Files, open_files
+from n1store.stores.grid import DTYPE
 from n1store.stores.traces import ChunkedTraces
 from n1store.stores.zarr.faults import find_faults
 from n1store.stores.zarr.formats import FORMATS, NO_CHUNK, ZarrFormat, crc32c
+
+_MOST_BYTES_BESIDE = 1 << 20  # of a chunk, for what codecs put beside the samples
 
 
 class ZarrArray(StoredArray):
@@ -80,7 +83,11 @@ class ZarrArray(StoredArray):
                 yield 0
 
     def payload(self, index: tuple[int, int]) -> bytes:
-        return self._files.read(*self._place(index))
+        key, begin, size = self._place(index)
+        # No codec makes that much more of samples; a file can, that was never written.
+        if size > _MOST_BYTES_BESIDE + 4 * DTYPE.itemsize * math.prod(self.grid.chunk_shape):
+            raise N1StoreError(f"holds {size} bytes, far more than its samples")
+        return self._files.read(key, begin, size)
 
     @cached_property
     def _pipeline(self) -> Pipeline | None:
