@@ -83,11 +83,7 @@ class ZarrArray(StoredArray):
                 yield 0
 
     def payload(self, index: tuple[int, int]) -> bytes:
-        key, begin, size = self._place(index)
-        # No codec makes that much more of samples; a file can, that was never written.
-        if size > _MOST_BYTES_BESIDE + 4 * DTYPE.itemsize * math.prod(self.grid.chunk_shape):
-            raise N1StoreError(f"holds {size} bytes, far more than its samples")
-        return self._files.read(key, begin, size)
+        return self._files.read(*self._place_to_read(index))
 
     @cached_property
     def _pipeline(self) -> Pipeline | None:
@@ -118,7 +114,7 @@ class ZarrArray(StoredArray):
         def open_chunk(index: tuple[int, int]) -> Chunk:
             if not is_n1(codecs):
                 return WholeChunk(shape, lambda _: pipeline.decode(self.payload(index), shape))
-            key, begin, size = self._place(index)
+            key, begin, size = self._place_to_read(index)
 
             def read(first: int, count: int) -> bytes:
                 return self._files.read(key, begin + first, count)
@@ -126,6 +122,14 @@ class ZarrArray(StoredArray):
             return N1Chunk(shape, codecs[0], size, read)
 
         return ChunkedTraces(self.grid, open_chunk)
+
+    def _place_to_read(self, index: tuple[int, int]) -> tuple[str, int, int]:
+        """Return `_place`, of a chunk whose size can be that of samples."""
+        key, begin, size = self._place(index)
+        # No codec makes that much more of samples; a file can, that was never written.
+        if size > _MOST_BYTES_BESIDE + 4 * DTYPE.itemsize * math.prod(self.grid.chunk_shape):
+            raise N1StoreError(f"holds {size} bytes, far more than its samples")
+        return key, begin, size
 
     def _place(self, index: tuple[int, int]) -> tuple[str, int, int]:
         """Return the file that a chunk is in, where it begins there, and its size."""
