@@ -73,7 +73,8 @@ static int number_bytes_of(const encoded *e, uint64_t num_entries) {
 static int64_t total_size(const encoded *e, uint64_t num_channels) {
     const uint64_t num_entries = e->num_blocks * num_channels;
     if (num_entries == 1) return e->size;
-    return e->size + (int64_t)num_entries * (number_bytes_of(e, num_entries) + ENTRY_CHECKSUM_BYTES) + 1;
+    const int number_bytes = number_bytes_of(e, num_entries);
+    return e->size + (int64_t)num_entries * (number_bytes + entry_checksum_bytes(number_bytes)) + 1;
 }
 
 /* Encode as so many blocks a channel, for which *e has no entries yet. */
@@ -129,8 +130,9 @@ static uint8_t *put_blocks(const encoded *e, uint64_t num_entries, const uint8_t
         for (uint64_t i = 0; i < num_entries; i++) {
             const block_entry *const entry = &e->entries[i];
             store_number(p, number_bytes, entry->size << REFERENCE_BITS | entry->reference);
-            store_u32(p + number_bytes, block_checksum(entry->checksum, bytes, bytes + entry->size, 0));
-            p += number_bytes + ENTRY_CHECKSUM_BYTES;
+            store_number(p + number_bytes, entry_checksum_bytes(number_bytes),
+                         block_checksum(entry->checksum, bytes, bytes + entry->size, 0));
+            p += number_bytes + entry_checksum_bytes(number_bytes);
             bytes += entry->size;
         }
         of_samples = 0;

@@ -710,10 +710,11 @@ static int is_intact(const block_layout *layout, const block_group *g, int c, in
     const block_entry *const entry = &g->entries[c];
     const uint8_t *const src = layout->blocks + g->offset[c], *const end = src + entry->size;
     const uint32_t samples = samples_checksum(plane, g->num_samples);
-    const uint32_t checksum = layout->entries
-                                  ? block_checksum(samples, src, end, 0)
-                                  : block_checksum(samples, layout->only_from, end, layout->only_seed);
-    return is_checksum(checksum, entry->checksum);
+    if (!layout->entries)
+        return is_checksum(block_checksum(samples, layout->only_from, end, layout->only_seed),
+                           entry->checksum);
+    return is_checksum(kept_checksum(block_checksum(samples, src, end, 0), layout->number_bytes),
+                       entry->checksum);
 }
 
 /* Decode blocks of a group, of up to two channels, into their planes. */

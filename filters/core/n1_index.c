@@ -94,7 +94,8 @@ block_entry entry_at(const block_layout *layout, uint64_t number) {
     const uint32_t value = load_number(p, layout->number_bytes);
     return (block_entry){.size = value >> REFERENCE_BITS,
                          .reference = value & ((1u << REFERENCE_BITS) - 1),
-                         .checksum = load_u32(p + layout->number_bytes)};
+                         .checksum = load_number(p + layout->number_bytes,
+                                                 entry_checksum_bytes(layout->number_bytes))};
 }
 
 /* The part's channels of a group that begins at channel `first`, from column `column` on. */

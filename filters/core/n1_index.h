@@ -13,7 +13,6 @@ enum {
     /* Channels that are worked on together, and among which a block may refer to another. */
     GROUP_CHANNELS = 16,
     REFERENCE_BITS = 4,
-    ENTRY_CHECKSUM_BYTES = 4,
 };
 
 /* Places and bits in the header. */
@@ -107,8 +106,16 @@ int read_index(const uint8_t *payload, payload_head *head);
 /* What all blocks take together, once the index is read. */
 uint64_t sum_of_sizes(const payload_head *head);
 
+/* Of an entry whose size and reference take so many bytes: small blocks have small checksums. */
+static inline int entry_checksum_bytes(int number_bytes) { return number_bytes < 3 ? 3 : 4; }
+
 static inline size_t entry_bytes(const block_layout *layout) {
-    return (size_t)layout->number_bytes + ENTRY_CHECKSUM_BYTES;
+    return (size_t)(layout->number_bytes + entry_checksum_bytes(layout->number_bytes));
+}
+
+/* A checksum as an entry holds it. */
+static inline uint32_t kept_checksum(uint32_t checksum, int number_bytes) {
+    return entry_checksum_bytes(number_bytes) == 3 ? checksum & 0xFFFFFF : checksum;
 }
 
 block_entry entry_at(const block_layout *layout, uint64_t number);

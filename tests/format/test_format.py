@@ -311,7 +311,8 @@ def invented_payload(rng):
     for refers, (block, of_samples) in enumerate(zip(blocks, sums, strict=True)):
         write.bits(refers, 4)
         write.bits(len(block), 8 * width - 4)
-        write.bits(reference.checksum_of(block, of_samples << 32), 32)
+        checksum = reference.checksum_of(block, of_samples << 32)
+        write.bits(checksum, 24 if width == 2 else 32)
     type = 2 << 4 | 1 << 2
     checksum = reference.checksum_of(write.bytes(), type).to_bytes(4, "little")
     samples = np.array(channels, "<i2").T
