@@ -1,6 +1,37 @@
 /*
  * n1: lossless codec for neural recordings; the payload is specified in filters/FORMAT.md.
  *
+ * The way of a sample:
+ *
+ *     chunk, num_samples x num_channels         one payload; n1.c
+ *       cut into blocks: one channel, some time, a model of their own; n1_encode.c
+ *         [difference to a reference channel]   n1_choose.c
+ *         map: 16-bit sample -> code            identity, adc, step or palette; n1_fit.c
+ *         prediction mu of order P              from the codes before it in its lane; n1_model.c
+ *         distribution around mu                scale and shape, of the block or of a class of
+ *                                               spans in it; n1_residuals.c
+ *         symbol: start, frequency              of the code's cell (width kind), or of its
+ *                                               residual (integer kind)
+ *         rANS, one state for each lane         interleaved, words shared; n1_encode.c
+ *       index of all blocks, checksums          n1_index.c
+ *
+ * and back through n1_index.c, which finds the blocks that a part needs, and n1_decode.c. The
+ * samples of a block of 16 lanes, in the order in which they are decoded, a step at a time:
+ *
+ *              lane 0      lane 1      …   lane 15
+ *     step 0   x[0]        x[L]        …   x[15 L]      L: samples of a lane
+ *     step 1   x[1]        x[L + 1]    …   x[15 L + 1]  a strip: 64 steps
+ *     …                                                 then the tail: the last samples, whose
+ *     step L-1 x[L - 1]    x[2 L - 1]  …                bits lie in the lanes' first states
+ *
+ * Lanes are what vectors hold: all of them are predicted, looked up and renewed at once
+ * (n1_avx2.c; n1_portable.c does the same for any machine).
+ *
+ * Words: a code is a number of the converter, and on the axis of positions, 1/32 of a mean code
+ * wide each, its cell reaches from edge to edge; the width kind knows how wide each is. A class has
+ * a distribution of its own, and holds for spans of steps; one that `holds` predicts the code
+ * before. An escape is a code that is sent as it is. An approach is what the encoder tries.
+ *
  * Samples are 8 or 16 bits wide, of shape (num_samples,) or (num_samples, num_channels) in
  * C order. A payload says all of that itself. Encoding and decoding keep no state between
  * calls, so any number of threads may work at once. On every machine and every path the same
@@ -11,7 +42,7 @@
  *
  * Buffers belong to the caller. Nothing is read outside `src` or written outside `dst`,
  * whatever bytes a payload holds; working memory is allocated inside a call and freed in it:
- * at most 8 MB to decode, and to encode that, 16 bytes for each sample of one block of 2^18
+ * at most 10 MB to decode, and to encode that, 16 bytes for each sample of one block of 2^18
  * samples of 16 channels, and twice the size of the samples.
  */
 #ifndef N1STORE_N1_H
