@@ -63,10 +63,7 @@ from n1store.errors import about, counted
 @click.option(
     "--block-seconds",
     type=float,
-    help=(
-        "Length of what n1 decodes at once of a channel.  "
-        "[default: 1, less with more than 64 channels]"
-    ),
+    help="Length of what n1 decodes at once of a channel.  [default: 1]",
 )
 @click.option(
     "--layout",

@@ -124,8 +124,7 @@ def with_blocks(
     """Return a pipeline whose `n1`, if it has one, makes blocks that suit all arrays.
 
     A window costs what the blocks cost that it lies in, and short blocks take more room: 0.3 % in
-    blocks of half a second. By default blocks of several channels have 1 s at most, and a quarter
-    of a second at least where there are more than 64 channels, whose windows are large.
+    blocks of half a second. By default blocks of several channels have 1 s at most.
 
     Raises
     ------
@@ -142,10 +141,9 @@ def with_blocks(
         return pipeline
     lengths = []
     for plan in plans:
-        num_channels = plan.grid.shape[1]
         seconds = block_seconds
         if seconds is None:
-            seconds = min(1.0, max(0.25, 64 / num_channels)) if num_channels > 1 else math.inf
+            seconds = 1.0 if plan.grid.shape[1] > 1 else math.inf
         length = min(seconds * plan.sampling_frequency, MAX_BLOCK_SAMPLES)
         # Chunks are a little longer than was asked for, to be of whole bytes of bits.
         if length + 8 < plan.grid.chunk_shape[0]:
