@@ -137,6 +137,20 @@ def test_files_that_never_end(store, run, tmp_path, place, what):
         n1store.open(store, follow_links=True)["own"].traces[:]
 
 
+def test_groups_that_never_end_keep_zarr_from_opening_them(store, run, tmp_path):
+    for name in (".zgroup", ".zmetadata", "recordings/.zgroup", "recordings/zarr.json"):
+        path = store / name
+        content = path.read_bytes() if path.exists() else None
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        with time_limit(60):
+            said = run("bench", store, "--windows", 1, exit_code=1).stderr
+        assert f"{path}: is no ordinary file" in said
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+
+
 def test_zip_files_lead_nowhere(store, run, tmp_path):
     """A link in a zip file is its text, and names are not of the file system."""
     packed = tmp_path / "x.zarr.zip"

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,10 @@ class ZarrStore(Store):
 
     def _open_array(self, path: str) -> Any:
         self._files.check_below(path)
+        for group in accumulate(["", *path.split("/")[:-1]], lambda above, name: f"{above}{name}/"):
+            for name in _OF_GROUPS:  # which zarr looks for
+                with suppress(KeyError):
+                    self._files.size(f"{group}{name}")
         for codec in self._format.codecs(lambda name: self._read_json(f"{path}/{name}")):
             try:
                 allowed.check(codec)
@@ -328,6 +333,8 @@ class ZarrStore(Store):
         open_group: Any = zarr.open_group
         return open_group(store, mode="r", **({} if is_zarr2 else own))
 
+
+_OF_GROUPS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 
 _OF_OTHERS = "is a Zarr store that n1store did not write; zarr reads it"
 
