@@ -257,7 +257,7 @@ def test_one_text_of_gigabytes_that_was_never_written(wavs, run, tmp_path, path,
 
 
 def test_what_would_not_be_read_again_is_not_written(wavs, fails, tmp_path, monkeypatch):
-    monkeypatch.setattr("n1store.stores.base.MOST_BYTES", 1000)
+    monkeypatch.setattr("n1store.stores.base.MOST_BYTES", 300)
     for suffix in (".zarr", ".zarr.zip", ".nwb"):
         path = tmp_path / f"x{suffix}"
         fails("convert", wavs, path, "--chunk-seconds", 0.016, words=["convert fewer recordings"])

@@ -85,7 +85,7 @@ def test_one_channel_reads_few_bytes(wav, tmp_path, reads):
 def test_a_damaged_byte_stops_only_what_depends_on_it(wav, tmp_path):
     path = tmp_path / "a.zarr"
     n1store.convert(wav, path, shard_seconds=0, chunk_seconds=6.5, block_seconds=1)
-    (chunk,) = (path / "recordings/a").glob("c.*")
+    (chunk,) = (each for each in (path / "recordings/a").iterdir() if each.name.endswith("0.0"))
     content = bytearray(chunk.read_bytes())
     content[-5] ^= 1  # of the last channel's last block
     chunk.write_bytes(content)
