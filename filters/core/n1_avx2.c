@@ -90,13 +90,15 @@ AVX2_INLINE void look_up_cells(const cell *cells, __m256i index, int is_four, __
     const four_indices low = in_registers(_mm256_castsi256_si128(index));
     four_indices high = low;
     if (!is_four) high = in_registers(_mm256_extracti128_si256(index, 1));
-#define TWO(two)                                                                      \
-    _mm_castpd_si128(_mm_loadh_pd(_mm_load_sd((const double *)(cells + FIRST(two))), \
-                                  (const double *)(cells + SECOND(two))))
+#define FIRST_CELL(two) _mm_loadl_epi64((const __m128i *)(const void *)(cells + FIRST(two)))
+#define TWO(two)                                                        \
+    _mm_castpd_si128(_mm_loadh_pd(_mm_castsi128_pd(FIRST_CELL(two)), \
+                                  (const double *)(const void *)(cells + SECOND(two))))
     const __m128i first = TWO(low.a), second = TWO(low.b);
     const __m256 a = _mm256_castsi256_ps(_mm256_setr_m128i(first, is_four ? first : TWO(high.a)));
     const __m256 b = _mm256_castsi256_ps(_mm256_setr_m128i(second, is_four ? second : TWO(high.b)));
 #undef TWO
+#undef FIRST_CELL
     *edges = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88));
     *rest = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xDD));
 }

@@ -16,7 +16,7 @@ from n1store.stores.chunks import Chunk
 from n1store.stores.grid import Grid
 from n1store.system.parallel import Workers
 
-_MOST_KEPT_BYTES = 1 << 26
+_MOST_KEPT_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,21 @@ class _Decoded:
         )
 
 
+class _Kept:
+    """What was decoded for one window and may serve the next, if that is not too much."""
+
+    def __init__(self) -> None:
+        self.parts: dict[tuple[int, int], _Decoded] = {}
+        self._num_bytes = 0
+
+    def add(self, index: tuple[int, int], decoded: _Decoded) -> None:
+        self._num_bytes += decoded.samples.nbytes
+        if self._num_bytes <= _MOST_KEPT_BYTES:
+            self.parts[index] = decoded
+        else:
+            self.parts = {}
+
+
 class ChunkedTraces(LazyTraces):
     """An array whose chunks are decoded when they are needed, as far as they are.
 
@@ -67,7 +82,7 @@ class ChunkedTraces(LazyTraces):
     def __init__(self, grid: Grid, open_chunk: Callable[[tuple[int, int]], Chunk]):
         self._grid = grid
         self._open_chunk = open_chunk
-        self._kept: dict[tuple[int, int], _Decoded] = {}
+        self._kept = _Kept()
         self.shape = grid.shape
         self.chunks = grid.chunk_shape
 
@@ -87,7 +102,7 @@ class ChunkedTraces(LazyTraces):
             for row, some_rows, to_rows in in_time
             for column, some_columns, to_columns in across
         ]
-        keep: dict[tuple[int, int], _Decoded] = {}
+        keep = _Kept()
         workers = _workers(os.getpid())
         if len(wanted) >= workers.count:
             # As many threads as there are cores have a chunk each to work on.
@@ -98,8 +113,7 @@ class ChunkedTraces(LazyTraces):
             _all_of(workers, [step for job in jobs for step in job.steps])
             for job in jobs:
                 job.finish()
-        num_bytes = sum(each.samples.nbytes for each in keep.values())
-        self._kept = keep if num_bytes <= _MOST_KEPT_BYTES else {}
+        self._kept = keep
         return window
 
 
@@ -112,7 +126,7 @@ class _Job:
     wanted : _Wanted
     count : int
         How many steps would be of use.
-    keep : dict
+    keep : _Kept
         To which is added what may be wanted again.
     """
 
@@ -121,7 +135,7 @@ class _Job:
         traces: ChunkedTraces,
         wanted: _Wanted,
         count: int,
-        keep: dict[tuple[int, int], _Decoded],
+        keep: _Kept,
     ):
         self._traces = traces
         self._wanted = wanted
@@ -143,9 +157,10 @@ class _Job:
     def _prepare(self) -> None:
         wanted = self._wanted
         span = range(int(wanted.rows[0]), int(wanted.rows[-1]) + 1)
-        kept = self._traces._kept.get(wanted.index)
+        kept = self._traces._kept.parts.get(wanted.index)
         if kept is not None and kept.has(span, wanted.columns):
-            self._decoded = self._keep[wanted.index] = kept
+            self._decoded = kept
+            self._keep.add(wanted.index, kept)
             return
         chunk = self._traces._open_chunk(wanted.index)
         around = chunk.around(span)
@@ -156,7 +171,7 @@ class _Job:
             target = np.empty((len(rows), len(wanted.columns)), LazyTraces.dtype)
             self._decoded = _Decoded(rows, wanted.columns, target)
             if is_little:
-                self._keep[wanted.index] = self._decoded
+                self._keep.add(wanted.index, self._decoded)
         for part, columns in chunk.pieces(rows, wanted.columns, self._count):
             out = target[part.start - rows.start : part.stop - rows.start, columns]
             decode = partial(chunk.decode, part, wanted.columns[columns], out)
@@ -173,6 +188,7 @@ class _Job:
                 else rows - first
             )
             self._wanted.window[:] = self._decoded.samples[inside]
+        self._decoded, self.steps = None, []  # the job may stay until all are done
 
 
 def _named(index: tuple[int, int], call: Callable[[], None]) -> None:
