@@ -123,7 +123,7 @@ def with_blocks(
 ) -> Pipeline:
     """Return a pipeline whose `n1`, if it has one, makes blocks that suit all arrays.
 
-    A window costs what the blocks cost that it lies in, and short blocks take more room: 0.3 % in
+    A window costs what the blocks cost that it lies in, and short blocks take more room: 0.2 % in
     blocks of half a second. By default blocks of several channels have 1 s at most.
 
     Raises
