@@ -107,66 +107,30 @@ for _name in ("n1_adc_encode", "n1_adc_decode"):
     _function = getattr(_library, _name)
     _function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     _function.restype = None
-_library.n1_strerror.argtypes = [ctypes.c_int]
-_library.n1_strerror.restype = ctypes.c_char_p
-_library.n1_encode_bound.argtypes = [ctypes.POINTER(_Info)]
-_library.n1_encode_bound.restype = ctypes.c_size_t
-_library.n1_encode.argtypes = [
-    ctypes.c_void_p,
-    ctypes.POINTER(_Info),
-    ctypes.c_int,
-    ctypes.c_char_p,
-    ctypes.c_int,
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-]
-_library.n1_encode.restype = ctypes.c_int64
-_library.n1_payload_info.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(_Info)]
-_library.n1_payload_info.restype = ctypes.c_int
-_library.n1_decode.argtypes = [
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_char_p,
-    ctypes.c_int,
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-]
-_library.n1_decode.restype = ctypes.c_int64
-_library.n1_decode_part.argtypes = [
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_char_p,
-    ctypes.c_int,
-    ctypes.POINTER(_Part),
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-]
-_library.n1_decode_part.restype = ctypes.c_int
-_library.n1_index_size.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-_library.n1_index_size.restype = ctypes.c_int64
-_library.n1_part_ranges.argtypes = [
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.POINTER(_Part),
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-]
-_library.n1_part_ranges.restype = ctypes.c_int64
-_library.n1_num_blocks.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-_library.n1_num_blocks.restype = ctypes.c_int64
-_library.n1_inspect.argtypes = [
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.POINTER(_BlockInfo),
-    ctypes.c_size_t,
-]
-_library.n1_inspect.restype = ctypes.c_int
+_data, _size = ctypes.c_void_p, ctypes.c_size_t
+_info, _part_of, _widths = ctypes.POINTER(_Info), ctypes.POINTER(_Part), ctypes.c_char_p
+_int, _int64 = ctypes.c_int, ctypes.c_int64
+_returned: Any
+for _name, _returned, _arguments in (
+    ("n1_strerror", ctypes.c_char_p, [_int]),
+    ("n1_encode_bound", _size, [_info]),
+    ("n1_encode", _int64, [_data, _info, _int, _widths, _int, _data, _size]),
+    ("n1_payload_info", _int, [_data, _size, _info]),
+    ("n1_decode", _int64, [_data, _size, _widths, _int, _data, _size]),
+    ("n1_decode_part", _int, [_data, _size, _widths, _int, _part_of, _data, _size]),
+    ("n1_index_size", _int64, [_data, _size]),
+    ("n1_part_ranges", _int64, [_data, _size, _part_of, _data, _size]),
+    ("n1_num_blocks", _int64, [_data, _size]),
+    ("n1_inspect", _int, [_data, _size, ctypes.POINTER(_BlockInfo), _size]),
+):
+    _function = getattr(_library, _name)
+    _function.argtypes = _arguments
+    _function.restype = _returned
 _library.simple_codec_named.argtypes = [ctypes.c_char_p]
 _library.simple_codec_named.restype = ctypes.POINTER(_SimpleCodec)
 _library.simple_codec_numbered.argtypes = [ctypes.c_size_t]
 _library.simple_codec_numbered.restype = ctypes.POINTER(_SimpleCodec)
 _simple_codec = ctypes.POINTER(_SimpleCodec)
-_data, _size = ctypes.c_void_p, ctypes.c_size_t
 for _name, _arguments in {
     "simple_bound": [_simple_codec, _size, _SimpleSettings],
     "simple_encode": [_simple_codec, _data, _size, _SimpleSettings, _data, _size],
