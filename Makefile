@@ -160,7 +160,7 @@ study: setup
 			--short README.md --full docs/codecs.md; }
 
 train: setup
-	.venv/bin/n1store train $(RECORDINGS) -o filters/core/n1_widths.h --overwrite
+	.venv/bin/n1store train $(RECORDINGS) -o filters/core/n1/widths.h --overwrite
 
 fuzz: $(FUZZ_TARGETS:%=fuzz-%)
 
@@ -180,7 +180,7 @@ $(FUZZ_BUILD)/%: filters/fuzz/%.c $(SOURCES)
 	@$(call install_clang)
 	@mkdir -p $(FUZZ_BUILD)
 	$(CLANG) -std=c11 -g -O2 -fsanitize=fuzzer,$(FUZZ_SANITIZERS) -fno-sanitize-recover=all \
-		-fno-sanitize-coverage=trace-cmp -o $@ $< filters/fuzz/round_trip.c $(wildcard filters/core/*.c)
+		-fno-sanitize-coverage=trace-cmp -o $@ $< filters/fuzz/round_trip.c $(wildcard filters/core/*/*.c)
 
 clean:
 	rm -rf .venv .venv-* build demo

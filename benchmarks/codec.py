@@ -41,7 +41,7 @@ PATHS = {"best": 0, "portable": 1, "avx2": 2}  # n1_path
 
 
 class Info(ctypes.Structure):
-    """n1_info of filters/core/n1.h, of int16 in two dimensions."""
+    """n1_info of filters/core/n1/n1.h, of int16 in two dimensions."""
 
     _fields_ = (
         ("version", ctypes.c_uint32),

@@ -13,10 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../core/bytes.h"
-#include "../core/n1.h"
-#include "../core/simple.h"
-#include "../core/xxh64.h"
+#include "../core/common/bytes.h"
+#include "../core/n1/n1.h"
+#include "../core/generic/simple.h"
+#include "../core/common/xxh64.h"
 
 #define CHECK(condition)                                                     \
     do {                                                                     \

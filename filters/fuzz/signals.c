@@ -16,7 +16,7 @@
  */
 #include <string.h>
 
-#include "../core/adc.h"
+#include "../core/common/adc.h"
 #include "fuzz.h"
 
 enum { MAX_CHANNELS = 33, MAX_SAMPLES = 1 << 14 }; /* samples of all channels */

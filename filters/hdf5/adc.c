@@ -1,5 +1,5 @@
 /* HDF5 filter 52786: the permutation adc, which stands in front of another filter. */
-#include "../core/adc.h"
+#include "../core/common/adc.h"
 #include "plugin.h"
 
 static buffer map(void (*function)(const int16_t *, int16_t *, size_t), const uint8_t *values,

@@ -2,7 +2,7 @@
 #include <FLAC/stream_decoder.h>
 #include <FLAC/stream_encoder.h>
 
-#include "../core/bytes.h"
+#include "../core/common/bytes.h"
 #include "plugin.h"
 
 enum { LEVEL_MAX = 8, VERSION = 1, MAX_CHANNELS = FLAC__MAX_CHANNELS };

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../core/export.h"
-#include "../core/n1.h"
+#include "../core/common/export.h"
+#include "../core/n1/n1.h"
 
 /* What HDF5 has in H5Zpublic.h and H5PLpublic.h, unchanged since its version 1.8. */
 typedef size_t (*h5z_filter)(unsigned flags, size_t cd_nelmts, const unsigned cd_values[],

@@ -2,7 +2,7 @@
  * HDF5 filters of the simple codecs, one in each library that is built of this file,
  * with CODEC_NAME and FILTER_ID defined by CMakeLists.txt.
  */
-#include "../core/simple.h"
+#include "../core/generic/simple.h"
 
 /* What a transform makes of a chunk is larger, and of use to the filter behind it all the same. */
 #define MAY_GROW (simple_codec_named(CODEC_NAME)->is_transform)

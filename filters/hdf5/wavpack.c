@@ -6,7 +6,7 @@
  */
 #include <wavpack/wavpack.h>
 
-#include "../core/bytes.h"
+#include "../core/common/bytes.h"
 #include "plugin.h"
 
 enum { LEVELS = 4, MIN_SAMPLES = 16, MAX_BLOCK_SAMPLES = 120000 };

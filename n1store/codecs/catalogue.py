@@ -93,7 +93,7 @@ def _zarr3_wavpack(configuration: Configuration) -> dict[str, Any]:
 
 
 def _of_simple_codec(row: SimpleRow) -> Entry:
-    """Return the row of a codec of filters/core/simple.h."""
+    """Return the row of a codec of filters/core/generic/simple.h."""
     return Entry(
         name=row.name,
         codec_id=row.codec_id,

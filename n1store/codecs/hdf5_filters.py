@@ -227,7 +227,7 @@ def _numcodecs_values(configuration: Configuration, content: Content) -> CdValue
 
 
 def _of_simple_codec(row: SimpleRow) -> Filter:
-    """Return the entry of a codec of filters/core/simple.h."""
+    """Return the entry of a codec of filters/core/generic/simple.h."""
     parameter = row.parameter
 
     def values(configuration: Configuration, content: Content) -> CdValues:

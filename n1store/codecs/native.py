@@ -46,7 +46,7 @@ def _load() -> ctypes.CDLL:
 
 
 class _Info(ctypes.Structure):
-    """n1_info of filters/core/n1.h."""
+    """n1_info of filters/core/n1/n1.h."""
 
     _fields_ = (
         ("version", ctypes.c_uint32),
@@ -59,7 +59,7 @@ class _Info(ctypes.Structure):
 
 
 class _Part(ctypes.Structure):
-    """n1_part of filters/core/n1.h."""
+    """n1_part of filters/core/n1/n1.h."""
 
     _fields_ = (
         ("first_sample", ctypes.c_uint64),
@@ -71,7 +71,7 @@ class _Part(ctypes.Structure):
 
 
 class _BlockInfo(ctypes.Structure):
-    """n1_block_info of filters/core/n1.h."""
+    """n1_block_info of filters/core/n1/n1.h."""
 
     _fields_ = (
         *((name, ctypes.c_uint64) for name in ("first_sample", "channel", "offset")),
@@ -86,7 +86,7 @@ class _BlockInfo(ctypes.Structure):
 
 
 class _SimpleCodec(ctypes.Structure):
-    """The beginning of simple_codec of filters/core/simple.h."""
+    """The beginning of simple_codec of filters/core/generic/simple.h."""
 
     _fields_ = (
         ("name", ctypes.c_char_p),
@@ -97,7 +97,7 @@ class _SimpleCodec(ctypes.Structure):
 
 
 class _SimpleSettings(ctypes.Structure):
-    """simple_settings of filters/core/simple.h."""
+    """simple_settings of filters/core/generic/simple.h."""
 
     _fields_ = (("num_channels", ctypes.c_uint32), ("parameter", ctypes.c_uint32))
 
@@ -167,7 +167,7 @@ class PayloadInfo:
 
 @dataclass(frozen=True)
 class BlockInfo:
-    """What a block of an `n1` payload is; see n1_block_info in filters/core/n1.h.
+    """What a block of an `n1` payload is; see n1_block_info in filters/core/n1/n1.h.
 
     Attributes
     ----------
@@ -230,7 +230,7 @@ def n1_encode(
     *,
     block_samples: int = 0,
 ) -> bytes:
-    """Encode samples with the `n1` codec (see filters/core/n1.h).
+    """Encode samples with the `n1` codec (see filters/core/n1/n1.h).
 
     Parameters
     ----------
@@ -491,7 +491,7 @@ def _checked_widths(widths: bytes | None) -> bytes | None:
 
 
 def adc_encode(samples: Array) -> Array:
-    """Replace samples by the codes of the implant's converter (see filters/core/adc.h).
+    """Replace samples by the codes of the implant's converter (see filters/core/common/adc.h).
 
     Parameters
     ----------
@@ -527,7 +527,7 @@ def _map(function: Any, values: Array, result: Array | None = None) -> Array:
 
 
 class SimpleCodec:
-    """A codec of filters/core/simple.h; to be had from `simple_codec`.
+    """A codec of filters/core/generic/simple.h; to be had from `simple_codec`.
 
     Attributes
     ----------
@@ -626,11 +626,11 @@ class SimpleCodec:
 
 @lru_cache
 def simple_codec(name: str) -> SimpleCodec:
-    """Return the codec of filters/core/simple.h that has this name."""
+    """Return the codec of filters/core/generic/simple.h that has this name."""
     return SimpleCodec(name)
 
 
 def simple_codec_names() -> list[str]:
-    """Return the names of the codecs of filters/core/simple.h, in the order of their numbers."""
+    """Return the names of the codecs of filters/core/generic/simple.h, by their numbers."""
     numbered = map(_library.simple_codec_numbered, count())
     return [codec.contents.name.decode() for codec in takewhile(bool, numbered)]

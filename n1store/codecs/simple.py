@@ -1,4 +1,4 @@
-"""The simple codecs of filters/core/simple.h as numcodecs codecs.
+"""The simple codecs of filters/core/generic/simple.h as numcodecs codecs.
 
 Transforms make of samples other numbers, which the codec behind them stores in less; coders store
 any bytes in less. Their classes, such as `Delta` and `RLE`, are made from the rows of

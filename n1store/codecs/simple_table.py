@@ -1,4 +1,4 @@
-"""The simple codecs of filters/core/simple.h, a row each.
+"""The simple codecs of filters/core/generic/simple.h, a row each.
 
 From a row follow the numcodecs class (simple.py), that of Zarr format 3 (zarr3.py), that for h5py
 and the HDF5 filter (hdf5.py, hdf5_filters.py), and the row of the catalogue.

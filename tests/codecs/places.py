@@ -7,11 +7,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 TABLE = "n1store/codecs/simple_table.py"
-LIST = "filters/core/simple.c"
+LIST = "filters/core/generic/simple.c"
 BUILD = "CMakeLists.txt"
 FORMAT = "filters/FORMAT.md"
 ENTRY_POINTS = "pyproject.toml"
-CORE = "filters/core"
+CORE = "filters/core/generic"
 
 
 def places_of(root):

@@ -425,7 +425,7 @@ OF_SPECIFICATION = COMMON | {
 
 
 def test_tables():
-    shapes = reference.numbers_of("N1_SHAPES", "n1_shapes.h")
+    shapes = reference.numbers_of("N1_SHAPES", "shapes.h")
     assert shapes == [entry for shape in reference.N1_SHAPES for entry in shape]
 
 

@@ -613,7 +613,7 @@ def largest_block(tmp_path_factory):
     return folder
 
 
-# What filters/core/n1.h promises, for one block of 16 channels, with 4 MB for all else.
+# What filters/core/n1/n1.h promises, for one block of 16 channels, with 4 MB for all else.
 @pytest.mark.parametrize("level", LEVELS)
 def test_working_memory_keeps_to_its_limits(largest_block, level):
     script = f"""
@@ -722,7 +722,7 @@ def sanitized_core(tmp_path_factory):
     except (OSError, subprocess.CalledProcessError):
         pytest.skip(f"{compiler[0]} has no address and undefined-behaviour sanitizers here")
     sources = [
-        *(ROOT.resolve() / "filters/core").glob("*.c"),
+        *(ROOT.resolve() / "filters/core").glob("*/*.c"),
         FUZZ / "round_trip.c",
         FUZZ / "replay.c",
     ]

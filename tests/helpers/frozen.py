@@ -51,7 +51,7 @@ def converted(positions, widths):
 
 
 def built_in_widths():
-    header = (FROZEN.parents[2] / "filters/core/n1_widths.h").read_text()
+    header = (FROZEN.parents[2] / "filters/core/n1/widths.h").read_text()
     table = header[header.index("N1_WIDTHS") :].split("{")[1].split("}")[0]
     return np.array([int(number) for number in table.split(",") if number.strip()])
 

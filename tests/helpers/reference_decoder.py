@@ -565,7 +565,7 @@ ADC_SAMPLES = adc_samples()
 
 
 def numbers_of(name, file):
-    text = (ROOT / "filters/core" / file).read_text()
+    text = (ROOT / "filters/core/n1" / file).read_text()
     body = re.search(name + r"(?:\[\d+\])+ = \{(.*?)\};", text, re.DOTALL)[1]
     return [int(number) for number in re.findall(r"\d+", body)]
 
@@ -586,8 +586,8 @@ def shape_of(mixture):
     return [round(2**24 * half(i / 32) / (2 * half(8))) for i in range(257)]
 
 
-N1_WIDTHS = numbers_of("N1_WIDTHS", "n1_widths.h")
-N1_REFLECTIONS = numbers_of("N1_REFLECTIONS", "n1_widths.h")
+N1_WIDTHS = numbers_of("N1_WIDTHS", "widths.h")
+N1_REFLECTIONS = numbers_of("N1_REFLECTIONS", "widths.h")
 N1_SHAPES = [shape_of(mixture) for mixture in MIXTURES]
 
 # --- the low half of XXH64, as its own specification has it

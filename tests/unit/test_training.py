@@ -22,7 +22,7 @@ from n1store.implant.training import (
     train_to_file,
 )
 
-HEADER = ROOT / "filters/core/n1_widths.h"
+HEADER = ROOT / "filters/core/n1/widths.h"
 
 
 def true_widths(converter=N1_CONVERTER):

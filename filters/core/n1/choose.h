@@ -2,8 +2,8 @@
 #ifndef N1STORE_N1_CHOOSE_H
 #define N1STORE_N1_CHOOSE_H
 
-#include "n1_codec.h"
-#include "n1_fit.h"
+#include "codec.h"
+#include "fit.h"
 
 enum { NUM_APPROACHES = 9 };
 

@@ -1,8 +1,8 @@
-#include "n1_index.h"
+#include "index.h"
 
 #include <string.h>
 
-#include "n1_block.h"
+#include "block.h"
 
 static const uint64_t MAX_SAMPLES = 1ull << 31;
 

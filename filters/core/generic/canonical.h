@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "bits.h"
+#include "../common/bits.h"
 
 enum {
     MAX_LENGTH = 16,

@@ -10,8 +10,8 @@
 #ifndef N1STORE_RANGE_CODER_H
 #define N1STORE_RANGE_CODER_H
 
-#include "bits.h"
-#include "bytes.h"
+#include "../common/bits.h"
+#include "../common/bytes.h"
 
 typedef struct {
     uint64_t low, range; /* between symbols the range is from 2^32 to 2^48 */

@@ -2,7 +2,7 @@
 #ifndef N1STORE_N1_FIT_H
 #define N1STORE_N1_FIT_H
 
-#include "n1_kernels.h"
+#include "kernels.h"
 
 /* Costs are in 1/4096 bit. */
 enum { BIT = 4096 };

@@ -1,13 +1,13 @@
 /*
- * The loops that take the time, once for any machine (n1_portable.c) and once for AVX2
- * (n1_avx2.c). Both give the same results.
+ * The loops that take the time, once for any machine (portable.c) and once for AVX2
+ * (avx2.c). Both give the same results.
  */
 #ifndef N1STORE_N1_KERNELS_H
 #define N1STORE_N1_KERNELS_H
 
 #include <stddef.h>
 
-#include "n1_lanes.h"
+#include "lanes.h"
 
 enum { WORDS_AHEAD = 16 };
 

@@ -3,8 +3,8 @@
 #define N1STORE_N1_CODEC_H
 
 #include "n1.h"
-#include "n1_index.h"
-#include "n1_kernels.h"
+#include "index.h"
+#include "kernels.h"
 
 enum { SHORT_BLOCK = 4096 }; /* samples, where long blocks suit badly */
 

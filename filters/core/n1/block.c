@@ -1,8 +1,8 @@
-#include "n1_block.h"
+#include "block.h"
 
 #include <stdlib.h>
 
-#include "n1_widths.h"
+#include "widths.h"
 
 /* Angles 1-4, 5-12 and 13-32 are coded with a Rice parameter for each group. */
 static const int GROUP_END[3] = {4, 12, MAX_ORDER};

@@ -16,8 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "export.h"
-#include "n1.h"
+#include "../common/errors.h"
+#include "../common/export.h"
 
 /* What a codec is given beside the data; a payload is decoded without. */
 typedef struct {

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bytes.h"
+#include "../common/bytes.h"
+#include "../common/xxh64.h"
 #include "n1.h"
-#include "xxh64.h"
 
 enum {
     /* Channels that are worked on together, and among which a block may refer to another. */

@@ -2,7 +2,7 @@
 #ifndef N1STORE_TRANSFORM_H
 #define N1STORE_TRANSFORM_H
 
-#include "bytes.h"
+#include "../common/bytes.h"
 #include "simple.h"
 
 enum { TRANSFORM_HEADER = 3 }; /* numbers: the low and high half of num_channels, the parameter */

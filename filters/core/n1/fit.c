@@ -1,12 +1,12 @@
-/* Which model a block gets: its map and its predictor; n1_residuals.c has the rest. */
-#include "n1_fit.h"
+/* Which model a block gets: its map and its predictor; residuals.c has the rest. */
+#include "fit.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "adc.h"
-#include "n1_residuals.h"
+#include "../common/adc.h"
+#include "residuals.h"
 
 enum { LONG_BLOCK = 8192 /* samples, from which on speed counts more than a few bytes */ };
 

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bits.h"
-#include "n1_model.h"
+#include "../common/bits.h"
+#include "model.h"
 
 enum {
     MAX_TAIL = 255,

@@ -2,7 +2,7 @@
 #ifndef N1STORE_N1_RESIDUALS_H
 #define N1STORE_N1_RESIDUALS_H
 
-#include "n1_fit.h"
+#include "fit.h"
 
 /* log2 in 1/4096; exact arithmetic only, so that every machine chooses alike. */
 int32_t log2_of(double value);

@@ -1,8 +1,8 @@
 /* What a payload's blocks are, without decoding their samples. */
 #include <stdlib.h>
 
-#include "n1_block.h"
-#include "n1_codec.h"
+#include "block.h"
+#include "codec.h"
 
 int64_t n1_num_blocks(const uint8_t *src, size_t src_size) {
     payload_head head;

@@ -8,9 +8,8 @@
 
 #include <stdlib.h>
 
-#include "bits.h"
-#include "bytes.h"
-#include "n1.h"
+#include "../common/bits.h"
+#include "../common/bytes.h"
 #include "simple.h"
 
 enum {

@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
-#include "n1_choose.h"
-#include "n1_widths.h"
-#include "xxh64.h"
+#include "../common/bytes.h"
+#include "../common/xxh64.h"
+#include "choose.h"
+#include "widths.h"
 
 static const level_settings LEVELS[] = {
     {.max_order = 8,

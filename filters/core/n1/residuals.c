@@ -1,5 +1,5 @@
 /* Which distribution a block's residuals get: one for all, one for each span, or a histogram. */
-#include "n1_residuals.h"
+#include "residuals.h"
 
 #include <math.h>
 #include <stdlib.h>

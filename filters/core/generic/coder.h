@@ -5,7 +5,7 @@
 #ifndef N1STORE_CODER_H
 #define N1STORE_CODER_H
 
-#include "bytes.h"
+#include "../common/bytes.h"
 #include "simple.h"
 
 enum {

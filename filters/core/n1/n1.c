@@ -1,10 +1,10 @@
-/* What n1.h declares but for inspection. What is in a block: n1_encode.c, n1_decode.c. */
+/* What n1.h declares but for inspection. What is in a block: encode.c, decode.c. */
 #include "n1.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "n1_codec.h"
+#include "codec.h"
 
 /* That many rows at the end which are the same are only counted. */
 enum { MIN_REPEATED = 64 };

@@ -1,8 +1,8 @@
-#include "n1_model.h"
+#include "model.h"
 
 #include <stdlib.h>
 
-#include "n1_shapes.h"
+#include "shapes.h"
 
 /* round(2^30 * sin(2^b / 1024)), and of the cosine */
 static const int64_t TURNS[11][2] = {

@@ -2,12 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "adc.h"
-#include "bytes.h"
-#include "n1_codec.h"
-#include "n1_kernels.h"
-#include "n1_widths.h"
-#include "xxh64.h"
+#include "../common/adc.h"
+#include "../common/bytes.h"
+#include "../common/xxh64.h"
+#include "codec.h"
+#include "kernels.h"
+#include "widths.h"
 
 /*
  * Entries of a table that are written together. What is too much is overwritten by the next ones,

@@ -4,18 +4,18 @@
  * The way of a sample:
  *
  *     chunk, num_samples x num_channels         one payload; n1.c
- *       cut into blocks: one channel, some time, a model of their own; n1_encode.c
- *         [difference to a reference channel]   n1_choose.c
- *         map: 16-bit sample -> code            identity, adc, step or palette; n1_fit.c
- *         prediction mu of order P              from the codes before it in its lane; n1_model.c
+ *       cut into blocks: one channel, some time, a model of their own; encode.c
+ *         [difference to a reference channel]   choose.c
+ *         map: 16-bit sample -> code            identity, adc, step or palette; fit.c
+ *         prediction mu of order P              from the codes before it in its lane; model.c
  *         distribution around mu                scale and shape, of the block or of a class of
- *                                               spans in it; n1_residuals.c
+ *                                               spans in it; residuals.c
  *         symbol: start, frequency              of the code's cell (width kind), or of its
  *                                               residual (integer kind)
- *         rANS, one state for each lane         interleaved, words shared; n1_encode.c
- *       index of all blocks, checksums          n1_index.c
+ *         rANS, one state for each lane         interleaved, words shared; encode.c
+ *       index of all blocks, checksums          index.c
  *
- * and back through n1_index.c, which finds the blocks that a part needs, and n1_decode.c. The
+ * and back through index.c, which finds the blocks that a part needs, and decode.c. The
  * samples of a block of 16 lanes, in the order in which they are decoded, a step at a time:
  *
  *              lane 0      lane 1      …   lane 15
@@ -25,7 +25,7 @@
  *     step L-1 x[L - 1]    x[2 L - 1]  …                bits lie in the lanes' first states
  *
  * Lanes are what vectors hold: all of them are predicted, looked up and renewed at once
- * (n1_avx2.c; n1_portable.c does the same for any machine).
+ * (avx2.c; portable.c does the same for any machine).
  *
  * Words: a code is a number of the converter, and on the axis of positions, 1/32 of a mean code
  * wide each, its cell reaches from edge to edge; the width kind knows how wide each is. A class has
@@ -51,20 +51,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "export.h"
-
-typedef enum {
-    N1_OK = 0,
-    N1_ERROR_ARGUMENT = -1, /* an argument is out of its range */
-    N1_ERROR_MEMORY = -2,   /* working memory could not be had */
-    N1_ERROR_ROOM = -3,     /* dst is too small */
-    N1_ERROR_FORMAT = -4,   /* not an n1 payload */
-    N1_ERROR_VERSION = -5,  /* a payload of a newer version of the format */
-    N1_ERROR_CORRUPT = -6,  /* damaged or cut off */
-    N1_ERROR_WIDTHS = -7,   /* encoded with a table of code widths that was not given */
-    N1_ERROR_PATH = -8,     /* this machine cannot run the path that was asked for */
-    N1_ERROR_OLD = -9,      /* a payload of version 1, which was never released */
-} n1_error;
+#include "../common/errors.h"
+#include "../common/export.h"
 
 typedef enum { N1_INT16 = 0, N1_UINT16 = 1, N1_INT8 = 2, N1_UINT8 = 3 } n1_dtype;
 

@@ -1,5 +1,5 @@
 /* Which model a block gets: the first approach, a reference, or what a search finds. */
-#include "n1_choose.h"
+#include "choose.h"
 
 #include <string.h>
 

@@ -1,13 +1,13 @@
-/* The kernels with AVX2, for machines that turn out to have it; see n1_kernels.h. */
-#include "n1_kernels.h"
+/* The kernels with AVX2, for machines that turn out to have it; see kernels.h. */
+#include "kernels.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include <immintrin.h>
 #include <string.h>
 
-#include "adc_loops.h"
-#include "bytes.h"
+#include "../common/adc_loops.h"
+#include "../common/bytes.h"
 
 #define AVX2 __attribute__((target("avx2")))
 #define AVX2_INLINE __attribute__((target("avx2"), always_inline)) static inline

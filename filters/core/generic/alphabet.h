@@ -7,8 +7,8 @@
 
 #include <stdlib.h>
 
-#include "bits.h"
-#include "bytes.h"
+#include "../common/bits.h"
+#include "../common/bytes.h"
 
 enum {
     NUM_WORDS = 1 << 16, /* values that a word can have */

@@ -1,9 +1,9 @@
 /* The kernels in plain C; the loops over a fixed count are left to the compiler's vectors. */
 #include <stddef.h>
 
-#include "adc.h"
-#include "bytes.h"
-#include "n1_kernels.h"
+#include "../common/adc.h"
+#include "../common/bytes.h"
+#include "kernels.h"
 
 enum { TILE = 16 };
 
