@@ -18,11 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 # Of these, blocks are run.
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
+FORMATS = sorted((ROOT / "filters/format").glob("*.md"))
+
 OTHERS = [
     *sorted(ROOT.glob("[A-Z]*.md")),
     *sorted((ROOT / ".github").rglob("*.md")),
     ROOT / "benchmarks/README.md",
     ROOT / "filters/FORMAT.md",
+    *FORMATS,
 ]
 DOCUMENTS = list(dict.fromkeys([*PAGES, *OTHERS]))
 

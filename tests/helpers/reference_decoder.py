@@ -1,7 +1,8 @@
-"""A decoder of `n1` payloads, written from `adc` and `n1` in filters/FORMAT.md, to read beside it.
+"""A decoder of `n1` payloads, written from filters/format/n1.md, to read beside it.
 
 Plain Python in whole numbers, slow and short, in the order and with the names of the
-specification. Whatever that demands of a payload is asserted.
+specification, whose sections stand above the functions, behind a §. Whatever it demands of a
+payload is asserted.
 """
 
 # ruff: noqa: N802, N806 (names are the specification's)
@@ -23,6 +24,7 @@ PACKED, INTEGER, WIDTH = range(3)
 IDENTITY, ADC, STEP, PALETTE = range(4)
 
 
+# § Payload, Type, Repeated rows, Number of blocks
 def decode(payload, widths=None):
     """Return the samples, the fields before the first block, and those of each block."""
     read = Reader(payload)
@@ -63,6 +65,7 @@ def decode(payload, widths=None):
     return samples.reshape(shape), header, blocks
 
 
+# § Index
 def read_index(read, count):
     """Return size, reference and checksum of each block."""
     width = read.bits(8)
@@ -74,6 +77,7 @@ def read_index(read, count):
     return entries
 
 
+# § Reference, Checksums
 def decode_blocks(read, entries, num_samples, num_channels, num_blocks, widths):
     """Return the samples of each channel, all blocks, and the checksums of their samples."""
     length = -(-num_samples // num_blocks)
@@ -106,6 +110,7 @@ def decode_blocks(read, entries, num_samples, num_channels, num_blocks, widths):
 # --- Bit strings
 
 
+# § Conventions
 class Reader:
     """Takes fields from a payload; `position` counts bits."""
 
@@ -176,6 +181,7 @@ def limit(value, low, high):
 # --- Block
 
 
+# § Block, Head, Reference, Map, Step map
 def read_head(read, distance):
     block = SimpleNamespace(kind=read.bits(2), map=read.bits(2), num_lanes=1 << read.bits(3))
     assert read.bits(1) == 0
@@ -193,6 +199,7 @@ def read_head(read, distance):
     return block
 
 
+# § Palette
 def read_palette(read):
     count = read.gamma() + 2
     assert count <= 4096
@@ -202,6 +209,7 @@ def read_palette(read):
     return list(accumulate((smallest + read.rice(r) for _ in range(count - 1)), initial=first))
 
 
+# § Block, Differences
 def decode_block(read, block, num_samples, widths):
     """Return samples, or what the reference leaves of them."""
     assert block.num_lanes <= num_samples
@@ -215,6 +223,7 @@ def decode_block(read, block, num_samples, widths):
     return [sample_of(block, code) for code in codes]
 
 
+# § Identity, adc, Step map, Palette
 def sample_of(block, code):
     if block.map == ADC:
         return ADC_SAMPLES[code + 2**15]
@@ -227,6 +236,7 @@ def sample_of(block, code):
     return code
 
 
+# § Packed
 def decode_packed(read, block, num_samples):
     assert block.num_lanes == 1
     block.width = read.bits(5)
@@ -238,6 +248,7 @@ def decode_packed(read, block, num_samples):
     return codes
 
 
+# § Tail and predictor, Escape, Integer fields
 def read_fields(read, block, num_samples, widths):
     block.tail = read.bits(8)
     read_angles(read, block)
@@ -259,6 +270,7 @@ def read_fields(read, block, num_samples, widths):
     read.fill()
 
 
+# § Tail and predictor, Angles and reflection coefficients
 def read_angles(read, block):
     order = read.bits(6)
     assert order <= 32
@@ -279,6 +291,7 @@ def read_angles(read, block):
     assert all(abs(t) <= 1608 for t in block.angles)
 
 
+# § Classes
 def read_class(read, block):
     each = SimpleNamespace(scale=read.bits(8), shape=read.bits(2), hold=read.bits(1), low_bits=0)
     if block.kind == INTEGER:
@@ -287,6 +300,7 @@ def read_class(read, block):
     return each
 
 
+# § Lanes
 def make_lanes(block, num_samples):
     quotient, remainder = divmod(num_samples - block.tail, block.num_lanes)
     assert quotient > 0
@@ -297,6 +311,7 @@ def make_lanes(block, num_samples):
     ]
 
 
+# § Classes
 def read_class_numbers(read, block):
     """Give each lane a list of the classes of its steps."""
     longest = max(block.lanes[0].size, block.lanes[-1].size + block.tail)
@@ -313,6 +328,7 @@ def read_class_numbers(read, block):
             lane.classes += block.span * [block.classes[number]]
 
 
+# § Integer fields
 def read_histogram(read, block):
     first = read.signed_gamma()
     count = read.gamma() + 1
@@ -323,6 +339,7 @@ def read_histogram(read, block):
     assert sum(block.histogram.values()) == 4096 - block.escape_slots
 
 
+# § Width fields, Width
 def read_cells(read, block, widths):
     assert block.map == ADC
     block.precision = 12 + read.bits(3)
@@ -345,6 +362,7 @@ def read_cells(read, block, widths):
 # --- Lanes
 
 
+# § Coded samples, Lanes, Tail
 def decode_lanes(read, block):
     """Return the codes of a block of the integer or the width kind."""
     read_escapes(read, block)
@@ -376,6 +394,7 @@ def decode_lanes(read, block):
     return [code for lane in block.lanes for code in lane.codes]
 
 
+# § Lanes, Tail
 def order_of_decoding(block):
     """Return the lane of each sample, before the tail and in it."""
     steps = range(block.lanes[0].size)
@@ -383,6 +402,7 @@ def order_of_decoding(block):
     return in_lanes, block.tail * [block.lanes[-1]]
 
 
+# § Coded samples
 def read_escapes(read, block):
     count = read.varint()
     if block.escape_bits == 16:
@@ -393,6 +413,7 @@ def read_escapes(read, block):
     read.fill()
 
 
+# § Lanes
 def decode_sample(block, lane, next_word):
     M = 1 << block.precision
     x = lane.state
@@ -412,6 +433,7 @@ def decode_sample(block, lane, next_word):
 # --- Predictor
 
 
+# § Angles and reflection coefficients
 def turn(t):
     """Return sine and cosine of t / 1024 radian, t >= 0, in 30 fractional bits."""
     s, c = 0, 2**30
@@ -422,6 +444,7 @@ def turn(t):
     return s, c
 
 
+# § Predictor, Coefficients, Scale of lower orders
 def make_predictors(block):
     """Set coefficients and shift of each order 0 .. P, and what each adds to the scale."""
     a = []
@@ -436,6 +459,7 @@ def make_predictors(block):
     block.extra_scale = [(sum(losses[m:]) + 2**11) >> 12 for m in range(len(losses) + 1)]
 
 
+# § Coefficients
 def for_use(a):
     S = sum(abs(x) for x in a)
     s = max(s for s in range(16) if 32735 * 2 ** (24 - s) >= S)
@@ -443,6 +467,7 @@ def for_use(a):
     return A, s, sum(A)
 
 
+# § Scale of lower orders
 def log2(cosine):
     """Return the logarithm, in 12 fractional bits, of a number in 30 of them."""
     v = cosine << 32 - cosine.bit_length()
@@ -455,6 +480,7 @@ def log2(cosine):
     return result
 
 
+# § Prediction
 def predict(block, lane):
     y = lane.positions
     Y, low, high = block.mean, -(2**15), 2**15 - 1
@@ -472,6 +498,7 @@ def predict(block, lane):
 # --- Distribution
 
 
+# § Scale of lower orders
 def distribution(block, lane):
     """Return the function F."""
     i = len(lane.codes)
@@ -481,6 +508,7 @@ def distribution(block, lane):
     return distribution_of(scale, each.shape, block.kind, block.symbol_slots)
 
 
+# § Distribution
 # Both remember what they returned: many samples have the same distribution, and ask for the same.
 @lru_cache(maxsize=1000)
 def distribution_of(scale, shape, kind, symbol_slots):
@@ -501,6 +529,7 @@ def distribution_of(scale, shape, kind, symbol_slots):
     return F
 
 
+# § Symbols, Integer, Width
 def find_symbol(block, lane, slot):
     """Return start, freq and code of the symbol that the slot belongs to."""
     mu = predict(block, lane)
@@ -535,6 +564,7 @@ def find_symbol(block, lane, slot):
     return start, freq, signed16(mu + d)
 
 
+# § Width
 def position_of(block, lane, code):
     if block.kind == INTEGER:
         return code
@@ -547,11 +577,13 @@ def position_of(block, lane, code):
 # --- adc
 
 
+# § adc permutation
 def grid(k):
     numerator = (2 * k + 1) * 65535 - 1023
     return numerator // 2046 if numerator >= 0 else -(-numerator // 2046)
 
 
+# § adc permutation
 def adc_samples():
     """Return the samples of codes -32768 .. 32767."""
     on_grid = [grid(k) for k in range(-512, 512)]
@@ -564,12 +596,14 @@ ADC_SAMPLES = adc_samples()
 # --- Tables
 
 
+# § Tables and test vectors
 def numbers_of(name, file):
     text = (ROOT / "filters/core/n1" / file).read_text()
     body = re.search(name + r"(?:\[\d+\])+ = \{(.*?)\};", text, re.DOTALL)[1]
     return [int(number) for number in re.findall(r"\d+", body)]
 
 
+# § Distribution
 MIXTURES = [
     [(0.99, 1), (0.01, 2)],
     [(0.97, 1), (0.03, 3)],
@@ -590,9 +624,10 @@ N1_WIDTHS = numbers_of("N1_WIDTHS", "widths.h")
 N1_REFLECTIONS = numbers_of("N1_REFLECTIONS", "widths.h")
 N1_SHAPES = [shape_of(mixture) for mixture in MIXTURES]
 
-# --- the low half of XXH64, as its own specification has it
+# --- The low half of XXH64, as its own specification has it
 
 
+# § Conventions
 def checksum_of(data, seed):
     p1, p2, p3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
     p4, p5 = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
