@@ -1,6 +1,6 @@
 /*
  * What the HDF5 plugins share. Each is one file that includes this, defines `encode` and `decode`
- * and ends in PLUGIN; cd_values are specified in filters/FORMAT.md.
+ * and ends in PLUGIN; cd_values are specified in filters/format/stores.md.
  *
  * Nothing of libhdf5 is called, so that one library serves every HDF5 that loads it, also those
  * inside Python wheels, whose symbols no plugin can see.

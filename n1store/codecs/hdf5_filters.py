@@ -2,7 +2,7 @@
 
 HDF5 names a filter by its id, and keeps with each dataset what was given to it: cd_values,
 unsigned integers of 32 bits. The codec of a filter is a numcodecs codec of the same bytes.
-What cd_values mean is said by the filters of others, for n1store's own by filters/FORMAT.md.
+What cd_values mean is said by the filters of others, for n1store's own by filters/format/stores.md.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def _n1_configuration(
     return configuration
 
 
-_WIDTH_BITS = 7  # of each code width, as filters/FORMAT.md has it
+_WIDTH_BITS = 7  # of each code width, as filters/format/stores.md has it
 
 
 def _wavpack_configuration(level: int, dtype: int, num_channels: int) -> Configuration:

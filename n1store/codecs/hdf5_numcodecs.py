@@ -1,4 +1,4 @@
-"""cd_values of the HDF5 filter that is any codec of numcodecs; see filters/FORMAT.md."""
+"""cd_values of the HDF5 filter that is any codec of numcodecs; see filters/format/stores.md."""
 
 from __future__ import annotations
 

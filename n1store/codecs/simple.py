@@ -2,7 +2,7 @@
 
 Transforms make of samples other numbers, which the codec behind them stores in less; coders store
 any bytes in less. Their classes, such as `Delta` and `RLE`, are made from the rows of
-simple_table.py. All payloads are specified in filters/FORMAT.md.
+simple_table.py. All payloads are specified in filters/format/codecs.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`.n1` files: WAV files as `n1` payloads, given back to the last byte.
 
-The bytes are specified in filters/FORMAT.md. Both directions stream: they hold a few payloads
-and their samples in memory, however long the file.
+The bytes are specified in filters/format/n1-files.md. Both directions stream: they hold a few
+payloads and their samples in memory, however long the file.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[2]
 TABLE = "n1store/codecs/simple_table.py"
 LIST = "filters/core/generic/simple.c"
 BUILD = "CMakeLists.txt"
-FORMAT = "filters/FORMAT.md"
+FORMAT = "filters/format/codecs.md"
+IDENTIFIERS = "filters/format/stores.md"
 ENTRY_POINTS = "pyproject.toml"
 CORE = "filters/core/generic"
 
@@ -19,7 +20,7 @@ def places_of(root):
     sources = [path.read_text() for path in (root / CORE).glob("*.c")]
     names = r'\.name = "(\w+)"|CODER\(SIMPLE_\w+, "(\w+)"\)'
     text = (root / FORMAT).read_text()
-    chapter = text[text.index("## The simple codecs\n") : text.index("## The simple codecs in")]
+    chapter = text[text.index("## Transforms\n") : text.index("## `flac`\n")]
     points = tomllib.loads((root / ENTRY_POINTS).read_text())["project"]["entry-points"]
     simple = {
         name.removeprefix("n1store.")
@@ -34,10 +35,10 @@ def places_of(root):
         f"{BUILD}, add_simple_plugin": {
             *re.findall(r"^add_simple_plugin\((\w+) ", (root / BUILD).read_text(), re.M)
         },
-        f"{FORMAT}, the table of identifiers": {
-            *re.findall(r"^\| `(\w+)` \| `n1store.\1` \|", text, re.M)
+        f"{IDENTIFIERS}, the table": {
+            *re.findall(r"^\| `(\w+)` \| `n1store.\1` \|", (root / IDENTIFIERS).read_text(), re.M)
         },
-        f"{FORMAT}, a section": {*re.findall(r"^### `(\w+)`", chapter, re.M)},
+        f"{FORMAT}, a section": {*re.findall(r"^## `(\w+)`", chapter, re.M)},
         TABLE: {*re.findall(r'^        name="(\w+)",', (root / TABLE).read_text(), re.M)},
         f"{ENTRY_POINTS}, numcodecs.codecs": simple,
         f"{ENTRY_POINTS}, zarr.codecs": in_zarr,
@@ -48,7 +49,7 @@ def forgotten(root):
     """Return a line for each simple codec and each place in which it is not."""
     places = places_of(root)
     # These have others in them too.
-    mixed = (f"{FORMAT}, the table of identifiers", f"{ENTRY_POINTS}, zarr.codecs")
+    mixed = (f"{IDENTIFIERS}, the table", f"{ENTRY_POINTS}, zarr.codecs")
     codecs = set().union(*(names for place, names in places.items() if place not in mixed))
     return [
         f"{codec} is not in {place}"

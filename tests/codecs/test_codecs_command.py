@@ -43,8 +43,8 @@ MISSING = {
 }
 HERE = [name for name in CATALOGUE if not MISSING.get(name)]
 
-# As filters/FORMAT.md has them, and for codecs of others the registry of The HDF Group.
-FORMAT = (Path(__file__).parents[2] / "filters/FORMAT.md").read_text()
+# As filters/format/stores.md has them, and for codecs of others the registry of The HDF Group.
+FORMAT = (Path(__file__).parents[2] / "filters/format/stores.md").read_text()
 FILTERS = {
     **{name: int(each) for name, each in re.findall(r"^\| `(\w+)` \|.*?\| (\d+) \|", FORMAT, re.M)},
     "gzip": 1,

@@ -1,4 +1,4 @@
-"""The coders, rle to rans, beside decoders written from filters/FORMAT.md alone."""
+"""The coders, rle to rans, beside decoders written from filters/format/codecs.md alone."""
 
 import numpy as np
 import pytest

@@ -55,7 +55,7 @@ def in_file(path, filters, shape):
 
 
 # With default settings, for chunks of 20,000 x 64: as the filters of others have them, which are
-# asked for nothing here, and filters/FORMAT.md.
+# asked for nothing here, and filters/format/stores.md.
 GIVEN = {
     "adc": (),
     "shuffle": (2,),
@@ -161,7 +161,7 @@ def test_ids_are_those_of_the_plugins():
         info = Plugin(name).info
         assert (info.id, info.name.decode()) == (own[name], f"{name} (n1store)")
     specified = re.findall(
-        r"^\| `(\w+)` \|.*?\| (\d+) \|", (ROOT / "filters/FORMAT.md").read_text(), re.M
+        r"^\| `(\w+)` \|.*?\| (\d+) \|", (ROOT / "filters/format/stores.md").read_text(), re.M
     )
     for name, filter_id in specified:
         assert FILTERS[CATALOGUE[name].hdf5].filter_id == int(filter_id), name

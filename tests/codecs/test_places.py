@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 import numcodecs
 import pytest
-from places import BUILD, CORE, ENTRY_POINTS, FORMAT, LIST, ROOT, TABLE, forgotten
+from places import BUILD, CORE, ENTRY_POINTS, FORMAT, IDENTIFIERS, LIST, ROOT, TABLE, forgotten
 
 from n1store.codecs import native
 from n1store.codecs.catalogue import CATALOGUE
@@ -32,13 +32,14 @@ def test_a_forgotten_place_is_named(row, tmp_path):
         f"{CORE}/{name}.c": [r'.*\.name = "{}".*', r'CODER\(SIMPLE_\w+, "{}"\);'],
         LIST: [rf"    &SIMPLE_{name.upper()},"],
         BUILD: [r"add_simple_plugin\({} .*"],
-        FORMAT: [r"\| `{}` .*", r"### `{}`"],
+        FORMAT: [r"## `{}`"],
+        IDENTIFIERS: [r"\| `{}` .*"],
         TABLE: [r'        name="{}",'],
         ENTRY_POINTS: [r'"n1store.{}" = ".*simple:.*"', r'"n1store.{}" = ".*zarr3:.*"'],
     }
     copy = tmp_path / "copy"
     shutil.copytree(ROOT / CORE, copy / CORE)
-    for file in (LIST, BUILD, FORMAT, TABLE, ENTRY_POINTS):
+    for file in (LIST, BUILD, FORMAT, IDENTIFIERS, TABLE, ENTRY_POINTS):
         (copy / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, copy / file)
     for place, patterns in lines.items():
@@ -70,7 +71,7 @@ def test_entry_points_are_those_of_the_catalogue(name):
         found = [point.value for point in entry_points(group=group, name=entry.codec_id)]
         home, _, class_name = entry.home.partition(":")
         assert found == [f"{module or home}:{class_name}"], f"{ENTRY_POINTS}, {group}"
-    for page, text in ((FORMAT, entry.codec_id), ("docs/codecs.md", name)):
+    for page, text in ((IDENTIFIERS, entry.codec_id), ("docs/codecs.md", name)):
         assert f"`{text}`" in (ROOT / page).read_text(), page
 
 
@@ -105,10 +106,10 @@ def test_class_for_zarr_has_the_settings_of_that_for_numcodecs(name):
 def test_what_a_format_owes(row):
     # Not above, where they would keep the other tests from naming what is missing.
     if row.kind == "array-array":
-        from test_transforms import UNDO as decoders  # noqa: N811
+        from reference_transforms import UNDO as decoders  # noqa: N811
     else:
         from reference_coders import UNDO as decoders  # noqa: N811
-    assert row.name in decoders, "a decoder written from filters/FORMAT.md alone"
+    assert row.name in decoders, "a decoder written from filters/format/codecs.md alone"
     for page in ("docs/codecs.md", "docs/nwb.md", "docs/python.md"):
         assert f"`{row.name}`" in (ROOT / page).read_text(), page
     for target in ("simple_decode", "simple_samples"):

@@ -1,4 +1,4 @@
-"""The specification, filters/FORMAT.md: payloads mean what a decoder written from it alone finds.
+"""The specification, filters/format/n1.md: payloads mean what a decoder made from it alone finds.
 
 Two kinds of payloads: what the encoder makes of arrays, and what it would hardly ever choose but
 the specification allows, of random fields. The features of both are listed, so that none is lost.

@@ -82,7 +82,7 @@ def names(folder):
     return sorted(entry.name for entry in folder.iterdir())
 
 
-# What FORMAT.md says
+# What filters/format/n1-files.md says
 
 
 def test_the_format_is_what_is_written_down(new_file):

@@ -1,4 +1,4 @@
-"""`.n1` files put together by hand, from what FORMAT.md says."""
+"""`.n1` files put together by hand, from what filters/format/n1-files.md says."""
 
 import struct
 import zlib

@@ -1,7 +1,8 @@
-"""Decoders of the coders' payloads, rle to rans, written from filters/FORMAT.md alone.
+"""Decoders of the coders' payloads, rle to rans, written from filters/format/codecs.md alone.
 
 Plain Python in whole numbers, one word after the other, in the order and with the names of the
-specification. Whatever that demands of a payload is asserted.
+specification, whose sections stand above the functions, behind a §. Whatever it demands of a
+payload is asserted.
 """
 
 from bisect import bisect_left, bisect_right
@@ -10,6 +11,7 @@ from collections import defaultdict
 import numpy as np
 
 
+# § Coders
 def specified(name, payload):
     """Return the data of a payload."""
     assert payload[0] >> 4 == 1
@@ -21,6 +23,7 @@ def specified(name, payload):
     return np.array(words, "<u2").tobytes() + odd
 
 
+# § Conventions
 def varint(data, at):
     value, shift = 0, 0
     while True:
@@ -42,6 +45,7 @@ def unfolded(number):
     return -(number + 1) // 2 if number % 2 else number // 2
 
 
+# § rle
 def undo_rle(data, count):
     words, at = [], 0
     while len(words) < count:
@@ -53,6 +57,7 @@ def undo_rle(data, count):
     return words
 
 
+# § packbits10
 def undo_packbits10(data, count):
     blocks = -(-count // 1024)
     words, at = [], -(-blocks // 8)
@@ -70,6 +75,7 @@ def undo_packbits10(data, count):
     return words
 
 
+# § Range codes, Plain numbers, Adaptive bits, Adaptive strings, Adaptive numbers
 class RangeCode:
     def __init__(self, data):
         self.digits, self.taken = np.frombuffer(data[: len(data) // 2 * 2], "<u2").tolist(), 0
@@ -124,12 +130,14 @@ class RangeCode:
         return 2 * (self.taken - (2 if self.r >= 2**33 else 1))
 
 
+# § Blocks
 def undo_blocks(forms, data, count):
     words, at = undo_block(forms, data, 0, count)
     assert at == len(data)
     return words
 
 
+# § Blocks
 def undo_block(forms, data, at, n):
     head, at = varint(data, at)
     if head == 1:
@@ -151,6 +159,7 @@ def undo_block(forms, data, at, n):
     return decoded, at + used
 
 
+# § Tables, Distances, Values, Groups
 def tables_of(forms, code, num_words):
     """Return the table of each group, of words and their values, the threshold, and the form."""
     sizes, usual, threshold, stepped, mirrored, form = [num_words], 1, 32768, 0, 0, 0
@@ -187,6 +196,7 @@ def tables_of(forms, code, num_words):
     return tables, threshold, form
 
 
+# § huffman
 def canonical_codes(lengths):
     """Return which symbol has a length and a code, of lengths by symbol."""
     codes, code, before = {}, -1, 0
@@ -198,12 +208,14 @@ def canonical_codes(lengths):
     return codes
 
 
+# § Strings of huffman
 def strings(data):
     """Return the bits of both, how long the first one says it is, and where the second begins."""
     size = data[0] + 256 * data[1]
     return [Bits(data[2 : 2 + size]), Bits(data[2 + size :])], size
 
 
+# § Strings of huffman
 class Bits:
     def __init__(self, data):
         self.data, self.at = data, 0
@@ -219,6 +231,7 @@ class Bits:
         return -(-self.at // 8)
 
 
+# § Words, Groups
 def huffman_words(tables, threshold, data, count):
     groups = [canonical_codes(table) for table in tables]
     both, size = strings(data)
@@ -230,6 +243,7 @@ def huffman_words(tables, threshold, data, count):
     return words, 2 + size + both[1].size()
 
 
+# § Lengths of pairs
 def lengths_of(weights):
     """Return the lengths that Huffman's tree gives to symbols by their weights."""
     least = 1 + sum(weights) // 2**17
@@ -250,6 +264,7 @@ def lengths_of(weights):
         least *= 2
 
 
+# § Pairs
 def huffman_pairs(tables, _threshold, data, count):
     squares = [(word, weight**2) for word, weight in tables[0]]
     total = sum(square for _, square in squares)
@@ -279,6 +294,7 @@ def huffman_pairs(tables, _threshold, data, count):
     return words[:count], 2 + size + both[1].size()
 
 
+# § rans, Groups
 def rans_words(tables, threshold, data, count):
     n, states, at = data[0], [int.from_bytes(data[i : i + 4], "little") for i in (1, 5)], 9
     groups = []
@@ -302,6 +318,7 @@ def rans_words(tables, threshold, data, count):
     return words, at
 
 
+# § Differences
 def difference(code):
     parts = []
     for name in ("multiple", "rest"):
@@ -316,6 +333,7 @@ def difference(code):
     return 64 * unfolded(high - 1) + unfolded(low - 1)
 
 
+# § arithmetic, Model of arithmetic, Periods, Groups
 def undo_arithmetic(data, count):
     size, at = varint(data, 0)
     codes = [RangeCode(data[at : at + size // 2]), RangeCode(data[at + size // 2 :])]

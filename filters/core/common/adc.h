@@ -8,7 +8,7 @@
  * 64,512 others go, in ascending order, to the values outside -512..511. Hence it loses
  * nothing on any input whatever, and needs neither header nor parameters.
  *
- * The byte-level definition is in filters/FORMAT.md.
+ * The byte-level definition is in filters/format/n1.md.
  */
 #ifndef N1STORE_ADC_H
 #define N1STORE_ADC_H

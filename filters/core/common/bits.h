@@ -1,5 +1,5 @@
 /*
- * Bit strings: least significant bit first; gamma, Rice and signed codes of filters/FORMAT.md.
+ * Bit strings: least significant bit first; gamma, Rice and signed codes of filters/format/n1.md.
  *
  * Neither side runs past its end: a writer without room and a reader without bits go on with
  * `overrun` set, which the caller looks at when done.

@@ -2,7 +2,7 @@
  * The simple codecs: transforms, which turn samples into numbers that other codecs store in less, as
  * delta does, and coders, which store numbers in less, as rle does.
  * Each is one file, which defines a `simple_codec` that simple.c lists, and one section of
- * filters/FORMAT.md.
+ * filters/format/codecs.md.
  *
  * Numbers are 16 bits wide, little-endian, at any address; arithmetic on them wraps around, so
  * that any are lossless. Nothing is kept between calls, so any number of threads may work at once.

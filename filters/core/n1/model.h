@@ -1,4 +1,4 @@
-/* The integer model that encoder and decoder share; filters/FORMAT.md defines every number. */
+/* The integer model that encoder and decoder share; filters/format/n1.md defines every number. */
 #ifndef N1STORE_N1_MODEL_H
 #define N1STORE_N1_MODEL_H
 

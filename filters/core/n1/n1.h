@@ -1,5 +1,5 @@
 /*
- * n1: lossless codec for neural recordings; the payload is specified in filters/FORMAT.md.
+ * n1: lossless codec for neural recordings; the payload is specified in filters/format/n1.md.
  *
  * The way of a sample:
  *
@@ -165,7 +165,7 @@ N1_API int64_t n1_index_size(const uint8_t *src, size_t src_size);
 N1_API int64_t n1_part_ranges(const uint8_t *src, size_t src_size, const n1_part *part,
                               n1_range *ranges, size_t max_ranges);
 
-/* What a block is. Kinds and maps are those of filters/FORMAT.md, in its numbers. */
+/* What a block is. Kinds and maps are those of filters/format/n1.md, in its numbers. */
 typedef struct {
     uint64_t first_sample;
     uint64_t channel;

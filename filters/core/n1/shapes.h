@@ -1,6 +1,6 @@
 /*
  * Halves of the residual's distribution functions, N1_SHAPES[h][i] = 2^24 * (Phi_h(i / 32) - 1/2),
- * for the mixtures of normal distributions in filters/FORMAT.md; tests/format/test_format.py computes them.
+ * for the mixtures of normal distributions in filters/format/n1.md; tests/format/test_format.py computes them.
  */
 #ifndef N1STORE_N1_SHAPES_H
 #define N1STORE_N1_SHAPES_H

@@ -25,8 +25,8 @@ class Alac(OwnCodec):
     """Lossless ALAC of 16 bits.
 
     A payload says its shape itself and ends in a checksum of all its bytes, so that none is
-    needed behind it. It is specified in filters/FORMAT.md. As libsndfile has at most 8 channels,
-    and writes beyond its memory with many of them, each channel is a stream of its own.
+    needed behind it. It is specified in filters/format/codecs.md. As libsndfile has at most 8
+    channels, and writes beyond its memory with many of them, each channel is a stream of its own.
     """
 
     codec_id = "n1store.alac"

@@ -24,7 +24,7 @@ class Flac(OwnCodec):
     """Lossless FLAC of 8 or 16 bits.
 
     A payload says its dtype and shape itself, and ends in error if a bit of its samples has
-    changed, so that no checksum is needed behind it. It is specified in filters/FORMAT.md.
+    changed, so that no checksum is needed behind it. It is specified in filters/format/codecs.md.
 
     Parameters
     ----------
