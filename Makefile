@@ -30,7 +30,7 @@
 PYTHON ?= python3
 RECORDINGS := ../shared/n1-data
 EPHYS := ../shared/ephys
-SOURCES := $(shell find filters -name '*.[ch]' -o -name '*n1store_hdf5.p*')
+SOURCES := $(shell find filters -name '*.[ch]' -o -name '*.def' -o -name '*n1store_hdf5.p*')
 
 CLANG ?= clang
 FUZZ_TARGETS := decode samples signals simple_decode simple_samples
@@ -131,7 +131,7 @@ lint: .venv/ready-to-test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	$(CC) -std=c11 -fsyntax-only -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror \
-		-DCODEC_NAME='"delta"' -DFILTER_ID=52789 $(filter-out $(LEFT_OUT),$(filter %.c,$(SOURCES)))
+		-DCODEC_NAME='"delta"' -DFILTER_ID=32768 $(filter-out $(LEFT_OUT),$(filter %.c,$(SOURCES)))
 
 bench-codec: setup
 	.venv/bin/python benchmarks/codec.py --recordings $(RECORDINGS) --ephys $(EPHYS) $(CODEC)

@@ -1,6 +1,6 @@
 /*
  * HDF5 filters of the simple codecs, one in each library that is built of this file,
- * with CODEC_NAME and FILTER_ID defined by CMakeLists.txt.
+ * with CODEC_NAME and FILTER_ID as CMakeLists.txt finds them in codecs.def.
  */
 #include "../core/generic/simple.h"
 

@@ -7,8 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 TABLE = "n1store/codecs/simple_table.py"
-LIST = "filters/core/generic/simple.c"
-BUILD = "CMakeLists.txt"
+LIST = "filters/core/generic/codecs.def"
 FORMAT = "filters/format/codecs.md"
 IDENTIFIERS = "filters/format/stores.md"
 ENTRY_POINTS = "pyproject.toml"
@@ -18,7 +17,6 @@ CORE = "filters/core/generic"
 def places_of(root):
     """Return the names of the simple codecs that are in each place of a checkout."""
     sources = [path.read_text() for path in (root / CORE).glob("*.c")]
-    names = r'\.name = "(\w+)"|CODER\(SIMPLE_\w+, "(\w+)"\)'
     text = (root / FORMAT).read_text()
     chapter = text[text.index("## Transforms\n") : text.index("## `flac`\n")]
     points = tomllib.loads((root / ENTRY_POINTS).read_text())["project"]["entry-points"]
@@ -30,11 +28,10 @@ def places_of(root):
     in_zarr = {name.removeprefix("n1store.") for name in points["zarr.codecs"]}
     listed = (root / LIST).read_text()
     return {
-        f"a file in {CORE}": {a or b for each in sources for a, b in re.findall(names, each)},
-        LIST: {name.lower() for name in re.findall(r"^    &SIMPLE_(\w+),", listed, re.M)},
-        f"{BUILD}, add_simple_plugin": {
-            *re.findall(r"^add_simple_plugin\((\w+) ", (root / BUILD).read_text(), re.M)
+        f"a file in {CORE}": {
+            name for each in sources for name in re.findall(r'\.name = "(\w+)"', each)
         },
+        LIST: {*re.findall(r"^CODEC\((\w+), ", listed, re.M)},
         f"{IDENTIFIERS}, the table": {
             *re.findall(r"^\| `(\w+)` \| `n1store.\1` \|", (root / IDENTIFIERS).read_text(), re.M)
         },

@@ -20,8 +20,9 @@ static void encode_order_2(const uint8_t *restrict x, size_t count, size_t lag,
                    number_at(x, i) - 2 * number_at(x, i - lag) + number_at(x, i - 2 * lag));
 }
 
-static int64_t encode(const uint8_t *data, size_t size, simple_settings settings,
-                      uint8_t *payload) {
+static int64_t encode(const simple_codec *codec, const uint8_t *data, size_t size,
+                      simple_settings settings, uint8_t *payload) {
+    (void)codec;
     uint8_t *const differences = store_header(payload, settings);
     (settings.parameter == 1 ? encode_order_1 : encode_order_2)(data, size / 2,
                                                                 settings.num_channels, differences);
@@ -53,17 +54,15 @@ static void decode_order_2(const uint8_t *restrict differences, const uint8_t *r
         set_number(frame, c, number_at(differences, c) + 2 * number_at(one, c) - number_at(two, c));
 }
 
-extern const simple_codec SIMPLE_DELTA;
-
-static int64_t decoded_size(const uint8_t *payload, size_t size) {
+static int64_t decoded_size(const simple_codec *codec, const uint8_t *payload, size_t size) {
     simple_settings settings;
-    const int64_t header = load_header(&SIMPLE_DELTA, payload, size, &settings);
+    const int64_t header = load_header(codec, payload, size, &settings);
     return header < 0 ? header : (int64_t)size - header;
 }
 
-static int decode(const uint8_t *payload, size_t size, uint8_t *data) {
+static int decode(const simple_codec *codec, const uint8_t *payload, size_t size, uint8_t *data) {
     simple_settings settings;
-    const int64_t header = load_header(&SIMPLE_DELTA, payload, size, &settings);
+    const int64_t header = load_header(codec, payload, size, &settings);
     if (header < 0) return (int)header;
     const uint8_t *const differences = payload + header;
     const size_t bytes = size - (size_t)header, frame = frame_bytes(settings.num_channels);
@@ -85,7 +84,7 @@ static int decode(const uint8_t *payload, size_t size, uint8_t *data) {
     return N1_OK;
 }
 
-const simple_codec SIMPLE_DELTA = {
+const simple_codec delta_codec = {
     .name = "delta",
     .least = 1,
     .most = 2,

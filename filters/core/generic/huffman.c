@@ -438,4 +438,11 @@ static int decode_words(const uint8_t *src, const uint8_t *end, uint8_t *words, 
     return decode_blocks(src, end, words, count, values, decode_block, sizeof(decoder_memory));
 }
 
-CODER(SIMPLE_HUFFMAN, "huffman");
+const simple_codec huffman_codec = {
+    .name = "huffman",
+    .words = &(const word_coder){encode_words, decode_words, MOST},
+    .bound = coder_bound,
+    .encode = coder_encode,
+    .decoded_size = coder_decoded_size,
+    .decode = coder_decode,
+};

@@ -139,22 +139,21 @@ static int64_t encode_with(const uint8_t *data, size_t size, simple_settings set
     return (int64_t)transform_bound(size, settings);
 }
 
-static int64_t encode(const uint8_t *data, size_t size, simple_settings settings,
-                      uint8_t *payload) {
+static int64_t encode(const simple_codec *codec, const uint8_t *data, size_t size,
+                      simple_settings settings, uint8_t *payload) {
+    (void)codec;
     return encode_on_grain(data, size, settings, encode_with, payload);
 }
 
-extern const simple_codec SIMPLE_IWT;
-
-static int64_t decoded_size(const uint8_t *payload, size_t size) {
+static int64_t decoded_size(const simple_codec *codec, const uint8_t *payload, size_t size) {
     simple_settings settings;
-    const int64_t header = load_header(&SIMPLE_IWT, payload, size, &settings);
+    const int64_t header = load_header(codec, payload, size, &settings);
     return header < 0 ? header : (int64_t)size - header;
 }
 
-static int decode(const uint8_t *payload, size_t size, uint8_t *data) {
+static int decode(const simple_codec *codec, const uint8_t *payload, size_t size, uint8_t *data) {
     simple_settings settings;
-    const int64_t header = load_header(&SIMPLE_IWT, payload, size, &settings);
+    const int64_t header = load_header(codec, payload, size, &settings);
     if (header < 0) return (int)header;
     uint32_t grain;
     const int error = load_grain(payload, &grain);
@@ -182,7 +181,7 @@ static int decode(const uint8_t *payload, size_t size, uint8_t *data) {
     return N1_OK;
 }
 
-const simple_codec SIMPLE_IWT = {
+const simple_codec iwt_codec = {
     .name = "iwt",
     .least = 1,
     .most = MAX_LEVELS,

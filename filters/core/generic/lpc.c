@@ -250,24 +250,23 @@ static int64_t encode_with(const uint8_t *data, size_t size, simple_settings set
     return (int64_t)bound(size, settings);
 }
 
-static int64_t encode(const uint8_t *data, size_t size, simple_settings settings,
-                      uint8_t *payload) {
+static int64_t encode(const simple_codec *codec, const uint8_t *data, size_t size,
+                      simple_settings settings, uint8_t *payload) {
+    (void)codec;
     return encode_on_grain(data, size, settings, encode_with, payload);
 }
 
-extern const simple_codec SIMPLE_LPC;
-
-static int64_t decoded_size(const uint8_t *payload, size_t size) {
+static int64_t decoded_size(const simple_codec *codec, const uint8_t *payload, size_t size) {
     simple_settings settings;
-    const int64_t header = load_header(&SIMPLE_LPC, payload, size, &settings);
+    const int64_t header = load_header(codec, payload, size, &settings);
     if (header < 0) return header;
     const size_t front = bytes_in_front(settings);
     return size < front ? N1_ERROR_CORRUPT : (int64_t)(size - front);
 }
 
-static int decode(const uint8_t *payload, size_t size, uint8_t *data) {
+static int decode(const simple_codec *codec, const uint8_t *payload, size_t size, uint8_t *data) {
     simple_settings settings;
-    const int64_t header = load_header(&SIMPLE_LPC, payload, size, &settings);
+    const int64_t header = load_header(codec, payload, size, &settings);
     if (header < 0) return (int)header;
     uint32_t grain;
     const int error = load_grain(payload, &grain);
@@ -302,7 +301,7 @@ static int decode(const uint8_t *payload, size_t size, uint8_t *data) {
     return N1_OK;
 }
 
-const simple_codec SIMPLE_LPC = {
+const simple_codec lpc_codec = {
     .name = "lpc",
     .least = 1,
     .most = MAX_ORDER,

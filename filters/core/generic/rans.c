@@ -176,4 +176,11 @@ static int decode_words(const uint8_t *src, const uint8_t *end, uint8_t *words, 
     return decode_blocks(src, end, words, count, values, decode_block, sizeof(decoder_memory));
 }
 
-CODER(SIMPLE_RANS, "rans");
+const simple_codec rans_codec = {
+    .name = "rans",
+    .words = &(const word_coder){encode_words, decode_words, MOST},
+    .bound = coder_bound,
+    .encode = coder_encode,
+    .decoded_size = coder_decoded_size,
+    .decode = coder_decode,
+};

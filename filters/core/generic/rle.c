@@ -69,4 +69,11 @@ static int decode_words(const uint8_t *src, const uint8_t *end, uint8_t *words, 
     return src == end ? N1_OK : N1_ERROR_CORRUPT;
 }
 
-CODER(SIMPLE_RLE, "rle");
+const simple_codec rle_codec = {
+    .name = "rle",
+    .words = &(const word_coder){encode_words, decode_words, MOST},
+    .bound = coder_bound,
+    .encode = coder_encode,
+    .decoded_size = coder_decoded_size,
+    .decode = coder_decode,
+};

@@ -3,19 +3,15 @@
 #include <string.h>
 
 /* Each is defined in its own file. */
-extern const simple_codec SIMPLE_DELTA, SIMPLE_LPC, SIMPLE_IWT, SIMPLE_RLE, SIMPLE_PACKBITS10,
-    SIMPLE_HUFFMAN, SIMPLE_ARITHMETIC, SIMPLE_RANS;
+#define CODEC(name, filter_id) extern const simple_codec name##_codec;
+#include "codecs.def"
+#undef CODEC
 
+#define CODEC(name, filter_id) &name##_codec,
 static const simple_codec *const CODECS[] = {
-    &SIMPLE_DELTA,
-    &SIMPLE_LPC,
-    &SIMPLE_IWT,
-    &SIMPLE_RLE,
-    &SIMPLE_PACKBITS10,
-    &SIMPLE_HUFFMAN,
-    &SIMPLE_ARITHMETIC,
-    &SIMPLE_RANS,
+#include "codecs.def"
 };
+#undef CODEC
 
 const simple_codec *simple_codec_numbered(size_t number) {
     return number < sizeof CODECS / sizeof *CODECS ? CODECS[number] : NULL;
@@ -40,11 +36,11 @@ int64_t simple_encode(const simple_codec *codec, const uint8_t *data, size_t siz
     const int64_t bound = simple_bound(codec, size, settings);
     if (bound < 0) return bound;
     if ((uint64_t)bound > room) return N1_ERROR_ROOM;
-    return size == 0 ? 0 : codec->encode(data, size, settings, payload);
+    return size == 0 ? 0 : codec->encode(codec, data, size, settings, payload);
 }
 
 int64_t simple_decoded_size(const simple_codec *codec, const uint8_t *payload, size_t size) {
-    return size == 0 ? 0 : codec->decoded_size(payload, size);
+    return size == 0 ? 0 : codec->decoded_size(codec, payload, size);
 }
 
 int64_t simple_decode(const simple_codec *codec, const uint8_t *payload, size_t size,
@@ -52,6 +48,6 @@ int64_t simple_decode(const simple_codec *codec, const uint8_t *payload, size_t 
     const int64_t decoded = simple_decoded_size(codec, payload, size);
     if (decoded <= 0) return decoded;
     if ((uint64_t)decoded > room) return N1_ERROR_ROOM;
-    const int error = codec->decode(payload, size, data);
+    const int error = codec->decode(codec, payload, size, data);
     return error ? error : decoded;
 }

@@ -1,7 +1,7 @@
 /*
  * The simple codecs: transforms, which turn samples into numbers that other codecs store in less, as
  * delta does, and coders, which store numbers in less, as rle does.
- * Each is one file, which defines a `simple_codec` that simple.c lists, and one section of
+ * Each is one file, which defines a `simple_codec`, a line of codecs.def, and one section of
  * filters/format/codecs.md.
  *
  * Numbers are 16 bits wide, little-endian, at any address; arithmetic on them wraps around, so
@@ -25,7 +25,10 @@ typedef struct {
     uint32_t parameter;    /* `least` to `most` of the codec; 0 for one that has none */
 } simple_settings;
 
-typedef struct {
+typedef struct simple_codec simple_codec;
+
+/* The functions are given the codec that they are of, so that several can share one. */
+struct simple_codec {
     const char *name;
     uint32_t least, most; /* of its parameter */
     /*
@@ -34,6 +37,8 @@ typedef struct {
      * give any bytes, also half a number at the end.
      */
     int is_transform;
+
+    const struct word_coder *words; /* of a coder, what coder.h works with; NULL for a transform */
 
     /* Bytes that no payload of `size` bytes of data, below 2^47, exceeds. */
     size_t (*bound)(size_t size, simple_settings settings);
@@ -45,26 +50,27 @@ typedef struct {
      * Returns the payload's size or a negative n1_error. The same data and settings give the
      * same payload on every machine. No data give an empty payload.
      */
-    int64_t (*encode)(const uint8_t *data, size_t size, simple_settings settings, uint8_t *payload);
+    int64_t (*encode)(const simple_codec *codec, const uint8_t *data, size_t size,
+                      simple_settings settings, uint8_t *payload);
 
     /*
      * Returns the size of the data that a payload claims to hold, or a negative n1_error. It is
      * below 2^47 and is not believed before decoding.
      */
-    int64_t (*decoded_size)(const uint8_t *payload, size_t size);
+    int64_t (*decoded_size)(const simple_codec *codec, const uint8_t *payload, size_t size);
 
     /*
      * data  room for decoded_size(payload, size) bytes
      *
      * Returns N1_OK or a negative n1_error, after which `data` holds anything.
      */
-    int (*decode)(const uint8_t *payload, size_t size, uint8_t *data);
-} simple_codec;
+    int (*decode)(const simple_codec *codec, const uint8_t *payload, size_t size, uint8_t *data);
+};
 
 /* The codec of that name, or NULL. */
 N1_API const simple_codec *simple_codec_named(const char *name);
 
-/* The codec with that number, from 0 on in the order of simple.c, or NULL behind the last one. */
+/* The codec with that number, from 0 on in the order of codecs.def, or NULL behind the last one. */
 N1_API const simple_codec *simple_codec_numbered(size_t number);
 
 /*
