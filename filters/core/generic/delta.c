@@ -29,15 +29,21 @@ static int64_t encode(const simple_codec *codec, const uint8_t *data, size_t siz
     return (int64_t)transform_bound(size, settings);
 }
 
-/* One channel: sums, and sums of sums. */
+/*
+ * One channel: sums, eight at a time so that their speed does not depend on where the loop is placed
+ * in memory; and sums of sums.
+ */
 static void decode_channel(const uint8_t *restrict differences, size_t count, uint32_t order,
                            uint8_t *restrict x) {
     uint32_t value = 0, step = 0;
-    if (order == 1)
-        for (size_t i = 0; i < count; i++) set_number(x, i, value += number_at(differences, i));
-    else
-        for (size_t i = 0; i < count; i++)
-            set_number(x, i, value += step += number_at(differences, i));
+    size_t i = 0;
+    if (order == 1) {
+        for (; i + 8 <= count; i += 8)
+            for (size_t j = i; j < i + 8; j++) set_number(x, j, value += number_at(differences, j));
+        for (; i < count; i++) set_number(x, i, value += number_at(differences, i));
+    } else {
+        for (; i < count; i++) set_number(x, i, value += step += number_at(differences, i));
+    }
 }
 
 /* A frame, from the one before it, or from the two. */

@@ -9,6 +9,7 @@
  */
 #include "blocks.h"
 #include "canonical.h"
+#include "coder.h"
 
 enum {
     RARE = 13,       /* a length that rare words have */

@@ -1,11 +1,13 @@
 /*
  * Range coding (G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a
  * digitised message", 1979), with a carry, as M. Schindler's coder has it; and on top of it
- * adaptive bits and numbers.
+ * adaptive bits.
  *
  * What is coded is one long number below 1, in digits of 16 bits. Each symbol narrows the interval
  * that it is in, of which three digits are at hand. Neither side runs past its end: an encoder
  * without room and a decoder without digits go on with `overrun` set, which the caller looks at.
+ *
+ * What codes a symbol is inline, as it is done for each word.
  */
 #ifndef N1STORE_RANGE_CODER_H
 #define N1STORE_RANGE_CODER_H
@@ -26,6 +28,7 @@ typedef struct {
     int overrun;
 } range_decoder;
 
+/* An encoder that writes from dst on, and nothing to `end` or beyond. */
 static inline range_encoder encode_range_to(uint8_t *dst, uint8_t *end) {
     return (range_encoder){.range = 1ull << 48, .next = dst, .end = end};
 }
@@ -55,16 +58,11 @@ static inline void range_put(range_encoder *e, uint32_t start, uint32_t freq, in
     }
 }
 
-/* The last digits are as few as keep the number in the interval, whatever follows them. */
-static inline int range_last_digits(uint64_t range) { return range >> 33 != 0 ? 1 : 2; }
-
-/* Returns the first byte after the last digit. */
-static inline uint8_t *finish_range(range_encoder *e) {
-    const int digits = range_last_digits(e->range);
-    e->low += digits == 1 ? 0xFFFFFFFF : 0xFFFF;
-    for (int i = 0; i < digits; i++) range_put_digit(e);
-    return e->next;
-}
+/*
+ * Write the last digits, as few as keep the number in the interval whatever follows them. Returns the
+ * first byte after them, or anything if `overrun` is set.
+ */
+uint8_t *finish_range(range_encoder *e);
 
 static inline uint64_t range_get_digit(range_decoder *d) {
     if (d->end - d->next < 2) {
@@ -76,11 +74,8 @@ static inline uint64_t range_get_digit(range_decoder *d) {
     return digit;
 }
 
-static inline range_decoder decode_range_from(const uint8_t *src, const uint8_t *end) {
-    range_decoder d = {.range = 1ull << 48, .next = src, .end = end};
-    for (int i = 0; i < 3; i++) d.code = d.code << 16 | range_get_digit(&d);
-    return d;
-}
+/* A decoder of the digits from src on, of which none is read at `end` or beyond. */
+range_decoder decode_range_from(const uint8_t *src, const uint8_t *end);
 
 static inline void range_narrow(range_decoder *d, uint64_t below, uint64_t range) {
     d->code -= below;
@@ -110,11 +105,7 @@ static inline uint32_t range_get_plain(range_decoder *d, int num_bits) {
 }
 
 /* Returns the first byte after the last digit; `overrun` is set if that is not there. */
-static inline const uint8_t *finish_range_reading(range_decoder *d) {
-    const int ahead = 3 - range_last_digits(d->range);
-    if (d->num_missing > ahead) d->overrun = 1;
-    return d->overrun ? d->end : d->next - 2 * (ahead - d->num_missing);
-}
+const uint8_t *finish_range_reading(range_decoder *d);
 
 /*
  * A bit whose probability is learned: the mean of what it was, with half a one and half a zero
@@ -149,69 +140,11 @@ static inline int range_get_bit(range_decoder *d, adaptive_bit *b) {
     return bit;
 }
 
-static inline void start_bits(adaptive_bit *bits, size_t count) {
-    for (size_t i = 0; i < count; i++) bits[i] = (adaptive_bit){.one = 1 << 15};
-}
+/* Set count bits to what they are before anything is learned. */
+void start_bits(adaptive_bit *bits, size_t count);
 
 /* The low num_bits of a number, each adaptive and known by those above it: `bits` has 2^num_bits. */
-static inline void range_put_bits(range_encoder *e, adaptive_bit *bits, uint32_t number,
-                                  int num_bits) {
-    uint32_t known = 1;
-    for (int i = num_bits - 1; i >= 0; i--) {
-        const int bit = number >> i & 1;
-        range_put_bit(e, &bits[known], bit);
-        known = known << 1 | (uint32_t)bit;
-    }
-}
-
-static inline uint32_t range_get_bits(range_decoder *d, adaptive_bit *bits, int num_bits) {
-    uint32_t known = 1;
-    for (int i = 0; i < num_bits; i++)
-        known = known << 1 | (uint32_t)range_get_bit(d, &bits[known]);
-    return known - (1u << num_bits);
-}
-
-/*
- * Numbers from 0 to 2^16 - 1, of which a few are frequent: of the number plus 1, how many bits
- * follow its first one, and these, each bit adaptive and known by all those before it, as far as
- * there are six.
- */
-typedef struct {
-    adaptive_bit more[16], bits[17][64];
-} adaptive_number;
-
-static inline void start_numbers(adaptive_number *n) {
-    start_bits(n->more, 16);
-    start_bits(n->bits[0], 17 * 64);
-}
-
-static inline void range_put_number(range_encoder *e, adaptive_number *n, uint32_t number) {
-    const int length = floor_log2(number + 1);
-    for (int i = 0; i < 16; i++) {
-        range_put_bit(e, &n->more[i], i < length);
-        if (i == length) break;
-    }
-    for (int i = length - 1; i >= 0; i--) {
-        const uint32_t before = (number + 1) >> (i + 1);
-        const int bit = (number + 1) >> i & 1;
-        if (before < 64)
-            range_put_bit(e, &n->bits[length][before], bit);
-        else
-            range_put(e, (uint32_t)bit, 1, 1);
-    }
-}
-
-static inline uint32_t range_get_number(range_decoder *d, adaptive_number *n) {
-    int length = 0;
-    while (length < 16 && range_get_bit(d, &n->more[length])) length++;
-    uint32_t number = 1;
-    for (int i = 0; i < length; i++) {
-        const uint32_t bit = number < 64
-                                 ? (uint32_t)range_get_bit(d, &n->bits[length][number])
-                                 : range_get_plain(d, 1);
-        number = number << 1 | bit;
-    }
-    return (number - 1) & 0xFFFF;
-}
+void range_put_bits(range_encoder *e, adaptive_bit *bits, uint32_t number, int num_bits);
+uint32_t range_get_bits(range_decoder *d, adaptive_bit *bits, int num_bits);
 
 #endif

@@ -5,6 +5,7 @@
  * (F. Giesen, "Interleaved entropy coders", 2014).
  */
 #include "blocks.h"
+#include "coder.h"
 
 enum {
     LEAST_STATE = 1 << 16,

@@ -18,6 +18,13 @@ static size_t run_length(const uint8_t *words, size_t count, size_t i) {
     return end - i;
 }
 
+/* Whether word i and the two behind it, MIN_RUN in all, are the same; most often they are not. */
+static int begins_run(const uint8_t *words, size_t count, size_t i) {
+    if (count - i < MIN_RUN) return 0;
+    const uint16_t word = load_u16(words + 2 * i);
+    return load_u16(words + 2 * i + 2) == word && load_u16(words + 2 * i + 4) == word;
+}
+
 /* Words i to end, as literal ones or as a run; returns where the next token goes, or NULL. */
 static uint8_t *put_tokens(const uint8_t *words, size_t i, size_t end, int is_run, uint8_t *next,
                            const uint8_t *limit) {
@@ -38,7 +45,7 @@ static int64_t encode_words(const uint8_t *words, size_t count, uint8_t *dst) {
     uint8_t *next = dst;
     size_t literal = 0; /* the first word that is in no token yet */
     for (size_t i = 0, run; i < count; i += run) {
-        run = run_length(words, count, i);
+        run = begins_run(words, count, i) ? run_length(words, count, i) : 1;
         if (run < MIN_RUN) continue;
         next = put_tokens(words, literal, i, 0, next, limit);
         if (next) next = put_tokens(words, i, i + run, 1, next, limit);
