@@ -24,6 +24,7 @@ OTHERS = [
     *sorted(ROOT.glob("[A-Z]*.md")),
     *sorted((ROOT / ".github").rglob("*.md")),
     ROOT / "benchmarks/README.md",
+    ROOT / "filters/core/README.md",
     ROOT / "filters/FORMAT.md",
     *FORMATS,
 ]

@@ -5,6 +5,7 @@ between rooms.
 """
 
 import ast
+import re
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -125,6 +126,16 @@ def test_no_module_hides_what_is_public():
     assert not modules & set(n1store.__all__)
     for name in n1store.__all__:
         assert callable(getattr(n1store, name))
+
+
+def test_codecs_in_c_know_only_what_is_common():
+    core = PACKAGE.parent / "filters/core"
+    sources = [path for path in core.glob("*/*") if path.suffix in (".c", ".h")]
+    assert len(sources) > 40
+    for path in sources:
+        for name in re.findall(r'^#include "(.*)"', path.read_text(), re.M):
+            folder = (path.parent / name).resolve().parent
+            assert folder in (path.parent, core / "common"), f"{path} includes {name}"
 
 
 def main():
