@@ -1,12 +1,14 @@
 """n1 on one core: ratio, encoding and decoding, beside pcodec and Blosc in the same run.
 
-python benchmarks/codec.py [--recordings FOLDER] [--ephys FOLDER] [--against CHECKOUT]
+python benchmarks/codec.py [--recordings FOLDER] [--pairs FOLDER] [--ephys FOLDER]
+                           [--against CHECKOUT]
 
 Recordings of the N1 are taken one by one, as whole files, and as 64 channels in chunks of 1 s;
-recordings of other systems, .npy files of int16 (samples, channels) with their sampling frequency
-in a .json file beside each, in chunks of 1 s. Where a folder is not there, synthetic ones take
-its place. pcodec and Blosc get the codes of the N1 without what `adc` costs, and pcodec one
-channel after the other.
+pairs of them that were made at the same time, which pairs.json in a folder names, as two channels,
+whole; recordings of other systems, .npy files of int16 (samples, channels) with their sampling
+frequency in a .json file beside each, in chunks of 1 s. Where a folder is not there, synthetic ones
+take its place, but no pairs. pcodec and Blosc get the codes of the N1 without what `adc` costs, and
+pcodec one channel after the other.
 
 MB/s are of CPU time, medians of rounds in which everything is measured in turn. With --against,
 the core that another checkout has built is measured in the same rounds, on payloads of its own, and
@@ -118,6 +120,7 @@ class Candidate:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--recordings", type=Path, default=ROOT / "../shared/n1-data")
+    parser.add_argument("--pairs", type=Path, default=ROOT / "../shared/n1-pairs")
     parser.add_argument("--ephys", type=Path, default=ROOT / "../shared/ephys")
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="built by make setup")
     parser.add_argument("--only", default="", metavar="TEXT", help="that a data set's name has")
@@ -133,7 +136,7 @@ def main() -> None:
     print("\n| data | codec | ratio | encode | decode | new/old: ratio | encode | decode |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     with working_folder() as folder:
-        for name, is_n1, chunks in data_sets(arguments.recordings, arguments.ephys, folder):
+        for name, is_n1, chunks in data_sets(arguments, folder):
             if arguments.only not in name:
                 continue
             candidates = [
@@ -146,9 +149,9 @@ def main() -> None:
             report(name, candidates, sum(chunk.nbytes for chunk in chunks), len(cores) > 1)
 
 
-def data_sets(recordings: Path, ephys: Path, folder: Path) -> list[tuple[str, bool, list]]:
+def data_sets(arguments: argparse.Namespace, folder: Path) -> list[tuple[str, bool, list]]:
     """Return names of data sets, whether they are of the N1, and their chunks."""
-    paths = sorted(n1_recordings(str(recordings), folder).glob("*.wav"))
+    paths = sorted(n1_recordings(str(arguments.recordings), folder).glob("*.wav"))
     files = [read_wav(path).traces[:] for path in paths]
     columns = [file[:, 0] for file in files[:NUM_CHANNELS]]
     shortest = min(map(len, columns))
@@ -157,7 +160,10 @@ def data_sets(recordings: Path, ephys: Path, folder: Path) -> list[tuple[str, bo
         ("N1, one channel", True, files),
         (f"N1, {len(columns)} channels", True, in_chunks(wide, N1_CHUNK)),
     ]
-    arrays = sorted(ephys.glob("*.npy"))
+    pairs = pairs_of(arguments.pairs, arguments.recordings)
+    if pairs:
+        sets.append((f"N1, {len(pairs)} pairs", True, pairs))
+    arrays = sorted(arguments.ephys.glob("*.npy"))
     for path in arrays:
         about = json.loads(path.with_suffix(".json").read_text())
         rate = about.get("sampling_frequency_hz") or about["fs_hz"]
@@ -168,6 +174,21 @@ def data_sets(recordings: Path, ephys: Path, folder: Path) -> list[tuple[str, bo
             ("384 synthetic channels", False, in_chunks(other_system(2_500, 384), 2_500)),
         ]
     return sets
+
+
+def pairs_of(folder: Path, recordings: Path) -> list[np.ndarray]:
+    """Return recordings made at the same time, as two channels, where both files are there."""
+    pairs = []
+    names = json.loads((folder / "pairs.json").read_text()) if folder.exists() else []
+    for pair in names:
+        found = [
+            path for name in pair for path in (folder / name, recordings / name) if path.exists()
+        ]
+        if len(found) == 2:
+            columns = [read_wav(path).traces[:][:, 0] for path in found]
+            length = min(map(len, columns))
+            pairs.append(np.stack([column[:length] for column in columns], axis=1))
+    return pairs
 
 
 def other_system(num_samples: int, num_channels: int) -> np.ndarray:

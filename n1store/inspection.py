@@ -67,7 +67,7 @@ class Inspection(Displayed):
         """Of the columns of `rows`."""
         return [
             *("block", "channel", "samples from", "number", "byte", "bytes", "ratio"),
-            *("kind", "map", "order", "lanes", "classes", "reference"),
+            *("kind", "map", "order", "lanes", "classes", "reference", "taps"),
         ]
 
     @property
@@ -82,10 +82,10 @@ class Inspection(Displayed):
                 numbers = (each.order, each.num_lanes, each.num_classes)
                 what = [each.kind, each.map, *(str(some or "-") for some in numbers)]
             reference = str(each.channel - each.reference) if each.reference else "-"
-            where = (number, each.channel, each.first_sample, each.num_samples)
-            rows.append(
-                [*map(str, (*where, each.offset, each.size)), f"{ratio:.3f}", *what, reference]
-            )
+            taps = str(each.num_taps or "-")
+            time = (each.first_sample, each.num_samples)
+            where = (number, each.channel, *time, each.offset, each.size)
+            rows.append([*map(str, where), f"{ratio:.3f}", *what, reference, taps])
         return rows
 
     def _table(self) -> tuple[list[str], list[list[str]]]:

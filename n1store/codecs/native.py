@@ -79,7 +79,7 @@ class _BlockInfo(ctypes.Structure):
             (name, ctypes.c_uint32)
             for name in (
                 *("num_samples", "size", "reference", "is_read", "parameter_bytes"),
-                *("kind", "map", "order", "num_lanes", "num_classes"),
+                *("kind", "map", "order", "num_lanes", "num_classes", "num_taps"),
             )
         ),
     )
@@ -176,10 +176,12 @@ class BlockInfo:
     offset, size, parameter_bytes : int
         Where its bytes are in the payload, how many, and how many of them before its samples.
     reference : int
-        How many channels before its own the one is to which it is the difference; 0 for none.
+        How many channels before its own the one is from which it is predicted too; 0 for none.
     kind, map : str
     order, num_lanes, num_classes : int
         0 where nothing is predicted.
+    num_taps : int
+        Of the filter that predicts from the reference; 0 without one.
     is_read : bool
         Whether its parameters are what an encoder writes; else they are not known.
     """
@@ -196,6 +198,7 @@ class BlockInfo:
     order: int
     num_lanes: int
     num_classes: int
+    num_taps: int
     is_read: bool
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import reference_decoder as reference
 from n1store.codecs import native
+from n1store.errors import N1StoreError
 from reference_decoder import INTEGER, PACKED, WIDTH
 
 OWN_WIDTHS = bytes(16 + k * 13 % 33 for k in range(native.NUM_CODES))
@@ -86,6 +87,10 @@ def arrays():
         "palette": few_values[np.clip(smooth(1200, 2).astype(int), -12, 12) + 12],
         "near-identical": np.stack([common, common / 2 + noise(600, -1, 2)], axis=1),
         "identical": np.stack([common, common], axis=1),
+        "delayed": np.stack([common, np.roll(common, 3) + noise(600, -1, 2)], axis=1),
+        "recording of two channels alike": on_grid(
+            np.stack([codes, np.roll(codes, 1) // 2 + recording(1200, 0.4, seed=1)], axis=1)
+        ),
         "ramp": np.arange(-32768, 32768, 90),
         "parabola": np.arange(400) ** 2 // 3,
         "square": np.where(np.arange(900) // 40 % 2, -32768, 32767),
@@ -145,12 +150,17 @@ def fold(value):
     return 2 * value if value >= 0 else ~(2 * value)
 
 
-def invented_block(rng, num_samples, refers):
-    """Return a block of random fields and samples, or raise AssertionError if they do not go."""
-    head = invented_fields(rng, num_samples, refers)
+def invented_block(rng, num_samples, other, head=None):
+    """Return a block of random samples, or raise AssertionError if they do not go.
+
+    It has a reference if the samples of another channel are given, and random fields if none are.
+    """
+    head = head or invented_fields(rng, num_samples, refers=other is not None)
     read = reference.Reader(head)
-    block = reference.read_head(read, refers)
+    block = reference.read_head(read, int(other is not None))
+    block.other = other
     reference.read_fields(read, block, num_samples, OWN_WIDTHS)
+    reference.make_echoes(block, num_samples)
     reference.make_predictors(block)
     in_lanes, in_tail = reference.order_of_decoding(block)
     escapes, low_bits, symbols = [], Writer(), []
@@ -162,7 +172,7 @@ def invented_block(rng, num_samples, refers):
         if start == block.symbol_slots:
             escapes.append(code)
         symbols.append((lane, start, freq))
-        lane.positions.append(reference.position_of(block, lane, code))
+        lane.u.append(reference.u_of(block, lane, code))
         lane.codes.append(code)
 
     numbers = [0] * block.num_lanes
@@ -222,7 +232,16 @@ def invented_fields(rng, num_samples, refers):
     write.bits(log2_lanes, 3)
     write.bits(0, 1)
     if refers:
-        write.bits(rng.randrange(2048), 11)
+        first = rng.randrange(-8, 8)
+        count = rng.choice([1, rng.randrange(1, 9 - first)])
+        write.gamma(count - 1)
+        write.signed_gamma(first)
+        write.bits(rng.randrange(16), 4)
+        r = rng.randrange(4, 8)
+        write.bits(r, 3)
+        reach = rng.choice([4, 64, 32767 // count])
+        for _ in range(count):
+            write.signed_rice(rng.randrange(-reach, reach + 1), r)
     if kind == INTEGER and map == reference.STEP:
         write.bits(rng.randrange(1, 2**16), 16)
         write.bits(rng.randrange(2**16), 16)
@@ -290,33 +309,46 @@ def invented_fields(rng, num_samples, refers):
     return write.bytes()
 
 
+def decoded_blocks(blocks, num_samples):
+    """Return the channels of blocks that refer to the ones before, and their checksums."""
+    entries = [(len(block), min(number, 1), None) for number, block in enumerate(blocks)]
+    read = reference.Reader(b"".join(blocks))
+    channels, _, sums = reference.decode_blocks(
+        read, entries, num_samples, len(blocks), 1, OWN_WIDTHS
+    )
+    return channels, sums
+
+
 def invented_payload(rng):
     """Return a payload of int16 of two channels with a block each, and the samples."""
     num_samples = rng.randrange(40, 200)
     while True:
         try:
-            blocks = [invented_block(rng, num_samples, refers) for refers in (0, 1)]
+            blocks = [invented_block(rng, num_samples, None)]
+            samples, _ = decoded_blocks(blocks, num_samples)
+            blocks.append(invented_block(rng, num_samples, samples[0]))
             break
         except AssertionError:
             continue
-    entries = [(len(block), refers, None) for refers, block in enumerate(blocks)]
-    read = reference.Reader(b"".join(blocks))
-    channels, _, sums = reference.decode_blocks(read, entries, num_samples, 2, 1, OWN_WIDTHS)
+    channels, sums = decoded_blocks(blocks, num_samples)
+    payload = payload_of(blocks, sums, num_samples, rng.randrange(2, 5))
+    return payload, np.array(channels, "<i2").T
+
+
+def payload_of(blocks, sums, num_samples, width):
     write = Writer()
     write.varint(num_samples)
-    write.varint(2)
+    write.varint(len(blocks))
     write.varint(1)
-    width = rng.randrange(2, 5)
     write.bits(width, 8)
-    for refers, (block, of_samples) in enumerate(zip(blocks, sums, strict=True)):
-        write.bits(refers, 4)
+    for number, (block, of_samples) in enumerate(zip(blocks, sums, strict=True)):
+        write.bits(min(number, 1), 4)
         write.bits(len(block), 8 * width - 4)
         checksum = reference.checksum_of(block, of_samples << 32)
         write.bits(checksum, 24 if width == 2 else 32)
     type = 2 << 4 | 1 << 2
     checksum = reference.checksum_of(write.bytes(), type).to_bytes(4, "little")
-    samples = np.array(channels, "<i2").T
-    return b"N1" + bytes([type]) + checksum + write.bytes() + b"".join(blocks), samples
+    return b"N1" + bytes([type]) + checksum + write.bytes() + b"".join(blocks)
 
 
 # --- What a payload has
@@ -337,6 +369,9 @@ def features_of(block):
     yield f"{kind}, map {('identity', 'adc', 'step', 'palette')[block.map]}"
     if block.reference:
         yield f"{kind}, reference"
+        yield f"{kind}, {'one tap' if len(block.taps) == 1 else 'several taps'}"
+        yield f"{kind}, taps {'all' if block.tap_shift == 0 else 'parts'} of whole numbers"
+        yield f"{kind}, lags from {min(max(block.first_lag, -1), 1)}"
     if block.kind == PACKED:
         yield f"packed, {'some' if block.width else 'no'} bits"
         return
@@ -388,7 +423,8 @@ COMMON = {
     *numbered("{}, does not hold", "integer", "width"),
     *numbered("integer, map {}", "identity", "adc", "step"),
     "width, map adc",
-    "integer, reference",
+    *numbered("{}, reference", "integer", "width"),
+    *numbered("{}, several taps", "integer", "width"),
     *numbered("low bits {}", 0, 1, 16),
     *numbered("{} histogram", "a", "no"),
     *numbered("table {}", 0, 1),
@@ -408,6 +444,7 @@ OF_ENCODER = COMMON | {
     "end repeats",
     *numbered("packed, map {}", "identity", "adc", "step", "palette"),
     *numbered("packed, {} bits", "no", "some"),
+    "packed, reference",
     "integer, map palette",
     *numbered("differences {}", 0, 1, 2),
     *numbered("width, precision {}", 14, 15),
@@ -417,7 +454,11 @@ OF_SPECIFICATION = COMMON | {
     *numbered("span {}", 32, 64, 128, 256, 512, 1024, 2048, 4096),
     *numbered("differences {}", 0, 1, 2, 3),
     *numbered("width, precision {}", 12, 13, 14, 15, 16),
-    "width, reference",
+    *numbered("{}, one tap", "integer", "width"),
+    *numbered("{}, taps all of whole numbers", "integer", "width"),
+    *numbered("{}, taps parts of whole numbers", "integer", "width"),
+    *numbered("integer, lags from {}", -1, 0, 1),
+    *numbered("width, lags from {}", -1, 0, 1),
 }
 
 
@@ -461,3 +502,123 @@ def test_what_the_specification_allows_is_decoded():
             )
         seen.update(features(*fields))
     assert not OF_SPECIFICATION - seen
+
+
+FIRST = np.array([0], np.uint32)
+
+
+def echo_alone(first, taps, shift):
+    """Return a packed block that is nothing but the echo of its reference."""
+    write = Writer()
+    write.bits(PACKED, 8)
+    write.gamma(len(taps) - 1)
+    write.signed_gamma(first)
+    write.bits(shift, 4)
+    write.bits(7, 3)
+    for tap in taps:
+        write.signed_rice(tap, 7)
+    write.bits(0, 5 + 16)
+    return write.bytes()
+
+
+def packed(samples):
+    write = Writer()
+    write.bits(PACKED, 8)
+    write.bits(16, 5)
+    write.bits(0, 16)
+    write.bits(0, -write.size % 8)
+    return write.bytes() + samples.astype("<i2").tobytes()
+
+
+def echo_payload(samples, *block):
+    """Return a payload of a channel and an echo of it, and the echo; taps may be any."""
+    first, taps, shift = block
+    places = np.arange(len(samples))
+    sums = sum(
+        tap * samples[np.clip(places + lag, 0, len(samples) - 1)].astype(np.int64)
+        for lag, tap in enumerate(taps, first)
+    )
+    echo = np.clip(sums + (1 << shift >> 1) >> shift, -32768, 32767).astype("<i2")
+    checksums = [reference.checksum_of(each.astype("<i2").tobytes(), 0) for each in (samples, echo)]
+    blocks = [packed(samples), echo_alone(*block)]
+    return payload_of(blocks, checksums, len(samples), 3), echo
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("num_samples", [1, 2, 7, 8, 9, 15, 16, 17, 100, 1023, 1024, 1033, 3000])
+def test_echoes(num_samples, path):
+    samples = np.random.default_rng(num_samples).integers(-32768, 32768, num_samples)
+    for block in (
+        (0, [1], 0),
+        (0, [-1], 0),
+        (-8, [5], 3),
+        (7, [-77], 9),
+        (-8, list(range(-8, 8)), 5),
+        (-8, 16 * [2047], 15),
+        (-3, [-32767], 15),
+        (2, [32767], 0),
+        (1, [-16383, 3, 16381], 14),
+    ):
+        payload, echo = echo_payload(samples, *block)
+        decoded = native.n1_decode(payload, path=path)
+        np.testing.assert_array_equal(decoded[:, 0], samples)
+        np.testing.assert_array_equal(decoded[:, 1], echo, str(block))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        (-9, [1], 0),
+        (8, [1], 0),
+        (7, [1, 1], 0),
+        (-8, 17 * [1], 0),
+        (0, [32768], 15),
+        (0, [-16384, 16384], 15),
+        (100_000, [1], 0),
+        (0, 100_000 * [1], 0),
+    ],
+    ids=lambda block: f"{block[0]}, {len(block[1])}, {block[1][0]}",
+)
+def test_taps_that_are_not_allowed(block):
+    samples = np.arange(50) % 7
+    payload, _ = echo_payload(samples, *block)
+    with pytest.raises(N1StoreError, match="damaged"):
+        native.n1_decode(payload)
+    np.testing.assert_array_equal(native.n1_decode_part(payload, range(50), FIRST)[:, 0], samples)
+
+
+def wide_width_fields(log2_lanes, taps):
+    """Return fields of a block of the width kind, of residuals as wide as fast paths take."""
+    write = Writer()
+    for value, count in ((WIDTH, 2), (reference.ADC, 2), (log2_lanes, 3), (0, 1)):
+        write.bits(value, count)
+    write.gamma(len(taps) - 1)
+    write.signed_gamma(0)
+    write.bits(0, 4)
+    write.bits(7, 3)
+    for tap in taps:
+        write.signed_rice(tap, 7)
+    for value, count in ((0, 8), (2, 6), (0, 2), (0, 1), (6, 4)):  # tail, order, fineness, prior
+        write.bits(value, count)
+    write.signed_rice(48, 6)  # 1.5 radian, so that predictions grow as far as they can
+    write.signed_rice(-48, 6)
+    write.signed_gamma(0)
+    for value, count in ((0, 4), (150, 8), (0, 2), (0, 1), (0, 4)):  # one class, escape
+        write.bits(value, count)
+    for value, count in ((4, 3), (0, 6), (63, 6), (0, 1), (1, 1)):  # precision, all codes
+        write.bits(value, count)
+    write.bits(reference.checksum_of(OWN_WIDTHS, 0), 32)
+    return write.bytes()
+
+
+@pytest.mark.parametrize("log2_lanes", [0, 2, 3, 4])
+def test_positions_less_echoes_are_limited(log2_lanes):
+    rng = random.Random(log2_lanes)
+    first = np.array([rng.randrange(-(2**15), 2**15) for _ in range(400)])
+    head = wide_width_fields(log2_lanes, [2, -3])
+    blocks = [packed(first), invented_block(rng, 400, first.tolist(), head)]
+    channels, sums = decoded_blocks(blocks, 400)
+    payload = payload_of(blocks, sums, 400, 3)
+    for path in PATHS:
+        decoded = native.n1_decode(payload, OWN_WIDTHS, path)
+        np.testing.assert_array_equal(decoded, np.array(channels).T)

@@ -90,14 +90,10 @@ def decode_blocks(read, entries, num_samples, num_channels, num_blocks, widths):
             size, distance, checksum = entries[len(blocks)]
             data = read.data[read.position // 8 :][:size]
             block = read_head(read, distance)
-            samples = decode_block(read, block, end - begin, widths)
             if distance:
                 assert channel // 16 == (channel - distance) // 16
-                other = channels[channel - distance][begin:end]
-                samples = [
-                    signed16(sample + ((block.gain * r + 128) >> 8))
-                    for sample, r in zip(samples, other, strict=True)
-                ]
+                block.other = channels[channel - distance][begin:end]
+            samples = decode_block(read, block, end - begin, widths)
             sums.append(checksum_of(np.array(samples, "<i2").tobytes(), 0))
             found = checksum_of(data, sums[-1] << 32)
             assert checksum in (None, found, found % 2**24)
@@ -189,7 +185,7 @@ def read_head(read, distance):
     assert block.kind <= WIDTH
     assert block.num_lanes <= 16
     if distance:
-        block.gain = read.signed_bits(11)
+        read_taps(read, block)
     if block.map == STEP:
         block.step = read.bits(16)
         block.offset = read.bits(16)
@@ -197,6 +193,17 @@ def read_head(read, distance):
     if block.map == PALETTE:
         block.palette = read_palette(read)
     return block
+
+
+# § Reference
+def read_taps(read, block):
+    count = read.gamma() + 1
+    block.first_lag = read.signed_gamma()
+    assert -8 <= block.first_lag < block.first_lag + count <= 8
+    block.tap_shift = read.bits(4)
+    r = read.bits(3)
+    block.taps = [read.signed_rice(r) for _ in range(count)]
+    assert sum(map(abs, block.taps)) <= 32767
 
 
 # § Palette
@@ -211,16 +218,35 @@ def read_palette(read):
 
 # § Block, Differences
 def decode_block(read, block, num_samples, widths):
-    """Return samples, or what the reference leaves of them."""
     assert block.num_lanes <= num_samples
     if block.kind == PACKED:
         codes = decode_packed(read, block, num_samples)
     else:
         read_fields(read, block, num_samples, widths)
+        make_echoes(block, num_samples)
         codes = decode_lanes(read, block)
         for _ in range(block.differences):
             codes = [signed16(code) for code in accumulate(codes)]
+    if block.reference and block.kind != WIDTH:
+        make_echoes(block, num_samples)
+        codes = [signed16(code + c) for code, c in zip(codes, block.echoes, strict=True)]
     return [sample_of(block, code) for code in codes]
+
+
+# § Reference
+def make_echoes(block, num_samples):
+    block.echoes = [0] * num_samples
+    if not block.reference:
+        return
+    z = block.other
+    if block.kind == WIDTH:
+        z = [block.positions[x >> 6] for x in z]
+    s = block.tap_shift
+    for t in range(num_samples):
+        lags = range(block.first_lag, block.first_lag + len(block.taps))
+        near = [z[limit(t + lag, 0, num_samples - 1)] for lag in lags]
+        c = (sum(map(mul, block.taps, near)) + (1 << s >> 1)) >> s
+        block.echoes[t] = limit(c, -(2**15), 2**15 - 1)
 
 
 # § Identity, adc, Step map, Palette
@@ -306,9 +332,11 @@ def make_lanes(block, num_samples):
     assert quotient > 0
     assert block.tail == 0 or block.num_lanes > 1
     block.lanes = [
-        SimpleNamespace(size=quotient + (lane < remainder), low=[], codes=[], positions=[])
+        SimpleNamespace(size=quotient + (lane < remainder), low=[], codes=[], u=[])
         for lane in range(block.num_lanes)
     ]
+    for lane, end in zip(block.lanes, accumulate(lane.size for lane in block.lanes), strict=True):
+        lane.begin = end - lane.size
 
 
 # § Classes
@@ -426,7 +454,7 @@ def decode_sample(block, lane, next_word):
     assert start <= slot < start + freq
     x = freq * (x >> block.precision) + slot - start
     lane.state = x << 16 | next_word() if x < 2**16 else x
-    lane.positions.append(position_of(block, lane, code))
+    lane.u.append(u_of(block, lane, code))
     lane.codes.append(code)
 
 
@@ -482,16 +510,18 @@ def log2(cosine):
 
 # § Prediction
 def predict(block, lane):
-    y = lane.positions
+    u = lane.u
     Y, low, high = block.mean, -(2**15), 2**15 - 1
     if block.kind == WIDTH:
         Y, low, high = (block.positions[k] for k in (block.mean, block.lowest, block.highest))
-    if lane.classes[len(y)].hold:
-        mu = y[-1] if y else Y
+    if lane.classes[len(u)].hold:
+        mu = u[-1] if u else Y
     else:
-        A, s, sum_of_A = block.predictors[min(len(y), len(block.angles))]
-        mu = sum(map(mul, A, reversed(y)))
+        A, s, sum_of_A = block.predictors[min(len(u), len(block.angles))]
+        mu = sum(map(mul, A, reversed(u)))
         mu = signed32(mu + Y * (2**s - sum_of_A) + (2 ** (s - 1) if s > 0 else 0)) >> s
+    if block.kind == WIDTH:
+        mu = signed32(mu + block.echoes[lane.begin + len(u)])
     return limit(mu, low, high)
 
 
@@ -565,13 +595,14 @@ def find_symbol(block, lane, slot):
 
 
 # § Width
-def position_of(block, lane, code):
+def u_of(block, lane, code):
     if block.kind == INTEGER:
         return code
+    c = block.echoes[lane.begin + len(lane.u)]
     cell = code if -512 <= code < 512 else sample_of(block, code) >> 6
     if block.lowest <= cell <= block.highest:
-        return block.positions[cell]
-    return lane.positions[-1] if lane.positions else block.positions[block.mean]
+        return limit(block.positions[cell] - c, -(2**15), 2**15 - 1)
+    return lane.u[-1] if lane.u else block.positions[block.mean]
 
 
 # --- adc

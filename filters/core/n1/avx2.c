@@ -164,13 +164,14 @@ AVX2_INLINE void pair_coefficients(const predictor *p, int order, int num_pairs,
  * Rows of one block, or of two blocks at once, each with its order. What the compiler knows of them:
  * their lanes, 4, 8 or 16, their kind, how many pairs of coefficients suffice, and whether each
  * is_simple: all its lanes have one class that neither holds nor, with the integer kind, has low
- * bits.
+ * bits; and whether it, or one of the two, has_echo.
  *
  * Each look-up waits for the one before it. Going through all vectors step by step lets a processor
  * wait for all of them at a time; that is what two blocks are good for.
  */
 AVX2_INLINE int decode_rows(lane_decoder *const *d, int first, int count, const int *orders,
-                            int blocks, int lanes, block_kind kind, int num_pairs, int is_simple) {
+                            int blocks, int lanes, block_kind kind, int num_pairs, int is_simple,
+                            int has_echo) {
     const int each = lanes == 16 ? 2 : 1, vectors = blocks * each, is_four = lanes == 4;
     const uint64_t *word_places = word_orders();
     const __m256i zero = _mm256_setzero_si256(), low_half = _mm256_set1_epi32(0xFFFF);
@@ -248,7 +249,7 @@ AVX2_INLINE int decode_rows(lane_decoder *const *d, int first, int count, const 
         int has_words = 1;
         EACH_BLOCK(k) has_words &= d[k]->words_end - words[k] >= 16 * each;
         if (!has_words) break;
-        __m256i slot[4], mu[4], y[4], value[4], symbol[4], escapes = zero;
+        __m256i slot[4], mu[4], y[4], value[4], symbol[4], echo[4], escapes = zero;
         EACH(v) {
             slot[v] = _mm256_and_si256(x[v], last_slot[BLOCK(v)]);
             escapes = _mm256_or_si256(escapes, _mm256_cmpgt_epi32(slot[v], last_symbol[BLOCK(v)]));
@@ -276,6 +277,11 @@ AVX2_INLINE int decode_rows(lane_decoder *const *d, int first, int count, const 
                 const __m256i before = _mm256_srai_epi32(_mm256_slli_epi32(newest[v], 16), 16);
                 sum = _mm256_blendv_epi8(sum, before, holds[v]);
             }
+            if (has_echo) {
+                echo[v] = _mm256_cvtepi16_epi32(
+                    _mm_loadu_si128((const __m128i *)(d[BLOCK(v)]->echo[row] + PART(v))));
+                sum = _mm256_add_epi32(sum, echo[v]);
+            }
             mu[v] = limit(sum, lowest_y[BLOCK(v)], highest_y[BLOCK(v)]);
         }
         if (kind == KIND_WIDTH) {
@@ -289,6 +295,8 @@ AVX2_INLINE int decode_rows(lane_decoder *const *d, int first, int count, const 
                 position = _mm256_min_epu16(position, last_position[BLOCK(v)]);
                 look_up_cells(cells[BLOCK(v)], position, is_four, &edges[v], &y[v]);
                 value[v] = _mm256_srli_epi32(y[v], 16);
+                /* Only the low halves are looked at from here on. */
+                if (has_echo) y[v] = _mm256_subs_epi16(y[v], echo[v]);
                 edges[v] = _mm256_min_epu16(_mm256_subs_epu16(edges[v], from), twice_reach[v]);
             }
             EACH(v) {
@@ -346,15 +354,15 @@ AVX2_INLINE int decode_rows(lane_decoder *const *d, int first, int count, const 
 }
 
 /* For the numbers of lanes that there are. */
-#define VARIANTS(name, kind, num_pairs, is_simple)                                       \
+#define VARIANTS(name, kind, num_pairs, is_simple, has_echo)                             \
     AVX2 static int name##_4(lane_decoder *d, int first, int count, int order) {         \
-        return decode_rows(&d, first, count, &order, 1, 4, kind, num_pairs, is_simple); \
+        return decode_rows(&d, first, count, &order, 1, 4, kind, num_pairs, is_simple, has_echo); \
     }                                                                                    \
     AVX2 static int name##_8(lane_decoder *d, int first, int count, int order) {         \
-        return decode_rows(&d, first, count, &order, 1, 8, kind, num_pairs, is_simple); \
+        return decode_rows(&d, first, count, &order, 1, 8, kind, num_pairs, is_simple, has_echo); \
     }                                                                                    \
     AVX2 static int name##_16(lane_decoder *d, int first, int count, int order) {        \
-        return decode_rows(&d, first, count, &order, 1, 16, kind, num_pairs, is_simple); \
+        return decode_rows(&d, first, count, &order, 1, 16, kind, num_pairs, is_simple, has_echo); \
     }                                                                                    \
     static int name(lane_decoder *d, int first, int count, int order) {                  \
         const int lanes = num_lanes(d->b);                                               \
@@ -362,13 +370,16 @@ AVX2_INLINE int decode_rows(lane_decoder *const *d, int first, int count, const 
         if (lanes == 8) return name##_8(d, first, count, order);                         \
         return name##_16(d, first, count, order);                                        \
     }
-VARIANTS(integer_by_8, KIND_INTEGER, 4, 0)
-VARIANTS(integer_by_32, KIND_INTEGER, 16, 0)
-VARIANTS(simple_integer_by_8, KIND_INTEGER, 4, 1)
-VARIANTS(simple_integer_by_32, KIND_INTEGER, 16, 1)
-VARIANTS(width_by_32, KIND_WIDTH, 16, 0)
-VARIANTS(simple_width_by_16, KIND_WIDTH, 8, 1)
-VARIANTS(simple_width_by_32, KIND_WIDTH, 16, 1)
+VARIANTS(integer_by_8, KIND_INTEGER, 4, 0, 0)
+VARIANTS(integer_by_32, KIND_INTEGER, 16, 0, 0)
+VARIANTS(simple_integer_by_8, KIND_INTEGER, 4, 1, 0)
+VARIANTS(simple_integer_by_32, KIND_INTEGER, 16, 1, 0)
+VARIANTS(width_by_32, KIND_WIDTH, 16, 0, 0)
+VARIANTS(simple_width_by_16, KIND_WIDTH, 8, 1, 0)
+VARIANTS(simple_width_by_32, KIND_WIDTH, 16, 1, 0)
+VARIANTS(echoed_width_by_32, KIND_WIDTH, 16, 0, 1)
+VARIANTS(simple_echoed_width_by_16, KIND_WIDTH, 8, 1, 1)
+VARIANTS(simple_echoed_width_by_32, KIND_WIDTH, 16, 1, 1)
 
 /* Sum of four 32-bit numbers. */
 AVX2_INLINE uint32_t sum_of(__m128i v) {
@@ -490,6 +501,10 @@ static int decode_rows_of_any(lane_decoder *d, int first, int count, int order) 
     if (num_lanes(b) < 4 || !has_reach_of_kernel(d))
         return n1_portable_kernels.decode_rows(d, first, count, order);
     if (b->kind == KIND_WIDTH) {
+        if (d->has_echo) {
+            if (!one_class) return echoed_width_by_32(d, first, count, order);
+            return (order <= 16 ? simple_echoed_width_by_16 : simple_echoed_width_by_32)(d, first, count, order);
+        }
         if (!one_class) return width_by_32(d, first, count, order);
         return (order <= 16 ? simple_width_by_16 : simple_width_by_32)(d, first, count, order);
     }
@@ -511,9 +526,11 @@ static int can_decode_two(const lane_decoder *a, const lane_decoder *b) {
 
 AVX2 static int decode_two(lane_decoder *const *d, int first, int count) {
     const int orders[2] = {d[0]->b->order, d[1]->b->order};
-    if (d[0]->b->kind == KIND_WIDTH)
-        return decode_rows(d, first, count, orders, 2, 16, KIND_WIDTH, 8, 1);
-    return decode_rows(d, first, count, orders, 2, 16, KIND_INTEGER, 4, 1);
+    if (d[0]->b->kind == KIND_INTEGER)
+        return decode_rows(d, first, count, orders, 2, 16, KIND_INTEGER, 4, 1, 0);
+    if (d[0]->has_echo || d[1]->has_echo)
+        return decode_rows(d, first, count, orders, 2, 16, KIND_WIDTH, 8, 1, 1);
+    return decode_rows(d, first, count, orders, 2, 16, KIND_WIDTH, 8, 1, 0);
 }
 
 /* Columns of eight rows of eight: each step brings together what lies twice as far apart. */
@@ -526,6 +543,23 @@ AVX2_INLINE void transpose_8(__m128i *a) {
             b[2 * i + 1] = _mm_unpackhi_epi16(a[i], a[i + 4]);
         }
         for (int i = 0; i < 8; i++) a[i] = b[i];
+    }
+}
+
+AVX2 static void load_columns(const int16_t *const *columns, int lanes,
+                              int16_t rows[STRIP_ROWS][MAX_LANES]) {
+    if (lanes < 8) {
+        n1_portable_kernels.load_columns(columns, lanes, rows);
+        return;
+    }
+    for (int lane = 0; lane < lanes; lane += 8) {
+        for (int row = 0; row < STRIP_ROWS; row += 8) {
+            __m128i a[8];
+            for (int i = 0; i < 8; i++)
+                a[i] = _mm_loadu_si128((const __m128i *)(columns[lane + i] + row));
+            transpose_8(a);
+            for (int i = 0; i < 8; i++) _mm_storeu_si128((__m128i *)(rows[row + i] + lane), a[i]);
+        }
     }
 }
 
@@ -669,8 +703,34 @@ AVX2 static int64_t energy(const int16_t *y, const int16_t *predicted, int count
     return sum_of_four(sums) + n1_portable_kernels.energy(y + i, predicted + i, count - i);
 }
 
-AVX2_INLINE void predict_with(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
-                              int32_t high, int16_t *out, int num_pairs) {
+AVX2 static void filter(const echo_taps *taps, const int16_t *z, int count, int16_t *echo) {
+    const int num_pairs = (taps->count + 1) / 2;
+    const __m256i half = _mm256_set1_epi32(1 << taps->shift >> 1);
+    const __m128i shift = _mm_cvtsi32_si128(taps->shift);
+    __m256i pairs[MAX_TAPS / 2];
+    for (int j = 0; j < num_pairs; j++) {
+        const uint32_t first = (uint16_t)taps->taps[2 * j];
+        const uint32_t second = 2 * j + 1 < taps->count ? (uint16_t)taps->taps[2 * j + 1] : 0;
+        pairs[j] = _mm256_set1_epi32((int)(first | second << 16));
+    }
+    int i = 0;
+    for (; i + 16 <= count; i += 16) {
+        const int16_t *const from = z + i + taps->first;
+        __m256i low_sum = half, high_sum = half;
+        for (int j = 0; j < num_pairs; j++) {
+            const __m256i a = _mm256_loadu_si256((const __m256i *)(from + 2 * j));
+            const __m256i b = _mm256_loadu_si256((const __m256i *)(from + 2 * j + 1));
+            low_sum = _mm256_add_epi32(low_sum, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), pairs[j]));
+            high_sum = _mm256_add_epi32(high_sum, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), pairs[j]));
+        }
+        _mm256_storeu_si256((__m256i *)(echo + i), _mm256_packs_epi32(_mm256_sra_epi32(low_sum, shift),
+                                                                      _mm256_sra_epi32(high_sum, shift)));
+    }
+    n1_portable_kernels.filter(taps, z + i, count - i, echo + i);
+}
+
+AVX2_INLINE void predict_with(const predictor *p, const int16_t *y, const int16_t *echo, int begin,
+                              int end, int32_t low, int32_t high, int16_t *out, int num_pairs) {
     const int order = p->order;
     __m256i coefficients[MAX_ORDER / 2];
     pair_coefficients(p, order, num_pairs, coefficients);
@@ -678,8 +738,9 @@ AVX2_INLINE void predict_with(const predictor *p, const int16_t *y, int begin, i
     const __m128i shift = _mm_cvtsi32_si128(p->shift[order]);
     const __m256i lowest = _mm256_set1_epi16((short)low), highest = _mm256_set1_epi16((short)high);
     int i = begin;
-    for (; i < 2 * num_pairs && i < end; i++)
-        out[i] = (int16_t)clamp(predict(p, order, y + i, 1), low, high);
+    i = i < 2 * num_pairs ? 2 * num_pairs : i;
+    if (i > end) i = end;
+    n1_portable_kernels.predict(p, y, echo, begin, i, low, high, out);
     for (; i + 16 <= end; i += 16) {
         __m256i low_sum = bias, high_sum = bias;
 #pragma GCC unroll 16
@@ -691,25 +752,31 @@ AVX2_INLINE void predict_with(const predictor *p, const int16_t *y, int begin, i
             high_sum = _mm256_add_epi32(
                 high_sum, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), coefficients[j]));
         }
+        low_sum = _mm256_sra_epi32(low_sum, shift);
+        high_sum = _mm256_sra_epi32(high_sum, shift);
+        if (echo) {
+            const __m256i here = _mm256_loadu_si256((const __m256i *)(echo + i));
+            low_sum = _mm256_add_epi32(low_sum, _mm256_srai_epi32(_mm256_unpacklo_epi16(here, here), 16));
+            high_sum = _mm256_add_epi32(high_sum, _mm256_srai_epi32(_mm256_unpackhi_epi16(here, here), 16));
+        }
         /* Saturation to 16 bits comes before limits that lie within them. */
-        __m256i sum = _mm256_packs_epi32(_mm256_sra_epi32(low_sum, shift),
-                                         _mm256_sra_epi32(high_sum, shift));
+        __m256i sum = _mm256_packs_epi32(low_sum, high_sum);
         sum = _mm256_min_epi16(_mm256_max_epi16(sum, lowest), highest);
         _mm256_storeu_si256((__m256i *)(out + i), sum);
     }
-    for (; i < end; i++) out[i] = (int16_t)clamp(predict(p, order, y + i, 1), low, high);
+    n1_portable_kernels.predict(p, y, echo, i, end, low, high, out);
 }
 
-AVX2 static void predict_all(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
-                             int32_t high, int16_t *out) {
+AVX2 static void predict_all(const predictor *p, const int16_t *y, const int16_t *echo, int begin,
+                             int end, int32_t low, int32_t high, int16_t *out) {
     if (p->order <= 8)
-        predict_with(p, y, begin, end, low, high, out, 4);
+        predict_with(p, y, echo, begin, end, low, high, out, 4);
     else if (p->order <= 16)
-        predict_with(p, y, begin, end, low, high, out, 8);
+        predict_with(p, y, echo, begin, end, low, high, out, 8);
     else if (p->order <= 24)
-        predict_with(p, y, begin, end, low, high, out, 12);
+        predict_with(p, y, echo, begin, end, low, high, out, 12);
     else
-        predict_with(p, y, begin, end, low, high, out, 16);
+        predict_with(p, y, echo, begin, end, low, high, out, 16);
 }
 
 AVX2 static void find_cells(const cell_symbols *cells, const int16_t *codes,
@@ -882,9 +949,11 @@ static const n1_kernels avx2_kernels = {
     .adc_encode = adc_encode,
     .adc_decode = adc_decode,
     .store_columns = store_columns,
+    .load_columns = load_columns,
     .store_frames = store_frames,
     .correlate = correlate,
     .energy = energy,
+    .filter = filter,
     .predict = predict_all,
     .find_cells = find_cells,
     .code_steps = code_steps,

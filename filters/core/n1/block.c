@@ -18,11 +18,11 @@ int32_t block_angle(const block *b, int m) {
     return (b->angles[m] + prior) * angle_unit(b->fineness);
 }
 
-/* The Rice parameter that makes these numbers shortest, and their bits with it. */
-static int best_rice(const uint32_t *values, int count, uint64_t *num_bits) {
+/* The Rice parameter of so many bits that makes these numbers shortest, and their bits with it. */
+static int best_rice(const uint32_t *values, int count, int parameter_bits, uint64_t *num_bits) {
     int best = 0;
     *num_bits = UINT64_MAX;
-    for (int parameter = 0; parameter < 16; parameter++) {
+    for (int parameter = 0; parameter < 1 << parameter_bits; parameter++) {
         uint64_t size = 0;
         for (int i = 0; i < count; i++) size += (values[i] >> parameter) + 1 + (uint32_t)parameter;
         if (size < *num_bits) *num_bits = size, best = parameter;
@@ -30,10 +30,10 @@ static int best_rice(const uint32_t *values, int count, uint64_t *num_bits) {
     return best;
 }
 
-static void put_rice_codes(bit_writer *w, const uint32_t *values, int count) {
+static void put_rice_codes(bit_writer *w, const uint32_t *values, int count, int parameter_bits) {
     uint64_t num_bits;
-    const int parameter = best_rice(values, count, &num_bits);
-    put_bits(w, (uint32_t)parameter, 4);
+    const int parameter = best_rice(values, count, parameter_bits, &num_bits);
+    put_bits(w, (uint32_t)parameter, parameter_bits);
     for (int i = 0; i < count; i++) put_rice(w, values[i], parameter);
 }
 
@@ -52,7 +52,7 @@ static void write_map(bit_writer *w, const block *b) {
         put_gamma(w, (uint32_t)b->palette_size - 2);
         put_bits(w, (uint16_t)b->palette[0], 16);
         put_gamma(w, smallest - 1);
-        put_rice_codes(w, gaps, num_gaps);
+        put_rice_codes(w, gaps, num_gaps, 4);
     }
 }
 
@@ -63,7 +63,7 @@ int angle_bits(const block *b) {
     for (int group = 0, m = 0; m < b->order; group++) {
         const int end = b->order < GROUP_END[group] ? b->order : GROUP_END[group];
         uint64_t num_bits;
-        best_rice(folded + m, end - m, &num_bits);
+        best_rice(folded + m, end - m, 4, &num_bits);
         total += 4 + num_bits;
         m = end;
     }
@@ -79,7 +79,7 @@ static void write_angles(bit_writer *w, const block *b) {
     for (int m = 0; m < b->order; m++) folded[m] = fold_sign(b->angles[m]);
     for (int group = 0, m = 0; m < b->order; group++) {
         const int end = b->order < GROUP_END[group] ? b->order : GROUP_END[group];
-        put_rice_codes(w, folded + m, end - m);
+        put_rice_codes(w, folded + m, end - m, 4);
         m = end;
     }
 }
@@ -103,12 +103,31 @@ static void write_classes(bit_writer *w, const block *b) {
     }
 }
 
+static int gamma_bits(uint32_t value) { return 2 * floor_log2(value + 1) + 1; }
+
+int tap_bits(const echo_taps *taps) {
+    uint32_t folded[MAX_TAPS];
+    uint64_t num_bits;
+    for (int i = 0; i < taps->count; i++) folded[i] = fold_sign(taps->taps[i]);
+    best_rice(folded, taps->count, 3, &num_bits);
+    return gamma_bits((uint32_t)taps->count - 1) + gamma_bits(fold_sign(taps->first)) + 4 + 3 + (int)num_bits;
+}
+
+static void write_taps(bit_writer *w, const echo_taps *taps) {
+    uint32_t folded[MAX_TAPS];
+    for (int i = 0; i < taps->count; i++) folded[i] = fold_sign(taps->taps[i]);
+    put_gamma(w, (uint32_t)taps->count - 1);
+    put_gamma(w, fold_sign(taps->first));
+    put_bits(w, (uint32_t)taps->shift, 4);
+    put_rice_codes(w, folded, taps->count, 3);
+}
+
 void write_block(bit_writer *w, const block *b) {
     put_bits(w, (uint32_t)b->kind, 2);
     put_bits(w, (uint32_t)b->map, 2);
     put_bits(w, (uint32_t)b->log2_lanes, 3);
     put_bits(w, 0, 1);
-    if (b->reference > 0) put_bits(w, (uint32_t)b->gain & 2047, 11);
+    if (b->reference > 0) write_taps(w, &b->taps);
     write_map(w, b);
     if (b->kind == KIND_PACKED) {
         put_bits(w, (uint32_t)b->packed_bits, 5);
@@ -128,7 +147,7 @@ void write_block(bit_writer *w, const block *b) {
             for (int i = 0; i < b->histogram_size; i++) frequencies[i] = b->histogram[i];
             put_gamma(w, fold_sign(b->histogram_first));
             put_gamma(w, (uint32_t)b->histogram_size - 1);
-            put_rice_codes(w, frequencies, b->histogram_size);
+            put_rice_codes(w, frequencies, b->histogram_size, 4);
         }
     } else {
         put_bits(w, (uint32_t)b->precision - 12, 3);
@@ -138,6 +157,24 @@ void write_block(bit_writer *w, const block *b) {
         put_bits(w, (uint32_t)b->own_widths, 1);
         if (b->own_widths) put_bits(w, b->widths_hash, 32);
     }
+}
+
+static int read_taps(bit_reader *r, echo_taps *taps) {
+    const uint32_t more = get_gamma(r);
+    const int32_t first = unfold_sign(get_gamma(r));
+    if (first < FIRST_LAG || first >= END_LAG || more >= (uint32_t)(END_LAG - first)) return -1;
+    taps->count = (int)more + 1;
+    taps->first = first;
+    taps->shift = (int)get_bits(r, 4);
+    const int parameter = (int)get_bits(r, 3);
+    int64_t sum = 0;
+    for (int i = 0; i < taps->count; i++) {
+        const int32_t tap = unfold_sign(get_rice(r, parameter));
+        sum += llabs(tap);
+        if (sum > MAX_TAP_SUM) return -1;
+        taps->taps[i] = (int16_t)tap;
+    }
+    return 0;
 }
 
 static int read_map(bit_reader *r, block *b) {
@@ -231,7 +268,8 @@ int read_block(bit_reader *r, block *b, uint8_t *class_of_span, int max_spans) {
     b->map = (code_map)get_bits(r, 2);
     b->log2_lanes = (int)get_bits(r, 3);
     if (get_bits(r, 1)) return -1;
-    b->gain = b->reference > 0 ? (int)(get_bits(r, 11) ^ 1024) - 1024 : 0;
+    b->taps.count = 0;
+    if (b->reference > 0 && read_taps(r, &b->taps)) return -1;
     b->tail = 0;
     if (num_lanes(b) > MAX_LANES || num_lanes(b) > b->num_samples || read_map(r, b)) return -1;
     if (b->kind == KIND_PACKED) {

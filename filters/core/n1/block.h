@@ -16,6 +16,10 @@ enum {
     MAX_CLASSES = 16,
     MAX_PALETTE = 4096,
     MAX_LOG2_ESCAPE = 11,
+    MAX_TAPS = 16,   /* of a reference, */
+    FIRST_LAG = -8,  /* at lags from this one on, */
+    END_LAG = 8,     /* to before this one; */
+    MAX_TAP_SUM = 32767, /* and of their sizes, for sums to stay in 32 bits */
 };
 
 typedef enum { KIND_PACKED, KIND_INTEGER, KIND_WIDTH } block_kind;
@@ -27,6 +31,13 @@ typedef struct {
     int low_bits; /* integer: of a residual, sent as they are */
 } residual_class;
 
+/* The filter that makes a reference's echo. */
+typedef struct {
+    int count, first; /* lags first .. first + count - 1 */
+    int shift;
+    int16_t taps[MAX_TAPS];
+} echo_taps;
+
 typedef struct {
     int num_samples; /* not in the head: what the payload's shape gives */
     block_kind kind;
@@ -35,7 +46,7 @@ typedef struct {
     int tail; /* samples by which the last lane is longer */
 
     int reference; /* how many channels before this one, 0 for none; in the index, not the head */
-    int gain;      /* of the reference, in 1/256 */
+    echo_taps taps; /* of the reference; none without one */
 
     uint32_t step, offset;
     int palette_size;
@@ -128,6 +139,9 @@ static inline int angle_unit(int fineness) { return fineness == 3 ? 1 : 32 >> fi
 
 /* Bits that order, angles and what describes them take. */
 int angle_bits(const block *b);
+
+/* Bits that taps and what describes them take. */
+int tap_bits(const echo_taps *taps);
 
 /* Write head and parameters. The writer's overrun says if there was no room. */
 void write_block(bit_writer *w, const block *b);

@@ -1,7 +1,7 @@
 /* Which model a block gets: the first approach, a reference, or what a search finds. */
 #include "choose.h"
 
-#include <string.h>
+#include "refer.h"
 
 /*
  * The first is tried on every block, the others where it suits badly; those for the grid only if
@@ -20,6 +20,8 @@ static const approach APPROACHES[NUM_APPROACHES] = {
 };
 
 enum {
+    SURELY = 16,           /* a reference that seems to save a bit of so many samples */
+    WORTH_DECODING = 1024, /* it has to save one part in so many */
     FIRST = 0,
     SAFE = 2, /* of the integer kind, where an escape predicts like any other value */
     DIFFERENCES = 3,
@@ -41,71 +43,10 @@ static int is_constant(const int16_t *samples, int n) {
     return 1;
 }
 
-/*
- * Keep what a channel's own predictor leaves of it, for the channels behind; nothing of the first
- * samples, of which low orders leave so much that the others would not count.
- */
-static void keep_residuals(chooser *c, int channel, int n) {
-    const model *const m = c->best;
-    int16_t *const residuals = c->residuals + (size_t)channel * c->plane_size;
-    memset(residuals, 0, (size_t)m->block.order * sizeof(*residuals));
-    for (int i = m->block.order; i < n; i++) {
-        const int16_t residual = (int16_t)(uint16_t)(m->y[i] - m->predicted[i]);
-        residuals[i] = residual < -32767 ? -32767 : residual;
-    }
-    m->kernels->correlate(residuals, residuals, 0, n, 0, &c->energies[channel]);
-}
-
-/*
- * The part of the residuals' energy that a reference has to explain to be worth a trial. It takes the
- * samples off the few values that they have, and has to make up for that.
- */
-static double least_share(const block *b) {
-    double gap = 1;
-    if (b->map == MAP_STEP) gap = b->step;
-    if (b->map == MAP_PALETTE)
-        gap = (double)(b->palette[b->palette_size - 1] - b->palette[0]) / (b->palette_size - 1);
-    const double share = 1 - 1 / (gap * gap);
-    return share > 1.0 / 128 ? share : 1.0 / 128;
-}
-
-/*
- * Find the channel before of which the residuals are most like this one's. Sets c->difference to the
- * difference to it. Returns 0 if none is worth a trial.
- */
-static int find_reference(chooser *c, const int16_t *planes, int channel, int n) {
-    const int16_t *const own = c->residuals + (size_t)channel * c->plane_size;
-    int reference = 0, gain = 0;
-    double best = least_share(&c->best->block);
-    for (int distance = 1; distance <= channel && distance <= 3; distance++) {
-        const int16_t *const other = own - (size_t)distance * c->plane_size;
-        int64_t both;
-        if (c->energies[channel - distance] == 0) continue;
-        c->best->kernels->correlate(own, other, 0, n, 0, &both);
-        if (both == 0) continue;
-        const double ratio = (double)both / (double)c->energies[channel - distance];
-        const double share = ratio * ((double)both / (double)c->energies[channel]);
-        const double steps = ratio * 256 + (ratio < 0 ? -0.5 : 0.5);
-        const int rounded = steps < -1024 ? -1024 : steps > 1023 ? 1023 : (int)steps;
-        if (share <= best || rounded == 0) continue;
-        best = share;
-        reference = distance;
-        gain = rounded;
-    }
-    if (reference == 0) return 0;
-    const int16_t *const samples = planes + (size_t)channel * c->plane_size;
-    const int16_t *const others = samples - (size_t)reference * c->plane_size;
-    for (int i = 0; i < n; i++)
-        c->differences[i] = (int16_t)(uint16_t)(samples[i] - ((gain * others[i] + 128) >> 8));
-    set_samples(&c->difference, c->best->kernels, c->differences, n, reference, gain);
-    return 1;
-}
-
 /* Fit another model to all samples of the block, and keep it if it costs less. */
-static int try_model(chooser *c, sample_maps *maps, const approach *how, int64_t *least) {
-    const int n = maps->num_samples;
-    const int64_t cost = is_constant(maps->samples, n) ? fit_packed(c->trial, maps)
-                                                       : fit_model(c->trial, maps, 0, n, how);
+static int try_model(chooser *c, const approach *how, int64_t *least) {
+    sample_maps *const maps = &c->whole;
+    const int64_t cost = fit_model(c->trial, maps, 0, maps->num_samples, how);
     if (cost >= *least) return 0;
     *least = cost;
     swap_models(c);
@@ -144,7 +85,7 @@ static int search(chooser *c, code_map map, int64_t first_cost, int64_t *least) 
         if (off_grid && APPROACHES[i].for_grid) continue;
         if (!all && known->saved[i] <= known->cost / WORTH_TRYING) continue;
         if (part == 0) {
-            if (try_model(c, maps, &APPROACHES[i], least)) winner = i;
+            if (try_model(c, &APPROACHES[i], least)) winner = i;
             continue;
         }
         const int64_t cost = fit_model(c->trial, maps, begin, part, &APPROACHES[i]);
@@ -152,7 +93,7 @@ static int search(chooser *c, code_map map, int64_t first_cost, int64_t *least) 
         least_of_part = cost;
         winner = i;
     }
-    if (part > 0 && winner != FIRST && !try_model(c, maps, &APPROACHES[winner], least)) winner = FIRST;
+    if (part > 0 && winner != FIRST && !try_model(c, &APPROACHES[winner], least)) winner = FIRST;
     known->num_blocks++;
     known->cost += first_cost;
     known->saved[winner] += before - *least;
@@ -170,7 +111,7 @@ static int64_t gain_of_short_blocks(chooser *c, const sample_maps *maps, int how
     int64_t gain = cost + cost / 512; /* in doubt they are tried */
     for (int first = 0; first < n; first += length) {
         const int count = n - first < length ? n - first : length;
-        set_samples(&c->piece, c->best->kernels, maps->samples + first, count, 0, 0);
+        set_samples(&c->piece, c->best->kernels, maps->samples + first, count);
         int64_t least = fit_packed(c->trial, &c->piece);
         const int is_flat = c->trial->block.packed_bits == 0;
         for (int i = 0; i < 3 && !is_flat; i++) {
@@ -183,36 +124,67 @@ static int64_t gain_of_short_blocks(chooser *c, const sample_maps *maps, int how
     return gain;
 }
 
+/*
+ * Fit the first approach, with a reference where that costs clearly less; where it surely does,
+ * nothing else is fitted. Says whether the block is one that it suits badly without.
+ */
+static int64_t fit_first(chooser *c, const int16_t *planes, int channel, int n, int *doubtful) {
+    sample_maps *const maps = &c->whole;
+    begin_model(c->best, maps, 0, n, &APPROACHES[FIRST], NULL);
+    int refers = 0, surely = 0;
+    if (c->best->level->refers > 0) {
+        keep_residuals(c, channel, n);
+        refers = find_reference(c, planes, channel, n);
+    }
+    if (refers) {
+        begin_model(c->trial, maps, 0, n, &APPROACHES[FIRST], &c->other);
+        const int64_t saved = rough_cost(c->best) - rough_cost(c->trial);
+        surely = saved > (int64_t)n * BIT / SURELY && !is_steep(c->best);
+    }
+    int64_t cost = INT64_MAX;
+    if (!surely) {
+        cost = finish_model(c->best);
+        *doubtful = is_doubtful(c->best, cost);
+    }
+    if (refers) {
+        const int64_t with_other = finish_model(c->trial);
+        if (surely || with_other < cost - cost / WORTH_DECODING) {
+            swap_models(c);
+            cost = with_other;
+        }
+    }
+    if (surely) *doubtful = is_doubtful(c->best, cost);
+    return cost;
+}
+
 void choose_model(chooser *c, const int16_t *planes, int channel, int n) {
     const int16_t *const samples = planes + (size_t)channel * c->plane_size;
     sample_maps *const maps = &c->whole;
     c->energies[channel] = 0;
-    set_samples(maps, c->best->kernels, samples, n, 0, 0);
+    set_samples(maps, c->best->kernels, samples, n);
     if (is_constant(samples, n)) {
         fit_packed(c->best, maps);
         return;
     }
-    const int64_t first_cost = fit_model(c->best, maps, 0, n, &APPROACHES[FIRST]);
+    const int same = c->best->level->refers > 0 ? find_same(c, planes, channel, n) : 0;
+    if (same > 0) {
+        fit_same(c->best, maps, same);
+        return;
+    }
+    int doubtful;
+    const int64_t first_cost = fit_first(c, planes, channel, n, &doubtful);
     int64_t least = first_cost;
     const code_map map = c->best->block.map;
     const int is_grid = map == MAP_ADC;
     const int is_mixed = !is_grid && !is_off_grid(maps);
-    const int is_good = !is_mixed && !is_doubtful(c->best, first_cost);
+    const int is_good = !is_mixed && !doubtful;
     const int varies = !is_good && !is_grid && varies_slowly(c->best);
-    sample_maps *chosen = maps;
-    if (c->best->level->refers && !is_grid) {
-        keep_residuals(c, channel, n);
-        if (find_reference(c, planes, channel, n) &&
-            try_model(c, &c->difference, &APPROACHES[FIRST], &least))
-            chosen = &c->difference;
-    }
     int winner = FIRST;
     if (!is_good) {
         winner = search(c, map, first_cost, &least);
-        if (winner != FIRST) chosen = maps;
         if (is_grid) c->num_uncertain++;
     }
-    if (varies && n >= 2 * SHORT_BLOCK) c->gain += gain_of_short_blocks(c, chosen, winner, least);
+    if (varies && n >= 2 * SHORT_BLOCK) c->gain += gain_of_short_blocks(c, maps, winner, least);
     if (!is_good && fit_packed(c->trial, maps) < least) swap_models(c);
 }
 

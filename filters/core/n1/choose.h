@@ -17,13 +17,12 @@ typedef struct {
 /* Memory of one call, and what suited the blocks before. Begins as zeros but for what is given. */
 typedef struct {
     model *best, *trial; /* given: two models with their memory */
-    sample_maps whole;   /* given: room for codes, here and in the two below; of the block */
-    sample_maps difference;
+    sample_maps whole;   /* given: room for codes, here and in the one below; of the block */
     sample_maps piece;
-    int16_t *differences;    /* given: room for a block's samples */
+    reference other;         /* given: its room; to try */
     int16_t *residuals;      /* given: of a group of channels, what predictors leave */
     size_t plane_size;       /* given: from a channel of the group to the next, in samples */
-    int64_t energies[GROUP_CHANNELS]; /* of the residuals */
+    int64_t energies[GROUP_CHANNELS]; /* of the residuals, where channels are compared */
 
     experience with[4]; /* with each map off the grid */
     int num_uncertain;  /* blocks that the first approach does not suit, on the grid */

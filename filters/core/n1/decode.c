@@ -6,6 +6,7 @@
 #include "../common/bytes.h"
 #include "../common/xxh64.h"
 #include "codec.h"
+#include "echo.h"
 #include "kernels.h"
 #include "widths.h"
 
@@ -20,7 +21,8 @@ typedef struct {
     block block;
     lane_decoder lanes;
     const uint8_t *next, *end; /* of its bytes, behind the head */
-    int16_t *plane; /* where its samples go */
+    int16_t *plane; /* where its samples go; before, with the width kind, their echoes */
+    const int16_t *other; /* samples of the reference, if there is one */
     int next_step;  /* of a strip, before which all is decoded and stored */
     uint8_t tail_words[WORD_BYTES * MAX_LANES];
     uint8_t class_of_span[MAX_SPANS];
@@ -233,7 +235,8 @@ static int take_escape(workspace *w, int lane, int step, int row) {
         const int32_t cell_code = sample >> 6; /* of one off the grid, too */
         const int is_outlier = cell_code < l->b->lowest || cell_code > l->b->highest;
         l->rows[row][lane] = (uint16_t)sample;
-        l->y[MAX_ORDER + row][lane] = (int16_t)(!is_outlier ? middle_of_cell(w, cell_code)
+        const int32_t y = is_outlier ? 0 : middle_of_cell(w, cell_code) - l->echo[row][lane];
+        l->y[MAX_ORDER + row][lane] = (int16_t)(!is_outlier ? saturate16(y)
                                                 : step > 0  ? l->y[MAX_ORDER + row - 1][lane]
                                                             : middle_of_cell(w, l->b->mean));
     } else {
@@ -250,7 +253,7 @@ static int decode_symbol(workspace *w, int lane, int step, int row, int32_t mu) 
     const int class = class_at(b, lane, step);
     if (b->classes[class].hold && step > 0) mu = l->y[MAX_ORDER + row - 1][lane];
     if (b->classes[class].hold && step == 0) mu = l->predictor.bias[0] >> l->predictor.shift[0];
-    mu = clamp(mu, l->lowest_y, l->highest_y);
+    mu = clamp(add_wrapping(mu, l->echo[row][lane]), l->lowest_y, l->highest_y);
 
     const uint32_t num_slots = 1u << b->precision, escape = symbol_slots(b);
     const uint32_t x = l->state[lane], slot = x & (num_slots - 1);
@@ -285,7 +288,7 @@ static int decode_symbol(workspace *w, int lane, int step, int row, int32_t mu) 
         }
         const cell here = l->cells[s.value - l->first_position];
         l->rows[row][lane] = (uint16_t)here.sample;
-        l->y[MAX_ORDER + row][lane] = here.y;
+        l->y[MAX_ORDER + row][lane] = (int16_t)saturate16(here.y - l->echo[row][lane]);
     }
     if (slot < s.start || slot >= s.end) return -1;
     l->state[lane] = (s.end - s.start) * (x >> b->precision) + slot - s.start;
@@ -447,8 +450,26 @@ static int is_finished(const lane_decoder *l) {
     return 1;
 }
 
+/* Take the echoes of the next strip, of so many rows, from where its samples will be. */
+static void load_echoes(workspace *w, int rows, const n1_kernels *kernels) {
+    const block *b = &w->block;
+    const int lanes = num_lanes(b);
+    const int16_t *columns[MAX_LANES];
+    for (int lane = 0; lane < lanes; lane++)
+        columns[lane] = w->plane + lane_begin(b, lane) + w->next_step;
+    if (w->next_step + STRIP_ROWS <= lane_length(b, lanes - 1)) {
+        kernels->load_columns(columns, lanes, w->lanes.echo);
+        return;
+    }
+    for (int lane = 0; lane < lanes; lane++) {
+        const int left = lane_end(b, lane) - lane_begin(b, lane) - w->next_step;
+        for (int row = 0; row < rows && row < left; row++)
+            w->lanes.echo[row][lane] = columns[lane][row];
+    }
+}
+
 /* Make ready for the next strip, of so many rows. */
-static void begin_strip(workspace *w, int rows) {
+static void begin_strip(workspace *w, int rows, const n1_kernels *kernels) {
     const block *b = &w->block;
     lane_decoder *l = &w->lanes;
     if (w->next_step == 0)
@@ -456,6 +477,7 @@ static void begin_strip(workspace *w, int rows) {
     else
         memmove(l->y, l->y + strip_steps(b), sizeof(l->y[0]) * MAX_ORDER);
     if (w->next_step == 0 || b->num_classes > 1) use_classes(w, w->next_step);
+    if (l->has_echo) load_echoes(w, rows, kernels);
     if (w->low_bits)
         read_low_bits(w, w->next_step, rows);
     else if (b->kind == KIND_INTEGER)
@@ -490,7 +512,7 @@ static int decode_strip(workspace *w, const n1_kernels *kernels) {
     const int rows = left < strip_steps(b) ? left : strip_steps(b);
     const int whole_steps = lane_length(b, lanes - 1), whole = whole_steps - w->next_step;
     const int partial = (b->num_samples - b->tail) % lanes;
-    begin_strip(w, rows);
+    begin_strip(w, rows, kernels);
     for (int row = 0; row < rows;) {
         if (row < whole) {
             const int done = decode_whole_rows(w, row, whole < rows ? whole : rows, kernels);
@@ -522,7 +544,7 @@ static int decode_strips_of_two(workspace *const *w, const n1_kernels *kernels) 
     }
     while (w[0]->next_step + STRIP_ROWS <= whole_steps) {
         const int first = w[0]->next_step;
-        for (int k = 0; k < 2; k++) begin_strip(w[k], STRIP_ROWS);
+        for (int k = 0; k < 2; k++) begin_strip(w[k], STRIP_ROWS, kernels);
         for (int row = 0; row < STRIP_ROWS;) {
             if (first + row >= order) {
                 row += kernels->decode_two(lanes, row, STRIP_ROWS - row);
@@ -576,6 +598,8 @@ static int begin_strips(workspace *w) {
     l->words = p;
     l->words_end = end;
     l->words_behind_lanes = NULL;
+    l->has_echo = b->kind == KIND_WIDTH && b->reference > 0;
+    memset(l->echo, 0, sizeof(l->echo));
     w->next_step = 0;
 
     int32_t angles[MAX_ORDER], mean_position = b->mean;
@@ -603,11 +627,14 @@ static int finish_strips(workspace *w, const n1_kernels *kernels) {
     return N1_OK;
 }
 
-/* From codes to samples, in place. */
-static int undo_map(const block *b, const n1_kernels *kernels, int16_t *codes) {
+static void undo_differences(const block *b, int16_t *codes) {
     for (int i = 0; i < b->differences; i++)
         for (int j = 1; j < b->num_samples; j++)
             codes[j] = (int16_t)(uint16_t)((uint32_t)codes[j - 1] + (uint32_t)codes[j]);
+}
+
+/* From codes to samples, in place. */
+static int undo_map(const block *b, const n1_kernels *kernels, int16_t *codes) {
     if (b->map == MAP_ADC) {
         kernels->adc_decode(codes, codes, (size_t)b->num_samples);
     } else if (b->map == MAP_STEP) {
@@ -625,7 +652,7 @@ static int undo_map(const block *b, const n1_kernels *kernels, int16_t *codes) {
 
 /* Read a block's head, and make ready for what is behind it; its samples are to go to `plane`. */
 static int begin_block(workspace *w, const uint8_t *src, const uint8_t *end, int reference,
-                       int num_samples, const uint8_t *widths, int16_t *plane) {
+                       int num_samples, size_t plane_size, const uint8_t *widths, int16_t *plane) {
     block *b = &w->block;
     b->num_samples = num_samples;
     b->reference = reference;
@@ -635,6 +662,7 @@ static int begin_block(workspace *w, const uint8_t *src, const uint8_t *end, int
     w->next = finish_reading(&r);
     w->end = end;
     w->plane = plane;
+    w->other = plane - (size_t)reference * plane_size;
     if (r.overrun) return N1_ERROR_CORRUPT;
     if (b->kind == KIND_PACKED) return N1_OK;
     if (b->kind == KIND_WIDTH) {
@@ -645,22 +673,40 @@ static int begin_block(workspace *w, const uint8_t *src, const uint8_t *end, int
     return begin_strips(w);
 }
 
-/* Decode what is left of a block; the planes of the channels before it are at -plane_size, … */
-static int finish_block(workspace *w, size_t plane_size, const n1_kernels *kernels) {
+/* With the width kind: put the echoes of the reference, which is decoded, into the block's plane. */
+static void put_echoes(workspace *w, const n1_kernels *kernels) {
+    int16_t middles[2 * HALF_CODES];
+    if (!w->lanes.has_echo) return;
+    make_middles(w->edges, middles);
+    make_echo(&w->block, w->other, middles, kernels, 0, w->block.num_samples, w->plane);
+}
+
+/* With the others: add them to the codes. */
+static void add_echoes(const workspace *w, const n1_kernels *kernels) {
+    enum { PART = 1024 };
+    const int n = w->block.num_samples;
+    int16_t echo[PART];
+    for (int begin = 0; begin < n; begin += PART) {
+        const int count = n - begin < PART ? n - begin : PART;
+        make_echo(&w->block, w->other, NULL, kernels, begin, count, echo);
+        for (int i = 0; i < count; i++)
+            w->plane[begin + i] = (int16_t)(uint16_t)(w->plane[begin + i] + echo[i]);
+    }
+}
+
+/* Decode what is left of a block. */
+static int finish_block(workspace *w, const n1_kernels *kernels) {
     const block *b = &w->block;
     int16_t *const plane = w->plane;
+    if (b->kind == KIND_WIDTH && w->next_step == 0) put_echoes(w, kernels);
     const int error = b->kind == KIND_PACKED ? decode_packed(b, &w->next, w->end, plane)
                                              : finish_strips(w, kernels);
     if (error) return error;
     if (w->next != w->end) return N1_ERROR_CORRUPT;
-    if (b->kind != KIND_WIDTH && undo_map(b, kernels, plane)) return N1_ERROR_CORRUPT;
-    if (b->reference > 0) {
-        const int16_t *other = plane - (size_t)b->reference * plane_size;
-        for (int i = 0; i < b->num_samples; i++)
-            plane[i] = (int16_t)(uint16_t)((uint32_t)plane[i] +
-                                           (uint32_t)((b->gain * other[i] + 128) >> 8));
-    }
-    return N1_OK;
+    if (b->kind == KIND_WIDTH) return N1_OK;
+    undo_differences(b, plane);
+    if (b->reference > 0) add_echoes(w, kernels);
+    return undo_map(b, kernels, plane);
 }
 
 /*
@@ -726,15 +772,19 @@ static int decode_blocks(workspace *const *w, const block_layout *layout, const 
         const block_entry *const entry = &g->entries[channels[k]];
         const uint8_t *const src = layout->blocks + g->offset[channels[k]];
         const int error = begin_block(w[k], src, src + entry->size, (int)entry->reference,
-                                      (int)g->num_samples, widths, planes[k]);
+                                      (int)g->num_samples, (size_t)layout->block_samples, widths,
+                                      planes[k]);
         if (error) return error;
         is_predicted &= w[k]->block.kind != KIND_PACKED;
     }
-    if (count == 2 && is_predicted && kernels->can_decode_two(&w[0]->lanes, &w[1]->lanes) &&
-        decode_strips_of_two(w, kernels))
-        return N1_ERROR_CORRUPT;
+    /* The echoes of one that refers to the other have to wait for this. */
+    if (count == 2 && is_predicted && !(w[1]->lanes.has_echo && w[1]->other == w[0]->plane) &&
+        kernels->can_decode_two(&w[0]->lanes, &w[1]->lanes)) {
+        for (int k = 0; k < 2; k++) put_echoes(w[k], kernels);
+        if (decode_strips_of_two(w, kernels)) return N1_ERROR_CORRUPT;
+    }
     for (int k = 0; k < count; k++) {
-        const int error = finish_block(w[k], (size_t)layout->block_samples, kernels);
+        const int error = finish_block(w[k], kernels);
         if (error) return error;
         if (!is_intact(layout, g, channels[k], w[k]->plane)) return N1_ERROR_CORRUPT;
     }

@@ -5,6 +5,7 @@
 #include "../common/bytes.h"
 #include "../common/xxh64.h"
 #include "choose.h"
+#include "echo.h"
 #include "widths.h"
 
 static const level_settings LEVELS[] = {
@@ -15,13 +16,13 @@ static const level_settings LEVELS[] = {
      .grid_order = 16,
      .grid_kind = KIND_WIDTH,
      .precision = 14,
-     .refers = 1,
+     .refers = 12,
      .lanes_from = {0, 512, 1024, 2048, 8192}},
     {.max_order = 32,
      .grid_order = 32,
      .grid_kind = KIND_WIDTH,
      .precision = 15, /* the most that states of 32 bits can make use of */
-     .refers = 1,
+     .refers = 12,
      .lanes_from = {0, 512, 2048, 8192, INT32_MAX}},
 };
 
@@ -30,7 +31,7 @@ typedef struct {
     model *model; /* of the block that is written */
     chooser chooser;
     model models[2]; /* of the chooser */
-    int16_t edges[2 * HALF_CODES + 1];
+    int16_t edges[2 * HALF_CODES + 1], middles[2 * HALF_CODES];
     int16_t *planes;   /* samples of a group of channels */
     uint32_t *symbols; /* of each sample: start | frequency << 16; frequency 0 for an escape */
     uint8_t *scratch;  /* words and escapes, 4 bytes for each sample */
@@ -293,7 +294,7 @@ static size_t write_packed(const block *b, const int16_t *codes, uint8_t *dst, u
     bit_writer bits = write_bits_to(dst, end);
     write_block(&bits, b);
     finish_bits(&bits);
-    for (int i = 0; i < b->num_samples; i++)
+    for (int i = 0; i < b->num_samples && b->packed_bits > 0; i++)
         put_bits(&bits, (uint32_t)(codes[i] - b->packed_base), b->packed_bits);
     uint8_t *p = finish_bits(&bits);
     return bits.overrun ? 0 : (size_t)(p - dst);
@@ -381,34 +382,38 @@ int64_t n1_encode_blocks(const void *src, const n1_info *info, int level, const 
         int16_t *next = (int16_t *)(void *)(w->symbols + n);
         chooser *const c = &w->chooser;
         memset(c, 0, sizeof(*c));
-        sample_maps *const maps[3] = {&c->whole, &c->difference, &c->piece};
-        for (int i = 0; i < 3; i++, next += 2 * n) {
+        sample_maps *const maps[2] = {&c->whole, &c->piece};
+        for (int i = 0; i < 2; i++, next += 2 * n) {
             maps[i]->grid.room = next;
             maps[i]->plain.room = next + n;
         }
-        for (int i = 0; i < 2; i++, next += 3 * n) {
+        for (int i = 0; i < 2; i++, next += 4 * n) {
             model *const m = &w->models[i];
             m->level = &LEVELS[level - 1];
             m->kernels = kernels;
             m->edges = w->edges;
+            m->middles = w->middles;
             m->own_widths = widths != NULL;
             m->widths_hash = widths ? checksum32(widths, N1_NUM_CODES, 0) : 0;
             m->code_room = next;
             m->y_room = next + n;
             m->predicted = next + 2 * n;
+            m->centred = next + 3 * n;
         }
-        w->models[1].centred = w->models[0].centred = next;
         c->best = &w->models[0];
         c->trial = &w->models[1];
-        c->differences = next + n;
+        c->other.echo = next;
+        c->other.u = next + n;
         c->plane_size = n;
-        w->planes = c->differences + n;
+        w->planes = next + 2 * n;
         c->residuals = w->planes + group * n;
         w->table = (uint16_t *)(c->residuals + group * n);
         w->scratch = (uint8_t *)(w->table + NUM_DISTANCES);
-        size = make_edges(widths ? widths : N1_WIDTHS, w->edges)
-                   ? N1_ERROR_ARGUMENT
-                   : encode_all(w, src, info, n, entries, dst, dst + dst_size);
+        size = N1_ERROR_ARGUMENT;
+        if (make_edges(widths ? widths : N1_WIDTHS, w->edges) == 0) {
+            make_middles(w->edges, w->middles);
+            size = encode_all(w, src, info, n, entries, dst, dst + dst_size);
+        }
         *is_doubtful = c->num_uncertain > 0 || c->gain > 0;
     }
     free(memory);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../common/adc.h"
+#include "echo.h"
 #include "residuals.h"
 
 enum { LONG_BLOCK = 8192 /* samples, from which on speed counts more than a few bytes */ };
@@ -37,12 +38,9 @@ static void find_range(mapping *map, int n) {
     map->highest = highest;
 }
 
-void set_samples(sample_maps *maps, const n1_kernels *kernels, const int16_t *samples, int n,
-                 int reference, int gain) {
+void set_samples(sample_maps *maps, const n1_kernels *kernels, const int16_t *samples, int n) {
     maps->samples = samples;
     maps->num_samples = n;
-    maps->reference = reference;
-    maps->gain = gain;
     maps->has_plain = 0;
     maps->has_grid = !is_far_off_grid(kernels, samples, n);
     maps->off_grid = n;
@@ -186,8 +184,32 @@ static int is_outlier(const model *m, int code) {
     return in_range < m->block.lowest || in_range > m->block.highest;
 }
 
-/* Positions of the codes, and the same relative to the mean, which is set. */
-static void place_codes(model *m, int n, int trim) {
+static int32_t mean_of(const int16_t *values, int n) {
+    int64_t sum = 0;
+    for (int i = 0; i < n; i++) sum += values[i];
+    return (int32_t)(sum / n);
+}
+
+/* The code in whose cell a position lies, or the nearest one. */
+static int cell_at(const model *m, int32_t position) {
+    int code = -HALF_CODES;
+    while (code + 1 < HALF_CODES && m->edges[code + 1 + HALF_CODES] <= position) code++;
+    return code;
+}
+
+/* Positions less their echoes; with the width kind. */
+static void take_echo_off_positions(model *m, int16_t *u, int n, int32_t mean) {
+    for (int i = 0; i < n; i++) u[i] = (int16_t)saturate16(m->y[i] - m->echo[i]);
+    for (int i = 0; i < n && m->has_outliers; i++)
+        if (is_outlier(m, m->codes[i])) u[i] = (int16_t)(i > 0 ? u[i - 1] : mean);
+    m->u = u;
+}
+
+/*
+ * Positions of the codes, with the width kind also less their echoes, and the same relative to the
+ * mean, which is set.
+ */
+static void place_codes(model *m, int n, int trim, const reference *other) {
     block *b = &m->block;
     int64_t sum = 0;
     m->width_gain = 0;
@@ -195,7 +217,7 @@ static void place_codes(model *m, int n, int trim) {
         b->escape_bits = 16;
         for (int i = 0; i < n; i++) sum += m->codes[i];
         if (!find_majority(m->codes, n, &b->mean)) b->mean = (int32_t)(sum / n);
-        m->y = m->codes;
+        m->y = m->u = m->codes;
         for (int i = 0; i < n; i++)
             m->centred[i] = (int16_t)clamp(m->y[i] - b->mean, -32767, 32767);
         return;
@@ -232,15 +254,18 @@ static void place_codes(model *m, int n, int trim) {
     const int64_t most_gain = (int64_t)n * BIT / 8;
     if (m->width_gain > most_gain) m->width_gain = most_gain;
     b->escape_bits = count < n ? 16 : 10;
-    b->mean = (int32_t)(sum / count);
     b->lowest = lowest & ~15;
     b->highest = highest | 15;
-    const int32_t mean = middle_of_cell(m->edges, b->mean);
+    b->mean = (int32_t)(sum / count);
+    if (other) b->mean = cell_at(m, middle_of_cell(m, b->mean) - mean_of(m->echo, n));
+    const int32_t mean = middle_of_cell(m, b->mean);
     int16_t places[2 * HALF_CODES];
     int16_t *const y = m->y_room;
+    m->y = m->u = y;
     for (int code = b->lowest; code <= b->highest; code++)
-        places[code + HALF_CODES] = (int16_t)middle_of_cell(m->edges, code);
-    if (b->escape_bits == 10 && !trim) {
+        places[code + HALF_CODES] = (int16_t)middle_of_cell(m, code);
+    m->has_outliers = b->escape_bits == 16 || trim;
+    if (!m->has_outliers) {
         for (int i = 0; i < n; i++) y[i] = places[codes[i] + HALF_CODES];
     } else {
         int16_t place = (int16_t)mean;
@@ -251,8 +276,8 @@ static void place_codes(model *m, int n, int trim) {
             y[i] = place;
         }
     }
-    for (int i = 0; i < n; i++) m->centred[i] = (int16_t)clamp(y[i] - mean, -32767, 32767);
-    m->y = m->y_room;
+    if (other) take_echo_off_positions(m, other->u, n, mean);
+    for (int i = 0; i < n; i++) m->centred[i] = (int16_t)clamp(m->u[i] - mean, -32767, 32767);
 }
 
 /* The predictor. */
@@ -363,23 +388,30 @@ static void choose_angles(model *m, const double *r, int max_order) {
 
 static void limits_of(const model *m, int32_t *low, int32_t *high) {
     const block *b = &m->block;
-    *low = b->kind == KIND_WIDTH ? middle_of_cell(m->edges, b->lowest) : -32768;
-    *high = b->kind == KIND_WIDTH ? middle_of_cell(m->edges, b->highest) : 32767;
+    *low = b->kind == KIND_WIDTH ? middle_of_cell(m, b->lowest) : -32768;
+    *high = b->kind == KIND_WIDTH ? middle_of_cell(m, b->highest) : 32767;
+}
+
+/* Predict sample i with an order, or where that is -1 as a class that holds does. */
+static void predict_one(model *m, int i, int order) {
+    int32_t low, high;
+    limits_of(m, &low, &high);
+    const int32_t u = order < 0 ? m->u[i - 1] : predict(&m->predictor, order, m->u + i, 1);
+    m->predicted[i] = (int16_t)clamp(add_wrapping(u, m->echo ? m->echo[i] : 0), low, high);
 }
 
 /* Make the predictor from correlations, and predict all samples at full order. */
 static void fit_predictor(model *m, const double *r, int max_order) {
     block *b = &m->block;
     choose_angles(m, r, max_order);
-    const int32_t mean = b->kind == KIND_WIDTH ? middle_of_cell(m->edges, b->mean) : b->mean;
+    const int32_t mean = b->kind == KIND_WIDTH ? middle_of_cell(m, b->mean) : b->mean;
     int32_t angles[MAX_ORDER], low, high;
     for (int i = 0; i < b->order; i++) angles[i] = block_angle(b, i);
     while (make_predictor(&m->predictor, angles, b->order, mean)) b->order--;
     limits_of(m, &low, &high);
     const predictor *p = &m->predictor;
-    for (int i = 0; i < b->order; i++)
-        m->predicted[i] = (int16_t)clamp(predict(p, i, m->y + i, 1), low, high);
-    m->kernels->predict(p, m->y, b->order, b->num_samples, low, high, m->predicted);
+    for (int i = 0; i < b->order; i++) predict_one(m, i, i);
+    m->kernels->predict(p, m->u, m->echo, b->order, b->num_samples, low, high, m->predicted);
 }
 
 int suits_lanes(const model *m) {
@@ -390,19 +422,14 @@ int suits_lanes(const model *m) {
 
 void predict_exceptions(model *m) {
     const block *b = &m->block;
-    const predictor *p = &m->predictor;
-    int32_t low, high;
-    limits_of(m, &low, &high);
     for (int lane = 0; lane < num_lanes(b); lane++) {
         const int begin = lane_begin(b, lane), end = lane_end(b, lane);
         for (int step = 0; step < b->order && begin + step < end; step++)
-            m->predicted[begin + step] =
-                (int16_t)clamp(predict(p, step, m->y + begin + step, 1), low, high);
+            predict_one(m, begin + step, step);
         const uint8_t *const classes = lane_classes(b, lane);
         for (int step = 0; step < end - begin && classes; step++) {
             if (!b->classes[classes[step >> b->log2_span]].hold) continue;
-            const int32_t mu = step > 0 ? m->y[begin + step - 1] : p->bias[0] >> p->shift[0];
-            m->predicted[begin + step] = (int16_t)clamp(mu, low, high);
+            predict_one(m, begin + step, step > 0 ? -1 : 0);
         }
     }
 }
@@ -421,20 +448,30 @@ static void weigh_correlations(const model *m, double *r, int max_order) {
     }
 }
 
+int64_t rough_cost(const model *m) {
+    enum { WINDOW = 64 };
+    const double least = m->block.kind == KIND_WIDTH ? 64 * WINDOW : 0.05 * WINDOW;
+    int64_t cost = 0;
+    for (int begin = 0; begin + WINDOW <= m->block.num_samples; begin += WINDOW)
+        cost += log2_of(least + (double)m->kernels->energy(m->y + begin, m->predicted + begin, WINDOW));
+    return cost * WINDOW / 2;
+}
+
 /* The whole. */
 
 /* Bits for each code when they are packed. */
-static int packed_bits(const mapping *map) {
-    const int range = map->highest - map->lowest;
-    return range == 0 ? 0 : floor_log2((uint32_t)range) + 1;
+static int bits_of_range(int lowest, int highest) {
+    return lowest == highest ? 0 : floor_log2((uint32_t)(highest - lowest)) + 1;
 }
 
+static int packed_bits(const mapping *map) { return bits_of_range(map->lowest, map->highest); }
+
 /* Fields of the block that say what its samples are. */
-static void begin_block(const model *m, const sample_maps *maps, const mapping *map, int n, block *b) {
+static void begin_block(const model *m, const reference *other, const mapping *map, int n, block *b) {
     memset(b, 0, offsetof(block, palette));
     b->num_samples = n;
-    b->reference = maps->reference;
-    b->gain = maps->gain;
+    b->reference = other ? other->distance : 0;
+    b->taps = other ? other->taps : (echo_taps){0};
     b->own_widths = m->own_widths;
     b->widths_hash = m->widths_hash;
     b->map = map->map;
@@ -445,10 +482,24 @@ static void begin_block(const model *m, const sample_maps *maps, const mapping *
     memcpy(b->palette, map->palette, (size_t)map->palette_size * sizeof(*b->palette));
 }
 
-int64_t fit_model(model *m, sample_maps *maps, int begin, int n, const approach *how) {
+/* Codes less their echoes, with the integer kind; what is left may take more bits or fewer. */
+static void take_echo_off_codes(model *m, const int16_t *echo, int n) {
+    int16_t lowest = 32767, highest = -32768;
+    for (int i = 0; i < n; i++) {
+        const int16_t u = (int16_t)(uint16_t)(m->codes[i] - echo[i]);
+        m->code_room[i] = u;
+        lowest = u < lowest ? u : lowest;
+        highest = u > highest ? u : highest;
+    }
+    m->codes = m->code_room;
+    m->code_bits = bits_of_range(lowest, highest);
+}
+
+void begin_model(model *m, sample_maps *maps, int begin, int n, const approach *how,
+                 const reference *other) {
     block *b = &m->block;
     const mapping *const map = map_for(maps, how);
-    begin_block(m, maps, map, n, b);
+    begin_block(m, other, map, n, b);
     b->kind = map->map == MAP_ADC && !how->integers ? m->level->grid_kind : KIND_INTEGER;
     b->precision = b->kind == KIND_WIDTH ? m->level->precision : 12;
     for (int i = 0; i < 5; i++)
@@ -457,32 +508,47 @@ int64_t fit_model(model *m, sample_maps *maps, int begin, int n, const approach 
         b->log2_lanes = b->log2_lanes < 2 ? b->log2_lanes : 2; /* rare, so that size counts */
     m->codes = map->codes + begin;
     m->code_bits = packed_bits(map);
+    m->map_cost = map->cost;
     b->differences = how->differences;
+    m->echo = NULL;
+    if (other) {
+        make_echo(b, other->samples, b->kind == KIND_WIDTH ? m->middles : NULL, m->kernels, 0, n, other->echo);
+        if (b->kind == KIND_WIDTH)
+            m->echo = other->echo;
+        else
+            take_echo_off_codes(m, other->echo, n);
+    }
     if (how->differences > 0) {
-        memcpy(m->code_room, m->codes, (size_t)n * sizeof(*m->code_room));
+        memmove(m->code_room, m->codes, (size_t)n * sizeof(*m->code_room));
         m->codes = m->code_room;
         for (int i = 0; i < how->differences; i++)
             for (int j = n - 1; j > 0; j--)
                 m->code_room[j] = (int16_t)(uint16_t)(m->code_room[j] - m->code_room[j - 1]);
     }
-    place_codes(m, n, how->trim);
+    place_codes(m, n, how->trim, m->echo ? other : NULL);
 
     const int level_order =
         b->kind == KIND_WIDTH ? m->level->grid_order : m->level->max_order;
-    const int max_order = how->predict ? level_order : 0;
+    m->max_order = how->predict ? level_order : 0;
     int64_t sums[MAX_ORDER + 1];
     double r[MAX_ORDER + 1];
-    m->kernels->correlate(m->centred, m->centred, 0, n, max_order, sums);
-    for (int lag = 0; lag <= max_order; lag++) r[lag] = (double)sums[lag];
-    fit_predictor(m, r, max_order);
+    m->kernels->correlate(m->centred, m->centred, 0, n, m->max_order, sums);
+    for (int lag = 0; lag <= m->max_order; lag++) r[lag] = (double)sums[lag];
+    fit_predictor(m, r, m->max_order);
+}
+
+int64_t finish_model(model *m) {
+    block *b = &m->block;
     int64_t cost = fit_residuals(m);
-    if (b->num_classes > 1 && max_order > 0) {
-        weigh_correlations(m, r, max_order);
-        fit_predictor(m, r, max_order);
+    if (b->num_classes > 1 && m->max_order > 0) {
+        double r[MAX_ORDER + 1];
+        weigh_correlations(m, r, m->max_order);
+        fit_predictor(m, r, m->max_order);
         cost = fit_residuals(m);
     }
     if (b->kind == KIND_INTEGER) cost = try_histogram(m, cost);
-    return cost - m->width_gain + map->cost + (int64_t)(angle_bits(b) + 32 * num_lanes(b)) * BIT;
+    if (b->reference > 0) cost += (int64_t)tap_bits(&b->taps) * BIT;
+    return cost - m->width_gain + m->map_cost + (int64_t)(angle_bits(b) + 32 * num_lanes(b)) * BIT;
 }
 
 int64_t fit_packed(model *m, sample_maps *maps) {
@@ -490,12 +556,21 @@ int64_t fit_packed(model *m, sample_maps *maps) {
     const int n = maps->num_samples;
     if (maps->off_grid <= n / 64 && packed_bits(&maps->grid) < packed_bits(map)) map = &maps->grid;
     block *b = &m->block;
-    begin_block(m, maps, map, n, b);
+    begin_block(m, NULL, map, n, b);
     b->kind = KIND_PACKED;
     b->packed_bits = packed_bits(map);
     b->packed_base = map->lowest;
     m->codes = map->codes;
     return map->cost + (int64_t)(n * b->packed_bits + 30) * BIT;
+}
+
+void fit_same(model *m, sample_maps *maps, int distance) {
+    const mapping identity = {.map = MAP_IDENTITY};
+    const reference other = {.distance = distance, .taps = {.count = 1, .taps = {1}}};
+    begin_block(m, &other, &identity, maps->num_samples, &m->block);
+    m->block.kind = KIND_PACKED;
+    m->block.packed_bits = m->block.packed_base = 0;
+    m->codes = maps->samples;
 }
 
 int varies_slowly(const model *m) {
@@ -511,11 +586,16 @@ int varies_slowly(const model *m) {
     return count > 1 && (log2_of(sum / count) - sum_of_logs / count) / 2 > BIT / 16;
 }
 
+int is_steep(const model *m) {
+    const block *b = &m->block;
+    return b->map != MAP_ADC && b->order > 0 && abs(block_angle(b, 0)) > 1500;
+}
+
 int is_doubtful(const model *m, int64_t cost) {
     const block *b = &m->block;
     if (cost >= (int64_t)b->num_samples * m->code_bits * BIT) return 1;
     if (b->num_classes > 1 || b->classes[0].shape > 1) return 1;
     if (b->histogram_size > 0 && b->map != MAP_ADC) return 1;
     if (b->kind == KIND_WIDTH) return m->is_sparse || b->order < 3; /* recordings are not so white */
-    return b->map != MAP_ADC && b->order > 0 && abs(block_angle(b, 0)) > 1500;
+    return is_steep(m);
 }

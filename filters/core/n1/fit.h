@@ -11,7 +11,7 @@ typedef struct {
     int max_order, grid_order; /* of predictors; the latter with the width kind */
     block_kind grid_kind; /* for samples on the N1's grid */
     int precision;        /* with the width kind */
-    int refers;           /* try differences to other channels */
+    int refers;           /* taps that a reference to another channel may have */
     int lanes_from[5];    /* samples from which there are 1, 2, 4, 8, 16 lanes */
 } level_settings;
 
@@ -41,17 +41,24 @@ typedef struct {
 typedef struct {
     const int16_t *samples;
     int num_samples;
-    int reference, gain; /* what was taken off them; see block */
     int off_grid;        /* about how many are off the N1's grid */
     int has_grid, has_plain;
     mapping grid, plain;
 } sample_maps;
 
+/* Another channel that a block may refer to. */
+typedef struct {
+    int distance; /* channels before */
+    echo_taps taps;
+    const int16_t *samples;
+    int16_t *echo, *u; /* room for the echoes, and for positions less these */
+} reference;
+
 /* What is chosen, and on what; arrays have an entry for each sample of a block. */
 typedef struct {
     const level_settings *level;
     const n1_kernels *kernels;
-    const int16_t *edges; /* of the width kind's cells */
+    const int16_t *edges, *middles; /* of the width kind's cells */
     int own_widths;
     uint32_t widths_hash;
 
@@ -59,18 +66,22 @@ typedef struct {
     predictor predictor;
     uint8_t class_of_span[MAX_SPANS];
     const int16_t *codes, *y; /* codes and their positions */
-    int code_bits; /* that the range of codes takes */
+    const int16_t *echo;      /* width: of the reference; NULL without one */
+    const int16_t *u;         /* positions less their echoes, from which others are predicted */
+    int code_bits;    /* that the range of codes takes */
+    int max_order;    /* of the predictor */
+    int64_t map_cost; /* of the map's fields */
     int64_t width_gain; /* what codes take less as they differ in width */
     int may_suit_histogram; /* the residuals */
+    int has_outliers; /* width: perhaps; their codes are no positions */
     int is_sparse; /* width: few of the codes between lowest and highest occur */
     int16_t *predicted; /* at full order, but where lanes begin or a class holds */
     int16_t *code_room, *y_room; /* for codes and positions of its own */
     int16_t *centred;            /* positions relative to the mean, while a model is fitted */
 } model;
 
-/* Begin with samples, of which `reference` and `gain` say what was taken off. */
-void set_samples(sample_maps *maps, const n1_kernels *kernels, const int16_t *samples, int n,
-                 int reference, int gain);
+/* Begin with samples. */
+void set_samples(sample_maps *maps, const n1_kernels *kernels, const int16_t *samples, int n);
 
 /* Whether most samples are off the N1's grid. */
 static inline int is_off_grid(const sample_maps *maps) {
@@ -78,14 +89,35 @@ static inline int is_off_grid(const sample_maps *maps) {
 }
 
 /*
+ * The two halves of fit_model, below: what predicts the samples, and how what that leaves is
+ * distributed.
+ */
+void begin_model(model *m, sample_maps *maps, int begin, int n, const approach *how,
+                 const reference *other);
+int64_t finish_model(model *m);
+
+/* What a model that is begun will cost, about, above what others of the same kind and map do. */
+int64_t rough_cost(const model *m);
+
+/*
  * Fit a model to samples begin .. begin + n - 1, of which two at least differ, with the given
- * approach. Sets all fields of the block but the tail, and the predictor, codes, y and predicted.
+ * approach. Sets all fields of the block but the tail, and the predictor, codes, y, u, echo and
+ * predicted. With a reference, which is not NULL, its echo and u are set too.
  * Returns what the block will cost, about.
  */
-int64_t fit_model(model *m, sample_maps *maps, int begin, int n, const approach *how);
+static inline int64_t fit_model(model *m, sample_maps *maps, int begin, int n, const approach *how) {
+    begin_model(m, maps, begin, n, how, NULL);
+    return finish_model(m);
+}
 
 /* Make the block one that packs samples, or their codes where these take less. Returns its cost. */
 int64_t fit_packed(model *m, sample_maps *maps);
+
+/* Make the block one of the same samples as those of the channel so many before. */
+void fit_same(model *m, sample_maps *maps, int distance);
+
+/* Whether each sample, off the N1's grid, is nearly the one before, as other approaches may suit. */
+int is_steep(const model *m);
 
 /* Whether the fitted model, at its cost, suits the block so badly that others should be tried. */
 int is_doubtful(const model *m, int64_t cost);
@@ -112,8 +144,8 @@ static inline int32_t residual_at(const model *m, int i, int low_bits) {
 }
 
 /* The middle of a cell of the width kind. */
-static inline int32_t middle_of_cell(const int16_t *edges, int32_t code) {
-    return (edges[code + HALF_CODES] + edges[code + HALF_CODES + 1]) >> 1;
+static inline int32_t middle_of_cell(const model *m, int32_t code) {
+    return m->middles[code + HALF_CODES];
 }
 
 #endif

@@ -22,6 +22,7 @@ static void describe(const uint8_t *bytes, block *b, n1_block_info *info) {
     info->map = b->map;
     info->order = is_predicted ? (uint32_t)b->order : 0;
     info->num_lanes = is_predicted ? (uint32_t)num_lanes(b) : 0;
+    info->num_taps = (uint32_t)b->taps.count;
     info->num_classes = is_predicted ? (uint32_t)b->num_classes : 0;
     info->parameter_bytes = (uint32_t)(finish_reading(&r) - bytes);
 }

@@ -46,6 +46,10 @@ typedef struct {
     void (*store_columns)(const uint16_t rows[STRIP_ROWS][MAX_LANES], int lanes,
                           int16_t *const *columns);
 
+    /* The opposite: STRIP_ROWS numbers from each of `columns` into rows. */
+    void (*load_columns)(const int16_t *const *columns, int lanes,
+                         int16_t rows[STRIP_ROWS][MAX_LANES]);
+
     /*
      * Samples of channels that lie in planes, plane_size apart, into frames of `frame` bytes, each
      * sample exclusive or `flip`; `count` is a multiple of 8. Returns for how many of the channels
@@ -61,15 +65,21 @@ typedef struct {
     void (*correlate)(const int16_t *a, const int16_t *b, int begin, int end, int max_lag,
                       int64_t *r);
 
+    /*
+     * The echo of z[0 .. count - 1]: the sum of taps * z[i + lag], shifted and rounded, limited to 16
+     * bits. z has 8 more numbers on either side.
+     */
+    void (*filter)(const echo_taps *taps, const int16_t *z, int count, int16_t *echo);
+
     /* The sum of the squares of y[i] - predicted[i], as 16-bit numbers. */
     int64_t (*energy)(const int16_t *y, const int16_t *predicted, int count);
 
     /*
      * Predictions out[i] of y[i], begin <= i < end, at full order from the values before them;
-     * begin >= order. Limited to low .. high.
+     * begin >= order. echo[i] is added where there is one, not NULL. Limited to low .. high.
      */
-    void (*predict)(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
-                    int32_t high, int16_t *out);
+    void (*predict)(const predictor *p, const int16_t *y, const int16_t *echo, int begin, int end,
+                    int32_t low, int32_t high, int16_t *out);
 
     /*
      * Symbols of codes, given their predictions: start | frequency << 16, frequency 0 for an

@@ -60,7 +60,10 @@ typedef struct {
     int32_t first_position, last_position;
     int32_t lowest_y, highest_y; /* limits of predictions, and with width of positions */
 
-    /* History of MAX_ORDER rows, then the strip: positions of codes. */
+    int has_echo; /* width: whether predictions are of positions less their echo */
+    /* Of the strip; zeros without a reference. */
+    int16_t echo[STRIP_ROWS][MAX_LANES];
+    /* History of MAX_ORDER rows, then the strip: positions of codes, less their echo. */
     int16_t y[MAX_ORDER + STRIP_ROWS][MAX_LANES];
     /* The strip: codes (integer), where the low bits stand before; or samples (width). */
     uint16_t rows[STRIP_ROWS][MAX_LANES];

@@ -5,8 +5,8 @@
  *
  *     chunk, num_samples x num_channels         one payload; n1.c
  *       cut into blocks: one channel, some time, a model of their own; encode.c
- *         [difference to a reference channel]   choose.c
  *         map: 16-bit sample -> code            identity, adc, step or palette; fit.c
+ *         [less the echo of another channel]    what a filter finds of it in this one; refer.c
  *         prediction mu of order P              from the codes before it in its lane; model.c
  *         distribution around mu                scale and shape, of the block or of a class of
  *                                               spans in it; residuals.c
@@ -178,6 +178,7 @@ typedef struct {
     uint32_t parameter_bytes; /* of the block's, before the coded samples */
     uint32_t kind, map;
     uint32_t order, num_lanes, num_classes; /* 0 where nothing is predicted */
+    uint32_t num_taps; /* of the reference's echo; 0 without one */
 } n1_block_info;
 
 /* The number of blocks of a payload, from its first 32 bytes; or a negative n1_error. */

@@ -37,8 +37,33 @@ static int64_t energy(const int16_t *y, const int16_t *predicted, int count) {
     return sum;
 }
 
-static void predict_all(const predictor *p, const int16_t *y, int begin, int end, int32_t low,
-                        int32_t high, int16_t *out) {
+static void load_columns(const int16_t *const *columns, int lanes,
+                         int16_t rows[STRIP_ROWS][MAX_LANES]) {
+    for (int lane = 0; lane < lanes; lane++)
+        for (int row = 0; row < STRIP_ROWS; row++) rows[row][lane] = columns[lane][row];
+}
+
+static void filter(const echo_taps *taps, const int16_t *z, int count, int16_t *echo) {
+    const int32_t half = 1 << taps->shift >> 1;
+    int i = 0;
+    for (; i + TILE <= count; i += TILE) {
+        int32_t sums[TILE];
+        for (int t = 0; t < TILE; t++) sums[t] = half;
+        for (int k = 0; k < taps->count; k++) {
+            const int16_t tap = taps->taps[k], *const from = z + i + taps->first + k;
+            for (int t = 0; t < TILE; t++) sums[t] += tap * from[t];
+        }
+        for (int t = 0; t < TILE; t++) echo[i + t] = (int16_t)saturate16(sums[t] >> taps->shift);
+    }
+    for (; i < count; i++) {
+        int32_t sum = half;
+        for (int k = 0; k < taps->count; k++) sum += taps->taps[k] * z[i + taps->first + k];
+        echo[i] = (int16_t)saturate16(sum >> taps->shift);
+    }
+}
+
+static void predict_all(const predictor *p, const int16_t *y, const int16_t *echo, int begin, int end,
+                        int32_t low, int32_t high, int16_t *out) {
     const int order = p->order;
     int i = begin;
     for (; i + TILE <= end; i += TILE) {
@@ -50,9 +75,12 @@ static void predict_all(const predictor *p, const int16_t *y, int begin, int end
             for (int t = 0; t < TILE; t++) sums[t] += (uint32_t)(coefficient * before[t]);
         }
         for (int t = 0; t < TILE; t++)
-            out[i + t] = (int16_t)clamp((int32_t)sums[t] >> p->shift[order], low, high);
+            out[i + t] = (int16_t)clamp(
+                add_wrapping((int32_t)sums[t] >> p->shift[order], echo ? echo[i + t] : 0), low, high);
     }
-    for (; i < end; i++) out[i] = (int16_t)clamp(predict(p, order, y + i, 1), low, high);
+    for (; i < end; i++)
+        out[i] = (int16_t)clamp(
+            add_wrapping(predict(p, order, y + i, 1), echo ? echo[i] : 0), low, high);
 }
 
 static void find_cells(const cell_symbols *cells, const int16_t *codes, const int16_t *predicted,
@@ -68,7 +96,8 @@ static void find_cells(const cell_symbols *cells, const int16_t *codes, const in
 }
 
 /* Low bits, table, and whatever else makes a lane's next state and value from its prediction. */
-static inline uint32_t next_of_width(lane_decoder *d, int row, int lane, uint32_t x, int32_t mu) {
+static inline uint32_t next_of_width(lane_decoder *d, int row, int lane, uint32_t x, int32_t mu,
+                                     int32_t echo) {
     const class_tables *t = &d->tables[0];
     const int precision = d->b->precision, last = t->reach < 32767 ? t->reach : 32767;
     const uint32_t slot = x & ((1u << precision) - 1);
@@ -77,7 +106,7 @@ static inline uint32_t next_of_width(lane_decoder *d, int row, int lane, uint32_
     const cell here = d->cells[p - d->first_position];
     const uint32_t start = t->below[clamp(here.low - (mu + 32768), -t->reach, last)];
     const uint32_t end = t->below[clamp(here.high - (mu + 32768), -t->reach, last)];
-    d->y[MAX_ORDER + row][lane] = here.y;
+    d->y[MAX_ORDER + row][lane] = (int16_t)saturate16(here.y - echo);
     d->rows[row][lane] = (uint16_t)here.sample;
     return (end - start) * (x >> precision) + slot - start;
 }
@@ -95,7 +124,7 @@ static inline uint32_t next_of_integer(lane_decoder *d, int row, int lane, uint3
 
 /* With the number of lanes known to the compiler. */
 static inline int decode_lanes(lane_decoder *d, int first, int count, int order, int lanes,
-                               block_kind kind) {
+                               block_kind kind, int has_echo) {
     const predictor *p = &d->predictor;
     const uint32_t last_slot = (1u << d->b->precision) - 1, escape = symbol_slots(d->b);
     int row = first;
@@ -111,9 +140,10 @@ static inline int decode_lanes(lane_decoder *d, int first, int count, int order,
             for (int i = 0; i < lanes; i++) sums[i] += (uint32_t)(coefficient * before[i]);
         }
         for (int i = 0; i < lanes; i++) {
-            const int32_t mu =
-                clamp((int32_t)sums[i] >> p->shift[order], d->lowest_y, d->highest_y);
-            const uint32_t x = kind == KIND_WIDTH ? next_of_width(d, row, i, d->state[i], mu)
+            const int32_t echo = has_echo ? d->echo[row][i] : 0;
+            const int32_t sum = add_wrapping((int32_t)sums[i] >> p->shift[order], echo);
+            const int32_t mu = clamp(sum, d->lowest_y, d->highest_y);
+            const uint32_t x = kind == KIND_WIDTH ? next_of_width(d, row, i, d->state[i], mu, echo)
                                             : next_of_integer(d, row, i, d->state[i], mu);
             /* Whether a word is wanted cannot be foreseen, so that a branch would cost. */
             const uint32_t wants = x < 1u << 16;
@@ -128,8 +158,9 @@ static int decode_rows(lane_decoder *d, int first, int count, int order) {
     const block_kind kind = d->b->kind;
     if (d->b->num_classes > 1 || d->b->classes[0].hold) return 0;
 #define LANES(n) \
-    (kind == KIND_WIDTH ? decode_lanes(d, first, count, order, n, KIND_WIDTH) \
-                        : decode_lanes(d, first, count, order, n, KIND_INTEGER))
+    (kind == KIND_INTEGER ? decode_lanes(d, first, count, order, n, KIND_INTEGER, 0) \
+     : d->has_echo        ? decode_lanes(d, first, count, order, n, KIND_WIDTH, 1)   \
+                          : decode_lanes(d, first, count, order, n, KIND_WIDTH, 0))
     switch (num_lanes(d->b)) {
         case 1: return LANES(1);
         case 2: return LANES(2);
@@ -190,9 +221,11 @@ const n1_kernels n1_portable_kernels = {
     .adc_encode = n1_adc_encode,
     .adc_decode = n1_adc_decode,
     .store_columns = store_columns,
+    .load_columns = load_columns,
     .store_frames = store_frames,
     .correlate = correlate,
     .energy = energy,
+    .filter = filter,
     .predict = predict_all,
     .find_cells = find_cells,
     .code_steps = code_steps,

@@ -255,7 +255,7 @@ int64_t try_histogram(model *m, int64_t cost) {
 /* Half octaves of a span's sigma above 1/16 code, from 1 on; 0 if it only repeats one value. */
 static int bucket_of_span(const model *m, int begin, int end, int first_of_lane) {
     int holds = !first_of_lane;
-    for (int i = begin; i < end && holds; i++) holds = m->y[i] == m->y[i - 1];
+    for (int i = begin; i < end && holds; i++) holds = m->u[i] == m->u[i - 1];
     if (holds) return 0;
     const int64_t energy = m->kernels->energy(m->y + begin, m->predicted + begin, end - begin);
     const int32_t unit = m->block.kind == KIND_WIDTH ? 5 * BIT : 0;
