@@ -419,6 +419,17 @@ def test_a_table_changes_nothing_off_the_grid():
     assert_same(native.n1_decode(payload, TABLE[::-1]), samples)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("code", [-32, 0, 15])
+def test_a_code_without_width_that_occurs(code, level):
+    """Coded ranges are of 16 codes each, which these begin or end."""
+    widths = bytearray(1024 * [32])
+    widths[512 + code] = 0
+    other = code + 4 if code % 16 == 0 else code - 4
+    codes = np.where(np.arange(1031) % 9 == 3, other, code)
+    round_trip(on_grid(codes).astype("<i2"), level, bytes(widths))
+
+
 @pytest.mark.parametrize("width", [0, 1, 32, 63, 255])
 def test_a_table_of_any_widths_works_or_is_refused(width):
     samples = make("N1 grid", (4000,))

@@ -282,7 +282,10 @@ static int decode_symbol(workspace *w, int lane, int step, int row, int32_t mu) 
             const class_tables *t = &l->tables[class];
             const int32_t distance = (t->distance[slot] - t->reach) * (16 + extra) / 16;
             s = find_value(w, &d, mu, slot, cell_at(l, mu + distance).sample >> 6);
-            s.value = clamp(w->edges[HALF_CODES + s.value], l->first_position, l->last_position);
+            /* A position in the cell; that of the lowest code may have no width but what is below. */
+            s.value = s.value == b->lowest ? l->first_position
+                                           : clamp(w->edges[HALF_CODES + s.value], l->first_position,
+                                                   l->last_position);
         } else {
             s = look_up_cell(l, &l->tables[class], mu, slot);
         }
