@@ -48,6 +48,10 @@ def arrays() -> Iterator[tuple[str, np.ndarray]]:
     yield "channels", native.adc_decode(walk(6, 300, 3))
     common = walk(20, 500, 1)
     yield "alike", np.hstack([common, common // 2 + noise(-1, 2, 500, 1)])
+    delayed = np.roll(common, 2, axis=0) // 2 - np.roll(common, 1, axis=0) // 3
+    both = np.hstack([common, delayed + walk(1, 500, 1)])
+    yield "n1-alike", native.adc_decode(both)
+    yield "n1-and-other-alike", np.hstack([native.adc_decode(both), both * 20, both[:, :1] * 20])
     yield "walk-i1", np.clip(walk(3, 900), -128, 127).astype("i1")
     yield "walk-u2", (walk(60, 700).astype(int) + 32768).astype("<u2")
     yield "wide", walk(3000, 400)

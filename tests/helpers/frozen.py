@@ -98,6 +98,16 @@ def arrays():
         "wide": np.clip(walk(500, 8000), -32768, 32767),
         "steps": walk(1000, 9) * 48 + 5,
         "few-values": values[np.clip(walk(1200, 4) + len(values) // 2, 0, len(values) - 1)],
+        "n1-alike": n1_grid(
+            np.stack([common, np.roll(common, 2) // 2 - common // 3 + walk(400, 2)], axis=1)
+        ),
+        "n1-and-others-alike": np.concatenate(
+            [
+                n1_grid(np.stack([walk(2000, 20), np.roll(walk(2000, 20), 2) // 2], axis=1)),
+                walk(2000, 20).reshape(2000, 1) * 40 + noise(4000, -40, 41).reshape(2000, 2),
+            ],
+            axis=1,
+        ),
         "near-identical": np.stack([common, common // 2 + noise(400, -1, 2)], axis=1),
         "uint16": (walk(600, 90) + 32768).astype("<u2"),
         "int8": np.clip(walk(800, 6), -128, 127).astype("i1"),
