@@ -16,25 +16,50 @@
  */
 enum { FILL = 8, FILL_SLOTS = 32 /* of a distance */ };
 
+/* 16-bit numbers of tables that a workspace has room for: those of nearly all blocks. */
+enum { TABLE_ROOM = MAX_CLASSES * 2 * (4096 + FILL) };
+
+/* Blocks of fewer samples have few lanes, and are decoded several at once. */
+enum { SHORT_BLOCK_SAMPLES = 1 << 14 };
+
 /* Working memory of a block that is decoded. */
 typedef struct {
     block block;
     lane_decoder lanes;
+    strip strip; /* of the lanes, unless they share that of a set */
     const uint8_t *next, *end; /* of its bytes, behind the head */
     int16_t *plane; /* where its samples go; before, with the width kind, their echoes */
     const int16_t *other; /* samples of the reference, if there is one */
     int next_step;  /* of a strip, before which all is decoded and stored */
     uint8_t tail_words[WORD_BYTES * MAX_LANES];
     uint8_t class_of_span[MAX_SPANS];
+    /*
+     * Of positions from -32768 on: those of the codes first_code .. end_code - 1 are there, none at
+     * the beginning, but that the block's outermost cells are in the place of two.
+     */
     cell cells[NUM_POSITIONS + FILL];
+    int first_code, end_code;
+    struct {
+        int32_t position;
+        cell inner;
+    } outermost[2];
     bit_reader escapes;
     uint64_t num_escapes; /* left */
     const uint8_t *low_bits; /* behind them are the states; NULL if no class has any */
     uint64_t low_bits_taken;
     int16_t edges[2 * HALF_CODES + 1];
-    void *tables; /* of the block's classes; grows when a block needs more */
-    size_t tables_size; /* in 16-bit numbers */
+    int edges_are_own; /* made of the widths that were given, 1, or the built-in ones, 0; or -1 */
+    uint32_t tables[TABLE_ROOM / 2]; /* of the block's classes, if they have room there */
+    void *large_tables; /* else; grows when a block needs more, and is NULL at the beginning */
+    size_t large_size;  /* in 16-bit numbers */
 } workspace;
+
+/* Working memory of a call. */
+typedef struct {
+    workspace *workspaces; /* of as many blocks as are decoded at once, at most */
+    int num_workspaces;
+    lane_set set;
+} decoding;
 
 /* Tables: what a slot means at full order. */
 
@@ -60,20 +85,28 @@ static void make_symbols(uint32_t *symbols, const block *b, int class) {
     memset(symbols + slot, 0, ((1u << b->precision) - slot) * sizeof(*symbols));
 }
 
-static void make_distances(uint16_t *distance, const uint16_t *below, int32_t reach,
-                           int precision) {
-    const uint32_t num_slots = 1u << precision;
-    uint32_t slot = 0;
-    for (int32_t p = -reach; p < reach; p++) {
+/* The slots of the positions begin .. end - 1, the first of which is `slot`; returns the next one. */
+static uint32_t fill_distances(uint16_t *distance, uint32_t slot, const uint16_t *below, int32_t reach,
+                               int32_t begin, int32_t end) {
+    for (int32_t p = begin; p < end; p++) {
         /* Most distances have fewer slots than are written at once: there is no other round. */
-        const uint32_t end = below[p + 1];
+        const uint32_t next = below[p + 1];
         const uint16_t from_reach = (uint16_t)(p + reach);
         do {
             for (uint32_t i = 0; i < FILL_SLOTS; i++) distance[slot + i] = from_reach;
             slot += FILL_SLOTS;
-        } while (slot < end);
-        slot = end;
+        } while (slot < next);
+        slot = next;
     }
+    return slot;
+}
+
+/* Between `steady` and the last distances there are no slots. */
+static void make_distances(uint16_t *distance, const uint16_t *below, int32_t reach, int32_t steady,
+                           int precision) {
+    const uint32_t num_slots = 1u << precision;
+    uint32_t slot = fill_distances(distance, 0, below, reach, -steady, steady);
+    slot = fill_distances(distance, slot, below, reach, steady < reach - 2 ? reach - 2 : steady, reach);
     for (; slot < num_slots; slot++) distance[slot] = (uint16_t)(2 * reach - 1);
 }
 
@@ -88,21 +121,21 @@ static int make_class_tables(workspace *w) {
         size += b->kind == KIND_WIDTH ? num_slots + FILL_SLOTS + 2 * (size_t)t->reach + 2
                                       : 2 * (num_slots + FILL);
     }
-    if (size > w->tables_size) {
-        free(w->tables);
-        w->tables = malloc(size * sizeof(uint16_t));
-        w->tables_size = w->tables ? size : 0;
-        if (!w->tables) return N1_ERROR_MEMORY;
+    if (size > TABLE_ROOM && size > w->large_size) {
+        free(w->large_tables);
+        w->large_tables = malloc(size * sizeof(uint16_t));
+        w->large_size = w->large_tables ? size : 0;
+        if (!w->large_tables) return N1_ERROR_MEMORY;
     }
-    w->lanes.table_memory = w->tables;
-    uint16_t *next = w->tables;
+    uint16_t *next = size > TABLE_ROOM ? w->large_tables : (void *)w->tables;
+    w->lanes.table_memory = next;
     for (int i = 0; i < b->num_classes; i++) {
         class_tables *t = &w->lanes.tables[i];
         if (b->kind == KIND_WIDTH) {
             const distribution d = distribution_of(b, i, 0);
             uint16_t *below = next + num_slots + FILL_SLOTS + t->reach;
-            tabulate(&d, below);
-            make_distances(next, below, t->reach, b->precision);
+            const int32_t steady = tabulate(&d, below);
+            make_distances(next, below, t->reach, steady, b->precision);
             t->distance = next;
             t->below = below;
             next = below + t->reach + 2;
@@ -126,29 +159,60 @@ static int32_t middle_of_cell(const workspace *w, int32_t code) {
     return (edge[0] + edge[1]) >> 1;
 }
 
-/* Which cell each position lies in, over the part of the axis that the block's codes take. */
+/* Say which cell the positions of some codes lie in. */
+static void fill_cells(workspace *w, int first_code, int end_code) {
+    const int16_t *edges = w->edges + HALF_CODES;
+    int16_t samples[2 * HALF_CODES];
+    const int count = end_code - first_code;
+    for (int i = 0; i < count; i++) samples[i] = (int16_t)(first_code + i);
+    n1_adc_decode(samples, samples, (size_t)count);
+    cell *const cells = w->cells + 32768;
+    /* What is written too much belongs to the cells above, and is put back if they are there. */
+    cell above[FILL];
+    memcpy(above, cells + edges[end_code], sizeof(above));
+    for (int i = 0; i < count; i++) {
+        const int32_t low = edges[first_code + i], high = edges[first_code + i + 1];
+        const cell here = {(uint16_t)(low + 32768), (uint16_t)(high + 32768),
+                           (int16_t)middle_of_cell(w, first_code + i), samples[i]};
+        for (int32_t p = low; p < high; p += FILL)
+            for (int k = 0; k < FILL; k++) cells[p + k] = here;
+    }
+    memcpy(cells + edges[end_code], above, sizeof(above));
+}
+
+/*
+ * Which cell each position lies in, over the part of the axis that the block's codes take. Cells
+ * of blocks before are there already. The outermost cells reach to the ends of the axis: of these
+ * one position is enough, as positions are limited to the table.
+ */
 static void make_cells(workspace *w) {
     const block *b = &w->block;
     lane_decoder *l = &w->lanes;
     const int16_t *edges = w->edges + HALF_CODES;
-    /* Of the outermost cells one position is enough, as positions are limited to the table. */
-    l->first_position = edges[b->lowest + 1] - 1;
-    l->last_position = edges[b->highest];
-    l->cells = w->cells;
-    int16_t samples[2 * HALF_CODES];
-    for (int code = b->lowest; code <= b->highest; code++) samples[code + HALF_CODES] = (int16_t)code;
-    int16_t *first_sample = samples + (b->lowest + HALF_CODES);
-    n1_adc_decode(first_sample, first_sample, (size_t)(b->highest - b->lowest + 1));
-    int32_t p = l->first_position;
-    for (int code = b->lowest; code <= b->highest; code++) {
-        const int32_t low = code == b->lowest ? -32768 : edges[code];
-        const int32_t high = code == b->highest ? 32767 : edges[code + 1];
-        const cell here = {(uint16_t)(low + 32768), (uint16_t)(high + 32768),
-                           (int16_t)middle_of_cell(w, code), samples[code + HALF_CODES]};
-        const int32_t end = code == b->highest ? l->last_position + 1 : high;
-        for (; p < end; p += FILL)
-            for (int i = 0; i < FILL; i++) w->cells[p - l->first_position + i] = here;
-        p = end;
+    const int first = b->lowest + 1, end = b->highest;
+    for (int i = 0; i < 2 && w->first_code < w->end_code; i++)
+        w->cells[w->outermost[i].position + 32768] = w->outermost[i].inner;
+    if (w->first_code == w->end_code) w->first_code = w->end_code = first;
+    if (end > w->end_code) {
+        fill_cells(w, w->end_code, end);
+        w->end_code = end;
+    }
+    if (first < w->first_code) {
+        fill_cells(w, first, w->first_code);
+        w->first_code = first;
+    }
+    l->first_position = edges[first] - 1;
+    l->last_position = edges[end];
+    l->cells = w->cells + (l->first_position + 32768);
+    const int codes[2] = {b->lowest, b->highest};
+    for (int i = 0; i < 2; i++) {
+        const int32_t position = i == 0 ? l->first_position : l->last_position;
+        cell *const here = w->cells + (position + 32768);
+        w->outermost[i].position = position;
+        w->outermost[i].inner = *here;
+        *here = (cell){(uint16_t)(i == 0 ? 0 : edges[codes[i]] + 32768),
+                       (uint16_t)(i == 0 ? edges[codes[i] + 1] + 32768 : 65535),
+                       (int16_t)middle_of_cell(w, codes[i]), sample_of_code(codes[i])};
     }
 }
 
@@ -242,6 +306,18 @@ static int take_escape(workspace *w, int lane, int step, int row) {
     } else {
         l->rows[row][lane] = (uint16_t)code;
         l->y[MAX_ORDER + row][lane] = (int16_t)code;
+    }
+    return 0;
+}
+
+/*
+ * Take the escapes of a set's columns, which are those whose bits are set, in a row: sample and
+ * position, but not the state. Returns -1 if there are not as many.
+ */
+static int take_escapes_of_set(lane_set *set, int row, uint32_t columns) {
+    for (int column = 0; column < MAX_LANES; column++) {
+        workspace *const w = (workspace *)set->owners[column / set->lanes];
+        if (columns >> column & 1 && take_escape(w, column % set->lanes, w->next_step + row, row)) return -1;
     }
     return 0;
 }
@@ -344,11 +420,11 @@ static void use_classes(workspace *w, int first) {
         c->rounding[lane] = (128u << low_bits) + (1u << low_bits >> 1);
         c->holds[lane] = b->classes[class].hold ? UINT32_MAX : 0;
         if (b->kind == KIND_INTEGER) {
-            c->table[lane] = (uint32_t)(t->symbols - (const uint32_t *)w->tables);
+            c->table[lane] = (uint32_t)(t->symbols - (const uint32_t *)w->lanes.table_memory);
             continue;
         }
-        c->table[lane] = (uint32_t)(t->distance - (const uint16_t *)w->tables);
-        c->below[lane] = (uint32_t)(t->below - t->reach - (const uint16_t *)w->tables);
+        c->table[lane] = (uint32_t)(t->distance - (const uint16_t *)w->lanes.table_memory);
+        c->below[lane] = (uint32_t)(t->below - t->reach - (const uint16_t *)w->lanes.table_memory);
         c->reach[lane] = (uint32_t)t->reach * 0x10001;
     }
 }
@@ -471,20 +547,22 @@ static void load_echoes(workspace *w, int rows, const n1_kernels *kernels) {
     }
 }
 
-/* Make ready for the next strip, of so many rows. */
+/* Let the rows before be history; `previous` of them there were, or 0 at the beginning. */
+static void roll_strip(strip *s, int previous) {
+    if (previous == 0)
+        memset(s->y, 0, sizeof(s->y));
+    else
+        memmove(s->y, s->y + previous, sizeof(s->y[0]) * MAX_ORDER);
+    memset(s->rows, 0, sizeof(s->rows));
+}
+
+/* Make a block ready for the next strip, which is rolled, of so many rows. */
 static void begin_strip(workspace *w, int rows, const n1_kernels *kernels) {
     const block *b = &w->block;
     lane_decoder *l = &w->lanes;
-    if (w->next_step == 0)
-        memset(l->y, 0, sizeof(l->y));
-    else
-        memmove(l->y, l->y + strip_steps(b), sizeof(l->y[0]) * MAX_ORDER);
     if (w->next_step == 0 || b->num_classes > 1) use_classes(w, w->next_step);
     if (l->has_echo) load_echoes(w, rows, kernels);
-    if (w->low_bits)
-        read_low_bits(w, w->next_step, rows);
-    else if (b->kind == KIND_INTEGER)
-        memset(l->rows, 0, (size_t)rows * sizeof(l->rows[0]));
+    if (w->low_bits) read_low_bits(w, w->next_step, rows);
 }
 
 static void end_strip(workspace *w, int rows, const n1_kernels *kernels) {
@@ -515,6 +593,7 @@ static int decode_strip(workspace *w, const n1_kernels *kernels) {
     const int rows = left < strip_steps(b) ? left : strip_steps(b);
     const int whole_steps = lane_length(b, lanes - 1), whole = whole_steps - w->next_step;
     const int partial = (b->num_samples - b->tail) % lanes;
+    roll_strip(&w->strip, w->next_step > 0 ? strip_steps(b) : 0);
     begin_strip(w, rows, kernels);
     for (int row = 0; row < rows;) {
         if (row < whole) {
@@ -535,19 +614,44 @@ static int decode_strip(workspace *w, const n1_kernels *kernels) {
     return 0;
 }
 
-/* Decode strips of two blocks at once, as long as all lanes of both have them. */
+/* How many blocks like this one can be decoded at once. */
+static int at_once(const block *b) { return num_lanes(b) < MAX_LANES ? MAX_LANES / num_lanes(b) : 2; }
+
+/* Whether two blocks can be decoded at once. */
+static int can_join(const workspace *a, const workspace *b, const n1_kernels *kernels) {
+    const block *const blocks[2] = {&a->block, &b->block};
+    for (int k = 0; k < 2; k++) {
+        if (strip_steps(blocks[k]) < STRIP_ROWS) return 0;
+        if (lane_length(blocks[k], num_lanes(blocks[k]) - 1) < STRIP_ROWS) return 0;
+    }
+    if (a->lanes.table_memory != a->tables || b->lanes.table_memory != b->tables) return 0;
+    return kernels->can_join(&a->lanes, &b->lanes);
+}
+
+/* Steps of all lanes that several blocks have, and the highest of their orders. */
+static int common_steps(workspace *const *w, int count, int *order) {
+    int steps = MAX_BLOCK_SAMPLES;
+    *order = 0;
+    for (int k = 0; k < count; k++) {
+        const block *b = &w[k]->block;
+        const int own = lane_length(b, num_lanes(b) - 1);
+        if (own < steps) steps = own;
+        if (b->order > *order) *order = b->order;
+    }
+    return steps;
+}
+
+/* Decode strips of two blocks of 16 lanes at once, as long as all lanes of both have them. */
 static int decode_strips_of_two(workspace *const *w, const n1_kernels *kernels) {
     lane_decoder *const lanes[2] = {&w[0]->lanes, &w[1]->lanes};
-    int whole_steps = MAX_BLOCK_SAMPLES, order = 0;
-    for (int k = 0; k < 2; k++) {
-        const block *b = &w[k]->block;
-        const int steps = lane_length(b, num_lanes(b) - 1);
-        if (steps < whole_steps) whole_steps = steps;
-        if (b->order > order) order = b->order;
-    }
+    int order;
+    const int whole_steps = common_steps(w, 2, &order);
     while (w[0]->next_step + STRIP_ROWS <= whole_steps) {
         const int first = w[0]->next_step;
-        for (int k = 0; k < 2; k++) begin_strip(w[k], STRIP_ROWS, kernels);
+        for (int k = 0; k < 2; k++) {
+            roll_strip(&w[k]->strip, first > 0 ? STRIP_ROWS : 0);
+            begin_strip(w[k], STRIP_ROWS, kernels);
+        }
         for (int row = 0; row < STRIP_ROWS;) {
             if (first + row >= order) {
                 row += kernels->decode_two(lanes, row, STRIP_ROWS - row);
@@ -559,6 +663,134 @@ static int decode_strips_of_two(workspace *const *w, const n1_kernels *kernels) 
         }
         for (int k = 0; k < 2; k++) end_strip(w[k], STRIP_ROWS, kernels);
     }
+    return 0;
+}
+
+/* Bytes between two places of one allocation. */
+static ptrdiff_t distance_between(const void *a, const void *b) {
+    return (const char *)b - (const char *)a;
+}
+
+/* Say of each column what the class of its lane is in the strip. */
+static void use_classes_of_set(lane_set *set) {
+    set->is_simple = 1;
+    for (int column = 0; column < MAX_LANES; column++) {
+        const int k = column / set->lanes, lane = column % set->lanes;
+        const lane_decoder *const l = set->blocks[k < set->num_blocks ? k : 0];
+        const span_classes *const c = &l->classes;
+        const int item = l->b->kind == KIND_INTEGER ? 2 : 1; /* of a table, in 16-bit numbers */
+        const uint32_t from = (uint32_t)(distance_between(set->tables, l->table_memory) / 2);
+        set->columns.table[column] = c->table[lane] + from / (uint32_t)item;
+        set->columns.below[column] = c->below[lane] + from;
+        set->columns.reach[column] = c->reach[lane];
+        set->columns.low_bits[column] = c->low_bits[lane];
+        set->columns.rounding[column] = c->rounding[lane];
+        set->columns.holds[column] = c->holds[lane];
+        if (c->low_bits[lane] || c->holds[lane]) set->is_simple = 0;
+    }
+}
+
+/* Make a set of blocks that can be joined, whose workspaces lie behind `memory`. */
+static void make_set(lane_set *set, workspace *const *w, int count, const workspace *memory) {
+    set->num_blocks = count;
+    set->lanes = num_lanes(&w[0]->block);
+    set->tables = (const uint16_t *)(const void *)memory->tables;
+    set->cells = memory->cells;
+    for (int k = 0; k < count; k++) {
+        lane_decoder *const l = &w[k]->lanes;
+        use_strip(l, &set->strip, k * set->lanes);
+        for (int lane = 0; lane < set->lanes; lane++) l->state[lane] = w[k]->strip.state[lane];
+        set->blocks[k] = l;
+        set->owners[k] = w[k];
+    }
+    set->take_escapes = take_escapes_of_set;
+    memset(set->strip.echo, 0, sizeof(set->strip.echo));
+    memset(&set->columns, 0, sizeof(set->columns));
+    for (int column = 0; column < MAX_LANES; column++) {
+        const int k = column / set->lanes, is_used = k < count;
+        const workspace *const own = w[is_used ? k : 0];
+        const lane_decoder *const l = &own->lanes;
+        const predictor *const p = &l->predictor;
+        const int16_t *const a = p->coefficients[p->order];
+        if (!is_used) set->strip.state[column] = 1 << 16;
+        set->columns.is_used[column] = is_used ? UINT32_MAX : 0;
+        for (int j = 0; j < p->order; j++)
+            set->columns.coefficients[j / 2][column] |= (uint32_t)(uint16_t)a[j] << (j & 1 ? 16 : 0);
+        set->columns.bias[column] = p->bias[p->order];
+        set->columns.shift[column] = p->shift[p->order];
+        set->columns.lowest_y[column] = l->lowest_y;
+        set->columns.highest_y[column] = l->highest_y;
+        set->columns.precision[column] = (uint32_t)l->b->precision;
+        set->columns.last_slot[column] = (1u << l->b->precision) - 1;
+        set->columns.last_symbol[column] = symbol_slots(l->b) - 1;
+        if (l->b->kind == KIND_INTEGER) continue;
+        set->columns.first_position[column] = (uint32_t)(l->first_position + 32768);
+        set->columns.last_position[column] = (uint32_t)(l->last_position + 32768);
+        set->columns.cells[column] = (uint32_t)(distance_between(memory, own) / (ptrdiff_t)sizeof(cell));
+    }
+}
+
+/* Let a block have its strip alone again, after so many rows of the set's. */
+static void leave_set(workspace *w, int rows) {
+    const lane_decoder in_set = w->lanes;
+    use_strip(&w->lanes, &w->strip, 0);
+    for (int lane = 0; lane < num_lanes(&w->block); lane++) {
+        w->lanes.state[lane] = in_set.state[lane];
+        for (int i = 0; i < MAX_ORDER; i++)
+            w->lanes.y[STRIP_ROWS + i][lane] = in_set.y[rows + i][lane];
+    }
+}
+
+/* Put the rows of a set's strip from step `first` on where they belong. */
+static void store_set(const lane_set *set, workspace *const *w, int first, int rows,
+                      const n1_kernels *kernels) {
+    int16_t *columns[MAX_LANES], unused[STRIP_ROWS];
+    for (int column = 0; column < MAX_LANES; column++) {
+        const int k = column / set->lanes;
+        columns[column] = unused;
+        if (k < set->num_blocks)
+            columns[column] = w[k]->plane + lane_begin(&w[k]->block, column % set->lanes) + first;
+    }
+    if (rows == STRIP_ROWS) {
+        kernels->store_columns(set->strip.rows, MAX_LANES, columns);
+        return;
+    }
+    for (int column = 0; column < MAX_LANES; column++)
+        for (int row = 0; row < rows; row++)
+            columns[column][row] = (int16_t)set->strip.rows[row][column];
+}
+
+/* Decode steps of a set of blocks at once, as long as all lanes of them have them. */
+static int decode_strips_of_set(lane_set *set, workspace *const *w, int count,
+                                const workspace *memory, const n1_kernels *kernels) {
+    const int whole_steps = common_steps(w, count, &set->order);
+    int has_classes = 0, rows = STRIP_ROWS;
+    make_set(set, w, count, memory);
+    for (int k = 0; k < count; k++) has_classes |= w[k]->block.num_classes > 1;
+    for (int first = 0; first < whole_steps; first += rows) {
+        /* A block's own strips, which go on behind, have to begin with spans of its classes. */
+        if (has_classes && whole_steps - first < STRIP_ROWS) break;
+        if (whole_steps - first < STRIP_ROWS) rows = whole_steps - first;
+        roll_strip(&set->strip, first > 0 ? STRIP_ROWS : 0);
+        for (int k = 0; k < count; k++) begin_strip(w[k], rows, kernels);
+        if (first == 0 || has_classes) use_classes_of_set(set);
+        for (int row = 0; row < rows;) {
+            /* At step 0 a class that holds has nothing to hold. */
+            if (first + row >= set->order && first + row > 0) {
+                const int done = kernels->decode_set(set, row, rows - row);
+                if (done < 0) return -1;
+                row += done;
+                if (row == rows) break;
+            }
+            /* Kernels of one block would write into columns beside its own. */
+            for (int k = 0; k < count; k++)
+                if (decode_row(w[k], first + row, row, 0, set->lanes)) return -1;
+            row++;
+        }
+        store_set(set, w, first, rows, kernels);
+        for (int k = 0; k < count; k++) w[k]->next_step += rows;
+    }
+    for (int k = 0; k < count; k++) leave_set(w[k], rows);
     return 0;
 }
 
@@ -593,6 +825,7 @@ static int begin_strips(workspace *w) {
     w->low_bits_taken = 0;
     p += low_size;
     if (end - p < 4 * num_lanes(b)) return N1_ERROR_CORRUPT;
+    use_strip(l, &w->strip, 0);
     for (int i = 0; i < num_lanes(b); i++, p += 4) {
         l->state[i] = load_u32(p);
         if (!(l->state[i] >> 16)) return N1_ERROR_CORRUPT;
@@ -602,7 +835,7 @@ static int begin_strips(workspace *w) {
     l->words_end = end;
     l->words_behind_lanes = NULL;
     l->has_echo = b->kind == KIND_WIDTH && b->reference > 0;
-    memset(l->echo, 0, sizeof(l->echo));
+    memset(w->strip.echo, 0, sizeof(w->strip.echo));
     w->next_step = 0;
 
     int32_t angles[MAX_ORDER], mean_position = b->mean;
@@ -644,10 +877,12 @@ static int undo_map(const block *b, const n1_kernels *kernels, int16_t *codes) {
         for (int i = 0; i < b->num_samples; i++)
             codes[i] = (int16_t)(uint16_t)(b->offset + b->step * (uint32_t)(uint16_t)codes[i]);
     } else if (b->map == MAP_PALETTE) {
-        for (int i = 0; i < b->num_samples; i++) {
-            const int index = codes[i] + b->palette_size / 2;
-            if (index < 0 || index >= b->palette_size) return N1_ERROR_CORRUPT;
-            codes[i] = b->palette[index];
+        const int16_t *const palette = b->palette;
+        const int size = b->palette_size, count = b->num_samples;
+        for (int i = 0; i < count; i++) {
+            const int index = codes[i] + size / 2;
+            if (index < 0 || index >= size) return N1_ERROR_CORRUPT;
+            codes[i] = palette[index];
         }
     }
     return N1_OK;
@@ -671,7 +906,11 @@ static int begin_block(workspace *w, const uint8_t *src, const uint8_t *end, int
     if (b->kind == KIND_WIDTH) {
         if (b->own_widths && (!widths || checksum32(widths, N1_NUM_CODES, 0) != b->widths_hash))
             return N1_ERROR_WIDTHS;
-        if (make_edges(b->own_widths ? widths : N1_WIDTHS, w->edges)) return N1_ERROR_ARGUMENT;
+        if (w->edges_are_own != b->own_widths) {
+            if (make_edges(b->own_widths ? widths : N1_WIDTHS, w->edges)) return N1_ERROR_ARGUMENT;
+            w->edges_are_own = b->own_widths;
+            w->first_code = w->end_code = 0;
+        }
     }
     return begin_strips(w);
 }
@@ -766,27 +1005,49 @@ static int is_intact(const block_layout *layout, const block_group *g, int c, in
                        entry->checksum);
 }
 
-/* Decode blocks of a group, of up to two channels, into their planes. */
-static int decode_blocks(workspace *const *w, const block_layout *layout, const block_group *g,
+/* Whether all that comes before the strips of w[k] is there; of the blocks before w[first], all is. */
+static int is_ready(workspace *const *w, int k, int first) {
+    for (int before = first; before < k && w[k]->lanes.has_echo; before++)
+        if (w[k]->other == w[before]->plane) return 0;
+    return 1;
+}
+
+/*
+ * Decode strips of the first block, and with it those of as many behind it as can be decoded at
+ * once. None of them is wholly decoded yet, but all before them are.
+ */
+static int decode_together(decoding *d, workspace *const *w, int count, const n1_kernels *kernels) {
+    workspace *joined[MAX_LANES];
+    int num_joined = 0;
+    for (int k = 0; k < count && num_joined < at_once(&w[0]->block); k++) {
+        if (w[k]->block.kind == KIND_PACKED || w[k]->next_step > 0 || !is_ready(w, k, 0)) continue;
+        if (k > 0 && !can_join(w[0], w[k], kernels)) continue;
+        joined[num_joined++] = w[k];
+    }
+    if (num_joined < 2) return 0;
+    for (int k = 0; k < num_joined; k++) put_echoes(joined[k], kernels);
+    if (num_lanes(&w[0]->block) == MAX_LANES) return decode_strips_of_two(joined, kernels);
+    return decode_strips_of_set(&d->set, joined, num_joined, d->workspaces, kernels);
+}
+
+/* Decode blocks of a group, as many as there are workspaces at most, into their planes. */
+static int decode_blocks(decoding *d, const block_layout *layout, const block_group *g,
                          const int *channels, int16_t *const *planes, int count,
                          const uint8_t *widths, const n1_kernels *kernels) {
-    int is_predicted = 1;
+    workspace *w[GROUP_CHANNELS];
     for (int k = 0; k < count; k++) {
         const block_entry *const entry = &g->entries[channels[k]];
         const uint8_t *const src = layout->blocks + g->offset[channels[k]];
+        w[k] = d->workspaces + k;
         const int error = begin_block(w[k], src, src + entry->size, (int)entry->reference,
                                       (int)g->num_samples, (size_t)layout->block_samples, widths,
                                       planes[k]);
         if (error) return error;
-        is_predicted &= w[k]->block.kind != KIND_PACKED;
-    }
-    /* The echoes of one that refers to the other have to wait for this. */
-    if (count == 2 && is_predicted && !(w[1]->lanes.has_echo && w[1]->other == w[0]->plane) &&
-        kernels->can_decode_two(&w[0]->lanes, &w[1]->lanes)) {
-        for (int k = 0; k < 2; k++) put_echoes(w[k], kernels);
-        if (decode_strips_of_two(w, kernels)) return N1_ERROR_CORRUPT;
     }
     for (int k = 0; k < count; k++) {
+        if (w[k]->block.kind != KIND_PACKED && w[k]->next_step == 0 &&
+            decode_together(d, w + k, count - k, kernels))
+            return N1_ERROR_CORRUPT;
         const int error = finish_block(w[k], kernels);
         if (error) return error;
         if (!is_intact(layout, g, channels[k], w[k]->plane)) return N1_ERROR_CORRUPT;
@@ -795,7 +1056,7 @@ static int decode_blocks(workspace *const *w, const block_layout *layout, const 
 }
 
 /* Decode what a part needs of a group, and write what it has of that to dst. */
-static int decode_group(workspace *const *w, int16_t *planes, const block_layout *layout,
+static int decode_group(decoding *d, int16_t *planes, const block_layout *layout,
                         const block_group *g, const n1_info *info, const n1_part *part,
                         const uint8_t *widths, const n1_kernels *kernels, uint8_t *dst) {
     const size_t length = (size_t)layout->block_samples, count = (size_t)(g->end - g->begin);
@@ -803,14 +1064,14 @@ static int decode_group(workspace *const *w, int16_t *planes, const block_layout
     dst += (g->begin - part->first_sample) * row_bytes + g->column * item;
     const int in_place = can_decode_in_place(info, part, g, dst);
     for (int c = 0; c < g->num_channels;) {
-        int channels[2], num = 0;
-        int16_t *to[2];
-        for (; c < g->num_channels && num < 2; c++) {
+        int channels[GROUP_CHANNELS], num = 0;
+        int16_t *to[GROUP_CHANNELS];
+        for (; c < g->num_channels && num < d->num_workspaces; c++) {
             if (!g->is_needed[c]) continue;
             to[num] = in_place ? (int16_t *)(void *)dst : planes + (size_t)c * length;
             channels[num++] = c;
         }
-        const int error = decode_blocks(w, layout, g, channels, to, num, widths, kernels);
+        const int error = decode_blocks(d, layout, g, channels, to, num, widths, kernels);
         if (error) return error;
     }
     for (int i = 0, run; i < g->num_wanted && !in_place; i += run, dst += (size_t)run * item) {
@@ -822,29 +1083,36 @@ static int decode_group(workspace *const *w, int16_t *planes, const block_layout
     return N1_OK;
 }
 
+static void begin_workspace(workspace *w) {
+    w->large_tables = NULL;
+    w->large_size = 0;
+    w->edges_are_own = -1;
+    w->first_code = w->end_code = 0;
+}
+
 int n1_decode_blocks(const block_layout *layout, const n1_info *info, const n1_part *part,
                      const uint8_t *widths, const n1_kernels *kernels, uint8_t *dst) {
     const size_t group = layout->num_channels < GROUP_CHANNELS ? (size_t)layout->num_channels
                                                                : GROUP_CHANNELS;
-    /* A block alone needs one. */
-    const int num_workspaces = group > 1 ? 2 : 1;
-    workspace *const memory = malloc((size_t)num_workspaces * sizeof(*memory));
+    decoding d = {.num_workspaces = group < 2 ? 1 : 2};
+    if (group > 2 && layout->block_samples < SHORT_BLOCK_SAMPLES) d.num_workspaces = (int)group;
+    d.workspaces = malloc((size_t)d.num_workspaces * sizeof(*d.workspaces));
     int16_t *planes = malloc((size_t)layout->block_samples * group * sizeof(*planes));
     int error = N1_ERROR_MEMORY;
-    if (memory && planes) {
-        workspace *const w[2] = {memory, memory + num_workspaces - 1};
-        for (int k = 0; k < num_workspaces; k++) w[k]->tables = NULL, w[k]->tables_size = 0;
+    if (d.workspaces && planes) {
+        for (int k = 0; k < d.num_workspaces; k++)
+            begin_workspace(&d.workspaces[k]);
         block_walk walk = {.layout = layout, .part = part};
         block_group g;
         int more;
         error = N1_OK;
         while (!error && (more = next_group(&walk, &g)) != 0) {
             error = more;
-            if (more > 0) error = decode_group(w, planes, layout, &g, info, part, widths, kernels, dst);
+            if (more > 0) error = decode_group(&d, planes, layout, &g, info, part, widths, kernels, dst);
         }
-        for (int k = 0; k < num_workspaces; k++) free(w[k]->tables);
+        for (int k = 0; k < d.num_workspaces; k++) free(d.workspaces[k].large_tables);
     }
     free(planes);
-    free(memory);
+    free(d.workspaces);
     return error;
 }

@@ -29,14 +29,20 @@ typedef struct {
      */
     int (*decode_rows)(lane_decoder *d, int first, int count, int order);
 
-    /* Whether decode_two takes these two blocks. */
-    int (*can_decode_two)(const lane_decoder *a, const lane_decoder *b);
+    /* Whether these two blocks can be decoded at once: by decode_set, or of 16 lanes, by decode_two. */
+    int (*can_join)(const lane_decoder *a, const lane_decoder *b);
 
     /*
      * As decode_rows, of two blocks at once, each at its full order. Stops where it would for
-     * either of them. NULL where can_decode_two never says yes.
+     * either of them. NULL where can_join never says yes.
      */
     int (*decode_two)(lane_decoder *const *d, int first, int count);
+
+    /*
+     * The same for the blocks of a set, from a row on that all have at full order; but it takes
+     * escapes. Returns -1 if there are fewer than are wanted.
+     */
+    int (*decode_set)(lane_set *set, int first, int count);
 
     /* As n1_adc_encode and n1_adc_decode. */
     void (*adc_encode)(const int16_t *src, int16_t *dst, size_t count);

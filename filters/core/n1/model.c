@@ -111,13 +111,25 @@ int32_t reach_of(const distribution *d) {
     return reach < 32768 ? (int32_t)reach : 32768;
 }
 
-void tabulate(const distribution *d, uint16_t *below) {
+static inline void tabulate_at(const distribution *d, int32_t p, uint16_t *below) {
+    const uint32_t half = half_mass(d, (uint64_t)p);
+    below[p] = (uint16_t)slots_of(d, (1 << 23) + half);
+    below[-p] = (uint16_t)slots_of(d, (1 << 23) - half);
+}
+
+int32_t tabulate(const distribution *d, uint16_t *below) {
     const int32_t reach = reach_of(d);
-    for (int32_t p = 0; p <= reach; p++) {
-        const uint32_t half = half_mass(d, (uint64_t)p);
-        below[p] = (uint16_t)slots_of(d, (1 << 23) + half);
-        below[-p] = (uint16_t)slots_of(d, (1 << 23) - half);
+    int32_t steady = 0;
+    tabulate_at(d, 0, below);
+    while (steady < reach && !(below[-steady] == 0 && below[steady] + 1u == d->slots))
+        tabulate_at(d, ++steady, below);
+    int32_t p = steady + 1;
+    for (; p < reach - 1; p++) {
+        below[p] = below[steady];
+        below[-p] = below[-steady];
     }
+    for (; p <= reach; p++) tabulate_at(d, p, below);
+    return steady;
 }
 
 int make_edges(const uint8_t *widths, int16_t *edges) {

@@ -54,8 +54,12 @@ typedef struct {
 /* The distance from which on F is 0 or all slots; at most 32768. */
 int32_t reach_of(const distribution *d);
 
-/* below[p] = F(p) for -reach_of(d) <= p <= reach_of(d); `below` points at that of 0. */
-void tabulate(const distribution *d, uint16_t *below);
+/*
+ * below[p] = F(p) for -reach_of(d) <= p <= reach_of(d); `below` points at that of 0. Returns the
+ * distance from which on F stays the same, but for the last slot, which comes at reach_of(d) - 1 or
+ * behind it.
+ */
+int32_t tabulate(const distribution *d, uint16_t *below);
 
 /* F(p): the slots below position p; p is at most 2^18 in magnitude. */
 uint32_t slots_below(const distribution *d, int32_t p);

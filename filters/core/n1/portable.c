@@ -171,7 +171,7 @@ static int decode_rows(lane_decoder *d, int first, int count, int order) {
 #undef LANES
 }
 
-static int can_decode_two(const lane_decoder *a, const lane_decoder *b) {
+static int can_join(const lane_decoder *a, const lane_decoder *b) {
     (void)a, (void)b;
     return 0;
 }
@@ -216,8 +216,9 @@ static int code_steps(const uint32_t *symbols, const int *begin, int lanes, int 
 
 const n1_kernels n1_portable_kernels = {
     .decode_rows = decode_rows,
-    .can_decode_two = can_decode_two,
+    .can_join = can_join,
     .decode_two = NULL,
+    .decode_set = NULL,
     .adc_encode = n1_adc_encode,
     .adc_decode = n1_adc_decode,
     .store_columns = store_columns,
