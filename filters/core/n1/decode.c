@@ -54,10 +54,11 @@ typedef struct {
     size_t large_size;  /* in 16-bit numbers */
 } workspace;
 
-/* Working memory of a call. */
+/* Working memory of a call, of which there is no more than was needed. */
 typedef struct {
     workspace *workspaces; /* of as many blocks as are decoded at once, at most */
     int num_workspaces;
+    int16_t *planes; /* block_samples for each channel of a group */
     lane_set set;
 } decoding;
 
@@ -981,16 +982,13 @@ static void interleave(const int16_t *planes, size_t plane_size, int num_channel
     }
 }
 
-/* Whether the plane of the only channel that is needed of a group is what dst is to hold. */
+/* Whether the plane of a group's only channel that is needed is what dst is to hold. */
 static int can_decode_in_place(const n1_info *info, const n1_part *part, const block_group *g,
                                const void *dst) {
     static const uint16_t ONE = 1;
     const int is_little_endian = *(const uint8_t *)&ONE == 1;
-    int num_needed = 0;
-    for (int c = 0; c < g->num_channels; c++) num_needed += g->is_needed[c];
-    return is_little_endian && num_needed == 1 && g->end - g->begin == g->num_samples &&
-           info->dtype == N1_INT16 && part->row_bytes == sizeof(int16_t) &&
-           (uintptr_t)dst % sizeof(int16_t) == 0;
+    return is_little_endian && g->end - g->begin == g->num_samples && info->dtype == N1_INT16 &&
+           part->row_bytes == sizeof(int16_t) && (uintptr_t)dst % sizeof(int16_t) == 0;
 }
 
 /* Whether the samples and bytes of block c of a group are what was encoded. */
@@ -1055,14 +1053,56 @@ static int decode_blocks(decoding *d, const block_layout *layout, const block_gr
     return N1_OK;
 }
 
+static void begin_workspace(workspace *w) {
+    w->large_tables = NULL;
+    w->large_size = 0;
+    w->edges_are_own = -1;
+    w->first_code = w->end_code = 0;
+}
+
+static void free_workspaces(decoding *d) {
+    for (int k = 0; k < d->num_workspaces; k++) free(d->workspaces[k].large_tables);
+    free(d->workspaces);
+    d->workspaces = NULL;
+    d->num_workspaces = 0;
+}
+
+/*
+ * Have memory for a group: no more than it needs, as fresh memory takes the system's time. One
+ * channel that is decoded in place takes one workspace, and no planes.
+ */
+static int have_memory(decoding *d, const block_layout *layout, int num_needed, int in_place) {
+    const int at_most = layout->block_samples < SHORT_BLOCK_SAMPLES ? GROUP_CHANNELS : 2;
+    const int count = num_needed < at_most ? num_needed : at_most;
+    if (count > d->num_workspaces) {
+        free_workspaces(d);
+        d->workspaces = malloc((size_t)count * sizeof(*d->workspaces));
+        if (!d->workspaces) return N1_ERROR_MEMORY;
+        d->num_workspaces = count;
+        for (int k = 0; k < count; k++) begin_workspace(&d->workspaces[k]);
+    }
+    if (!d->planes && !in_place) {
+        const size_t channels = layout->num_channels < GROUP_CHANNELS ? (size_t)layout->num_channels
+                                                                      : GROUP_CHANNELS;
+        d->planes = malloc((size_t)layout->block_samples * channels * sizeof(*d->planes));
+        if (!d->planes) return N1_ERROR_MEMORY;
+    }
+    return N1_OK;
+}
+
 /* Decode what a part needs of a group, and write what it has of that to dst. */
-static int decode_group(decoding *d, int16_t *planes, const block_layout *layout,
-                        const block_group *g, const n1_info *info, const n1_part *part,
-                        const uint8_t *widths, const n1_kernels *kernels, uint8_t *dst) {
+static int decode_group(decoding *d, const block_layout *layout, const block_group *g,
+                        const n1_info *info, const n1_part *part, const uint8_t *widths,
+                        const n1_kernels *kernels, uint8_t *dst) {
     const size_t length = (size_t)layout->block_samples, count = (size_t)(g->end - g->begin);
     const size_t item = n1_item_size(info), row_bytes = (size_t)part->row_bytes;
     dst += (g->begin - part->first_sample) * row_bytes + g->column * item;
-    const int in_place = can_decode_in_place(info, part, g, dst);
+    int num_needed = 0;
+    for (int c = 0; c < g->num_channels; c++) num_needed += g->is_needed[c];
+    const int in_place = num_needed == 1 && can_decode_in_place(info, part, g, dst);
+    const int error = have_memory(d, layout, num_needed, in_place);
+    if (error) return error;
+    int16_t *const planes = d->planes;
     for (int c = 0; c < g->num_channels;) {
         int channels[GROUP_CHANNELS], num = 0;
         int16_t *to[GROUP_CHANNELS];
@@ -1071,8 +1111,8 @@ static int decode_group(decoding *d, int16_t *planes, const block_layout *layout
             to[num] = in_place ? (int16_t *)(void *)dst : planes + (size_t)c * length;
             channels[num++] = c;
         }
-        const int error = decode_blocks(d, layout, g, channels, to, num, widths, kernels);
-        if (error) return error;
+        const int failed = decode_blocks(d, layout, g, channels, to, num, widths, kernels);
+        if (failed) return failed;
     }
     for (int i = 0, run; i < g->num_wanted && !in_place; i += run, dst += (size_t)run * item) {
         for (run = 1; i + run < g->num_wanted; run++)
@@ -1083,36 +1123,17 @@ static int decode_group(decoding *d, int16_t *planes, const block_layout *layout
     return N1_OK;
 }
 
-static void begin_workspace(workspace *w) {
-    w->large_tables = NULL;
-    w->large_size = 0;
-    w->edges_are_own = -1;
-    w->first_code = w->end_code = 0;
-}
-
 int n1_decode_blocks(const block_layout *layout, const n1_info *info, const n1_part *part,
                      const uint8_t *widths, const n1_kernels *kernels, uint8_t *dst) {
-    const size_t group = layout->num_channels < GROUP_CHANNELS ? (size_t)layout->num_channels
-                                                               : GROUP_CHANNELS;
-    decoding d = {.num_workspaces = group < 2 ? 1 : 2};
-    if (group > 2 && layout->block_samples < SHORT_BLOCK_SAMPLES) d.num_workspaces = (int)group;
-    d.workspaces = malloc((size_t)d.num_workspaces * sizeof(*d.workspaces));
-    int16_t *planes = malloc((size_t)layout->block_samples * group * sizeof(*planes));
-    int error = N1_ERROR_MEMORY;
-    if (d.workspaces && planes) {
-        for (int k = 0; k < d.num_workspaces; k++)
-            begin_workspace(&d.workspaces[k]);
-        block_walk walk = {.layout = layout, .part = part};
-        block_group g;
-        int more;
-        error = N1_OK;
-        while (!error && (more = next_group(&walk, &g)) != 0) {
-            error = more;
-            if (more > 0) error = decode_group(&d, planes, layout, &g, info, part, widths, kernels, dst);
-        }
-        for (int k = 0; k < d.num_workspaces; k++) free(d.workspaces[k].large_tables);
+    decoding d = {0};
+    block_walk walk = {.layout = layout, .part = part};
+    block_group g;
+    int error;
+    while ((error = next_group(&walk, &g)) > 0) {
+        error = decode_group(&d, layout, &g, info, part, widths, kernels, dst);
+        if (error) break;
     }
-    free(planes);
-    free(d.workspaces);
+    free_workspaces(&d);
+    free(d.planes);
     return error;
 }
