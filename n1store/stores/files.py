@@ -11,8 +11,9 @@ import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Literal, Self
 
@@ -31,6 +32,13 @@ class Files(ABC):
     @abstractmethod
     def read(self, key: str, start: int = 0, length: int = -1) -> bytes:
         """Return `length` bytes, or all, of a file from `start`; KeyError if it is missing."""
+
+    @abstractmethod
+    def opened(self, key: str) -> AbstractContextManager[Callable[[int, int], bytes]]:
+        """Open a file of which parts are read; KeyError if it is missing.
+
+        Gives what returns its bytes from a first one on, and so many, or as many as there are.
+        """
 
     @abstractmethod
     def size(self, key: str) -> int:
@@ -115,10 +123,19 @@ class FolderFiles(Files):
         return self._created
 
     def read(self, key: str, start: int = 0, length: int = -1) -> bytes:
+        with self.opened(key) as read_part:
+            return read_part(start, max(self.size(key) - start, 0) if length < 0 else length)
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[Callable[[int, int], bytes]]:
         path = self._file(key)[0]
-        with open(path, "rb", opener=None if self._follow_links else _open_no_link) as file:
-            file.seek(start)
-            return file.read(length)
+        # Once looked at, it may have become a link.
+        no_link = 0 if self._follow_links else os.O_NOFOLLOW
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | no_link)
+        try:
+            yield partial(read_at, descriptor)
+        finally:
+            os.close(descriptor)
 
     def size(self, key: str) -> int:
         return self._file(key)[1].st_size
@@ -207,8 +224,15 @@ class FolderFiles(Files):
 _log = logging.getLogger(__name__)
 
 
-def _open_no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW)
+def read_at(descriptor: int, start: int, length: int) -> bytes:
+    """Return bytes of a file from `start`, fewer where it ends; safe in threads."""
+    content = b""
+    # Systems read no more than 2 GiB at a time.
+    while left := length - len(content):
+        if not (more := os.pread(descriptor, left, start + len(content))):
+            break
+        content += more
+    return content
 
 
 def _size_below(folder: str) -> int:
@@ -262,13 +286,17 @@ class ZipFiles(Files):
                 raise zipfile.BadZipFile(f"file {key} would be larger than the zip file")
             if length < 0:
                 length = info.file_size - start
-            content = os.pread(file, min(length, info.file_size - start), begin + start)
+            content = read_at(file, begin + start, min(length, info.file_size - start))
             whole = start == 0 and len(content) == info.file_size
             if info.compress_type != zipfile.ZIP_STORED or (
                 whole and zlib.crc32(content) != info.CRC
             ):
                 raise zipfile.BadZipFile(f"file {key} is not as it was written")
             return content
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[Callable[[int, int], bytes]]:
+        yield partial(self.read, key)
 
     def size(self, key: str) -> int:
         return self._zip.getinfo(key).file_size

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from n1store.errors import N1StoreError, NotHereError, one_line
 from n1store.recording import LazyTraces, Positions, Samples, Traces
-from n1store.stores.chunks import Chunk
+from n1store.stores.chunks import LEAST_BYTES, Chunk
 from n1store.stores.grid import Grid
 from n1store.system.parallel import Workers
 
 _MOST_KEPT_BYTES = 1 << 24
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What is wanted of a chunk: rows and columns of it, and where in the window they go."""
-
-    index: tuple[int, int]
-    rows: Positions
-    columns: Positions
-    window: Samples
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,7 @@ class ChunkedTraces(LazyTraces):
     ----------
     grid : Grid
     open_chunk : callable
-        From a chunk's index to the chunk, of the grid's chunk shape; called in threads.
+        From a chunk's index to the chunk, of the grid's chunk shape.
 
     Attributes
     ----------
@@ -97,24 +89,31 @@ class ChunkedTraces(LazyTraces):
             return window
         in_time = list(_by_chunk(rows, self.chunks[0]))
         across = list(_by_chunk(columns, self.chunks[1]))
-        wanted = [
-            _Wanted((row, column), some_rows, some_columns, window[to_rows, to_columns])
+        keep = _Kept()
+        jobs = [
+            _Job(self, (row, column), some_rows, some_columns, window[to_rows, to_columns], keep)
             for row, some_rows, to_rows in in_time
             for column, some_columns, to_columns in across
         ]
-        keep = _Kept()
         workers = _workers(os.getpid())
-        if len(wanted) >= workers.count:
-            # As many threads as there are cores have a chunk each to work on.
-            _all_of(workers, [_Job(self, each, 1, keep).run for each in wanted])
+        num_bytes = sum(job.num_bytes for job in jobs)
+        num_threads = max(1, min(workers.count, num_bytes // LEAST_BYTES))
+        if num_threads <= len(jobs):
+            # Each thread has a chunk of its own to work on.
+            _call_all(workers, num_threads, [job.run for job in jobs])
         else:
-            jobs = [_Job(self, each, -(-workers.count // len(wanted)), keep) for each in wanted]
-            _all_of(workers, [job.prepare for job in jobs])
-            _all_of(workers, [step for job in jobs for step in job.steps])
+            count = -(-num_threads // len(jobs))
+            _call_all(workers, num_threads, [partial(job.prepare, count) for job in jobs])
+            _call_all(workers, num_threads, [step for job in jobs for step in job.steps])
             for job in jobs:
                 job.finish()
         self._kept = keep
         return window
+
+    def _keeps(self, index: tuple[int, int], rows: range, columns: Positions) -> _Decoded | None:
+        """Return what is kept of a chunk, if it has these samples."""
+        kept = self._kept.parts.get(index)
+        return kept if kept is not None and kept.has(rows, columns) else None
 
 
 class _Job:
@@ -123,78 +122,96 @@ class _Job:
     Parameters
     ----------
     traces : ChunkedTraces
-    wanted : _Wanted
-    count : int
-        How many steps would be of use.
+    index : tuple of int
+        Of the chunk.
+    rows, columns : range or ndarray
+        What is wanted of it.
+    out : ndarray
+        Where it is to go.
     keep : _Kept
         To which is added what may be wanted again.
+
+    Attributes
+    ----------
+    num_bytes : int
+        Of the samples that are decoded at most.
+    steps : list of callable
+        What decodes them, once they are prepared.
     """
 
     def __init__(
         self,
         traces: ChunkedTraces,
-        wanted: _Wanted,
-        count: int,
+        index: tuple[int, int],
+        rows: Positions,
+        columns: Positions,
+        out: Samples,
         keep: _Kept,
     ):
-        self._traces = traces
-        self._wanted = wanted
-        self._count = count
+        self._index, self._rows, self._columns, self._out = index, rows, columns, out
+        self._span = range(int(rows[0]), int(rows[-1]) + 1)
         self._keep = keep
-        self._decoded: _Decoded | None = None
+        self._decoded = traces._keeps(index, self._span, columns)
+        self._chunk: Chunk | None = None
+        self.num_bytes = 0
         self.steps: list[Callable[[], None]] = []
+        if self._decoded is not None:
+            keep.add(index, self._decoded)
+            return
+        with _errors_name(index):
+            self._chunk = traces._open_chunk(index)
+        self.num_bytes = self._chunk.num_bytes(columns)
 
     def run(self) -> None:
-        self.prepare()
+        """Do it all."""
+        self.prepare(1)
         for step in self.steps:
             step()
         self.finish()
 
-    def prepare(self) -> None:
-        """Read what is stored, and say in which steps it can be decoded."""
-        _named(self._wanted.index, self._prepare)
-
-    def _prepare(self) -> None:
-        wanted = self._wanted
-        span = range(int(wanted.rows[0]), int(wanted.rows[-1]) + 1)
-        kept = self._traces._kept.parts.get(wanted.index)
-        if kept is not None and kept.has(span, wanted.columns):
-            self._decoded = kept
-            self._keep.add(wanted.index, kept)
+    def prepare(self, count: int) -> None:
+        """Read what is stored, and make about `count` steps of decoding it."""
+        chunk = self._chunk
+        if chunk is None:
             return
-        chunk = self._traces._open_chunk(wanted.index)
-        around = chunk.around(span)
-        rows, target = span, wanted.window
-        is_little = 2 * len(span) <= len(around)
-        if is_little or not isinstance(wanted.rows, range):
-            rows = around if is_little else span
-            target = np.empty((len(rows), len(wanted.columns)), LazyTraces.dtype)
-            self._decoded = _Decoded(rows, wanted.columns, target)
-            if is_little:
-                self._keep.add(wanted.index, self._decoded)
-        for part, columns in chunk.pieces(rows, wanted.columns, self._count):
-            out = target[part.start - rows.start : part.stop - rows.start, columns]
-            decode = partial(chunk.decode, part, wanted.columns[columns], out)
-            self.steps.append(partial(_named, wanted.index, decode))
+        with _errors_name(self._index):
+            around = chunk.fetch(self._span, self._columns)
+            rows, target = self._span, self._out
+            is_little = 2 * len(rows) <= len(around)
+            if is_little or not isinstance(self._rows, range):
+                rows = around if is_little else rows
+                target = np.empty((len(rows), len(self._columns)), LazyTraces.dtype)
+                self._decoded = _Decoded(rows, self._columns, target)
+                if is_little:
+                    self._keep.add(self._index, self._decoded)
+            for part, columns in chunk.pieces(rows, self._columns, count):
+                out = target[part.start - rows.start : part.stop - rows.start, columns]
+                decode = partial(chunk.decode, part, self._columns[columns], out)
+                self.steps.append(partial(self._decode, decode))
+
+    def _decode(self, decode: Callable[[], None]) -> None:
+        with _errors_name(self._index):
+            decode()
 
     def finish(self) -> None:
-        """Bring what was not decoded to its place."""
+        """Bring what was not decoded to its place, and free what only that needed."""
         if self._decoded is not None:
-            rows = self._wanted.rows
+            rows = self._rows
             first = self._decoded.rows.start
             inside = (
                 slice(rows.start - first, rows.stop - first)
                 if isinstance(rows, range)
                 else rows - first
             )
-            self._wanted.window[:] = self._decoded.samples[inside]
-        self._decoded, self.steps = None, []  # the job may stay until all are done
+            self._out[:] = self._decoded.samples[inside]
+        self._chunk, self._decoded, self.steps = None, None, []
 
 
-def _named(index: tuple[int, int], call: Callable[[], None]) -> None:
-    """Call what reads a chunk, and let errors name it."""
+@contextmanager
+def _errors_name(index: tuple[int, int]) -> Iterator[None]:
+    """Let errors of reading a chunk name it."""
     try:
-        call()
+        yield
     except NotHereError:
         raise
     except Exception as error:  # whatever codecs make of damaged bytes
@@ -202,13 +219,30 @@ def _named(index: tuple[int, int], call: Callable[[], None]) -> None:
         raise N1StoreError(f"chunk {index[0]},{index[1]}: {why}") from error
 
 
-def _all_of(workers: Workers, calls: list[Callable[[], None]]) -> None:
-    """Call all, on several cores if there are several."""
-    if len(calls) == 1:
-        calls[0]()
-        return
-    for _ in workers.map(lambda call: call(), calls):
-        pass  # raises what a thread raised
+def _call_all(workers: Workers, num_threads: int, calls: list[Callable[[], None]]) -> None:
+    """Call all, on so many threads at most, this one included; raise the first call's error.
+
+    After an error no other call begins.
+    """
+    source = enumerate(calls)  # from which each thread takes the next
+    errors: list[tuple[int, BaseException]] = []
+
+    def work() -> None:
+        for number, call in source:
+            try:
+                call()
+            except BaseException as error:
+                errors.append((number, error))
+            if errors:
+                return
+
+    helpers = [workers.submit(work) for _ in range(min(num_threads, len(calls)) - 1)]
+    work()
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()
+    if errors:
+        raise min(errors, key=itemgetter(0))[1]
 
 
 def _by_chunk(positions: Positions, length: int) -> Iterator[tuple[int, Positions, slice]]:

@@ -1,5 +1,7 @@
 """Windows of some channels are read from stores of `n1` at the price of these channels."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,6 @@ import n1store
 from installed import ZARR_FORMATS
 from make_wav import write_wav
 from n1store.errors import N1StoreError
-from n1store.stores.files import FolderFiles
 
 RATE = 1000
 CHANNELS = 40
@@ -58,14 +59,14 @@ def test_any_window_of_any_channels(wav, tmp_path, kind):
 def reads(monkeypatch):
     """Give the list of how many bytes are read of files."""
     counts = []
-    read = FolderFiles.read
+    pread = os.pread
 
-    def counted(self, key, start=0, length=-1):
-        content = read(self, key, start, length)
+    def counted(descriptor, length, start):
+        content = pread(descriptor, length, start)
         counts.append(len(content))
         return content
 
-    monkeypatch.setattr(FolderFiles, "read", counted)
+    monkeypatch.setattr(os, "pread", counted)
     return counts
 
 
@@ -80,6 +81,30 @@ def test_one_channel_reads_few_bytes(wav, tmp_path, reads):
         reads.clear()
         np.testing.assert_array_equal(traces[:], SAMPLES)
     assert one < sum(reads) / 8
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".zarr.zip", ".nwb"])
+def test_a_system_may_read_less_than_it_is_asked_for(wav, tmp_path, monkeypatch, suffix):
+    n1store.convert(wav, tmp_path / f"a{suffix}")
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda file, *place: pread(file, min(place[0], 999), place[1]))
+    with n1store.open(tmp_path / f"a{suffix}") as store:
+        np.testing.assert_array_equal(store["a"].traces[:, 7], SAMPLES[:, 7])
+        np.testing.assert_array_equal(store["a"].traces[:], SAMPLES)
+
+
+@pytest.mark.parametrize("channels", [7, slice(None)])
+def test_a_file_that_shrinks_while_it_is_read(wav, tmp_path, channels):
+    path = tmp_path / "a.zarr"
+    n1store.convert(wav, path)
+    (shard,) = (each for each in (path / "recordings/a").rglob("*") if each.name.endswith("0"))
+    with n1store.open(path) as store:
+        traces = store["a"].traces
+        np.testing.assert_array_equal(traces[:RATE, channels], SAMPLES[:RATE, channels])
+        os.truncate(shard, shard.stat().st_size // 2)
+        with pytest.raises(N1StoreError, match=r"chunk 6,0: the file ends before the chunk does"):
+            traces[-10:, channels]
+        np.testing.assert_array_equal(traces[:RATE, channels], SAMPLES[:RATE, channels])
 
 
 def test_a_damaged_byte_stops_only_what_depends_on_it(wav, tmp_path):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, get_ident
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from n1store.errors import N1StoreError
 from n1store.stores.chunks import WholeChunk
 from n1store.stores.grid import Grid
 from n1store.stores.traces import ChunkedTraces
+from n1store.system.parallel import available_cores
 
 SAMPLES = np.arange(53 * 7, dtype="<i2").reshape(53, 7)
 
@@ -179,23 +181,66 @@ def test_an_error_in_a_chunk_reaches_the_reader():
             traces[key]
 
 
+MANY = np.random.default_rng(0).integers(-9, 9, (12_000, 80)).astype("<i2")
+"""Samples whose chunks, of 1,000, are worth a thread each."""
+
+
+def test_an_error_is_that_of_the_first_chunk_and_ends_the_reading():
+    read = []
+
+    def read_chunk(index, out):
+        read.append(index)
+        raise ValueError(f"no {len(read)}")
+
+    with pytest.raises(N1StoreError, match="chunk 0,0: no"):
+        traces_of(Grid(MANY.shape, (1000, 80)), read_chunk)[:]
+    assert len(read) <= available_cores()
+
+
+@pytest.mark.skipif(available_cores() < 2, reason="there is one core")
+@pytest.mark.parametrize("rows", [slice(None), slice(1500, 2500)])
+def test_much_is_decoded_by_several_threads(rows):
+    both = Barrier(2, timeout=30)
+
+    def read_chunk(index, out):
+        if index[0] in (1, 2):
+            both.wait()
+        return MANY[1000 * index[0] :][:1000]
+
+    traces = traces_of(Grid(MANY.shape, (1000, 80)), read_chunk)
+    np.testing.assert_array_equal(traces[rows], MANY[rows])
+
+
+def test_little_is_decoded_by_the_thread_that_asks():
+    threads = set()
+
+    def read_chunk(index, out):
+        threads.add(get_ident())
+        return MANY[100 * index[0] :][:100]
+
+    np.testing.assert_array_equal(
+        traces_of(Grid(MANY.shape, (100, 80)), read_chunk)[:999], MANY[:999]
+    )
+    assert threads == {get_ident()}
+
+
 def test_threads_read_at_once():
-    traces, _ = cut(SAMPLES, (5, 2))
+    traces, _ = cut(MANY, (1000, 80))
     with ThreadPoolExecutor(8) as threads:
-        for read in threads.map(lambda _: traces[:], range(200)):
-            np.testing.assert_array_equal(read, SAMPLES)
+        for read in threads.map(lambda _: traces[:], range(50)):
+            np.testing.assert_array_equal(read, MANY)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_process_can_read():
-    traces, _ = cut(SAMPLES, (5, 2))
+    traces, _ = cut(MANY, (1000, 80))
     traces[:]  # starts the threads, which the fork does not inherit
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     process = context.Process(target=lambda: queue.put(int(traces[:].sum())))
     process.start()
     try:
-        assert queue.get(timeout=30) == SAMPLES.sum()
+        assert queue.get(timeout=30) == MANY.sum()
     finally:
         process.kill()
         process.join()

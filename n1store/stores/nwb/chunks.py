@@ -11,6 +11,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
@@ -30,6 +31,7 @@ from n1store.codecs.simple import CODECS, Transform
 from n1store.errors import N1StoreError, NotHereError, one_line
 from n1store.stores.chunks import Chunk as StoredChunk
 from n1store.stores.chunks import N1Chunk, WholeChunk, is_n1
+from n1store.stores.files import read_at
 from n1store.stores.grid import DTYPE, Grid
 
 
@@ -148,7 +150,7 @@ def read_payload(file: BinaryIO, chunk: Chunk, first: int = 0, count: int | None
     descriptor = file.fileno()
     count = chunk.size - first if count is None else count
     if chunk.offset + first + count <= os.fstat(descriptor).st_size:
-        payload = os.pread(descriptor, count, chunk.offset + first)
+        payload = read_at(descriptor, chunk.offset + first, count)
         if len(payload) == count:
             return payload
     raise N1StoreError("the file ends before the chunk does")
@@ -276,10 +278,8 @@ class HDF5Chunks:
         ):
             return WholeChunk(self.grid.chunk_shape, partial(self.read_chunk, index))
 
-        def read(first: int, count: int) -> bytes:
-            return read_payload(self._file, chunk, first, count)
-
-        return N1Chunk(self.grid.chunk_shape, self.codecs[0], chunk.size, read)
+        payload = nullcontext((chunk.size, partial(read_payload, self._file, chunk)))
+        return N1Chunk(self.grid.chunk_shape, self.codecs[0], lambda: payload)
 
     def read_chunk(self, index: tuple[int, int], out: Array | None = None) -> Array:
         """Return the samples of a chunk, in the grid's chunk shape; it may be read-only.

@@ -311,7 +311,11 @@ class _PartOfDataset(Chunk):
         self._dataset = dataset
         self._rows, self._columns = grid.region(index)
 
-    def around(self, rows: range) -> range:
+    def num_bytes(self, columns: Columns) -> int:
+        num_samples: int = self._rows.stop - self._rows.start
+        return DTYPE.itemsize * num_samples * len(columns)
+
+    def fetch(self, rows: range, columns: Columns) -> range:
         # HDF5 decodes a chunk as a whole.
         return range(self._rows.stop - self._rows.start) if self._dataset.chunks else rows
 

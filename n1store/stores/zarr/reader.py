@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from functools import cached_property
+from contextlib import contextmanager, suppress
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from n1store.errors import N1StoreError, NotHereError, one_line
 from n1store.session.merge import SessionPart, merge_sessions
 from n1store.session.session import Session
 from n1store.stores.base import SCALE, Store, StoredArray, check, parse_json, require
-from n1store.stores.chunks import Chunk, N1Chunk, WholeChunk, is_n1
+from n1store.stores.chunks import Chunk, N1Chunk, Read, WholeChunk, is_n1
 from n1store.stores.files import Files, open_files
 from n1store.stores.grid import DTYPE
 from n1store.stores.traces import ChunkedTraces
@@ -115,14 +115,23 @@ class ZarrArray(StoredArray):
         def open_chunk(index: tuple[int, int]) -> Chunk:
             if not is_n1(codecs):
                 return WholeChunk(shape, lambda _: pipeline.decode(self.payload(index), shape))
-            key, begin, size = self._place_to_read(index)
-
-            def read(first: int, count: int) -> bytes:
-                return self._files.read(key, begin + first, count)
-
-            return N1Chunk(shape, codecs[0], size, read)
+            return N1Chunk(shape, codecs[0], partial(self._open_payload, index))
 
         return ChunkedTraces(self.grid, open_chunk)
+
+    @contextmanager
+    def _open_payload(self, index: tuple[int, int]) -> Iterator[tuple[int, Read]]:
+        """Open a chunk's file; give the payload's size, and what reads bytes of it."""
+        key, begin, size = self._place_to_read(index)
+        with self._files.opened(key) as read_file:
+
+            def read(first: int, count: int) -> bytes:
+                content = read_file(begin + first, count)
+                if len(content) < count:
+                    raise N1StoreError("the file ends before the chunk does")
+                return content
+
+            yield size, read
 
     def _place_to_read(self, index: tuple[int, int]) -> tuple[str, int, int]:
         """Return `_place`, of a chunk whose size can be that of samples."""
