@@ -59,6 +59,21 @@ def test_blocks_beside_others(name):
 
 
 @pytest.mark.parametrize("seed", range(6))
+def test_tables_of_widths(seed):
+    """Which cell a position lies in is kept from block to block, but for the outermost ones."""
+    rng = np.random.default_rng(seed)
+    widths = rng.integers(0, 64, native.NUM_CODES).astype(np.uint8)
+    widths[rng.random(native.NUM_CODES) < 0.1] = 0
+    codes = rng.normal(rng.uniform(-300, 300, 24), rng.uniform(1, 40, 24), (3000, 24))
+    samples = native.adc_decode(np.clip(codes, -512, 511).round().astype("<i2"))
+    payload = native.n1_encode(samples, 2, widths.tobytes(), block_samples=1500)
+    assert "width" in {block.kind for block in native.n1_blocks(payload)}
+    for path in PATHS:
+        decoded = native.n1_decode(payload, widths.tobytes(), path)
+        np.testing.assert_array_equal(decoded, samples)
+
+
+@pytest.mark.parametrize("seed", range(6))
 def test_any_channels_of_them(seed):
     samples = RECORDINGS[f"mixed {seed}"]
     payload = native.n1_encode(samples, block_samples=700)
