@@ -456,7 +456,7 @@ static void store_strip(const workspace *w, int first_step, int rows, const n1_k
         int16_t *columns[MAX_LANES];
         for (int lane = 0; lane < lanes; lane++)
             columns[lane] = out + lane_begin(b, lane) + first_step;
-        kernels->store_columns(w->lanes.rows, lanes, columns);
+        kernels->store_columns((const uint16_t(*)[MAX_LANES])w->lanes.rows, lanes, columns);
         return;
     }
     for (int lane = 0; lane < lanes; lane++) {
