@@ -169,9 +169,11 @@ class N1Chunk(Chunk):
         return payload
 
     def pieces(self, rows: range, columns: Columns, count: int) -> list[tuple[range, slice]]:
-        if count < 2 or DTYPE.itemsize * len(rows) * len(columns) < LEAST_BYTES:
+        in_blocks = self._blocks_of(rows)
+        num_bytes = DTYPE.itemsize * len(in_blocks) * self._block_samples * len(columns)
+        if count < 2 or num_bytes < LEAST_BYTES:
             return [(rows, slice(None))]
-        in_time = _shared_out(self._blocks_of(rows), count)
+        in_time = _shared_out(in_blocks, count)
         groups = np.unique(np.asarray(columns) // native.GROUP_CHANNELS)
         by_channel = _shared_out(groups, -(-count // len(in_time)))
         pieces = []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from operator import itemgetter
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -38,24 +40,44 @@ class _Decoded:
 
 
 class _Kept:
-    """What was decoded for one window and may serve the next, if that is not too much."""
+    """What was decoded for one window and may serve the next, as far as there is room for it.
+
+    The next window has it to itself: its samples, and for other samples its memory, as fresh memory
+    takes the system's time.
+    """
 
     def __init__(self) -> None:
         self.parts: dict[tuple[int, int], _Decoded] = {}
         self._num_bytes = 0
+        self._lock = Lock()
 
-    def add(self, index: tuple[int, int], decoded: _Decoded) -> None:
-        self._num_bytes += decoded.samples.nbytes
-        if self._num_bytes <= _MOST_KEPT_BYTES:
-            self.parts[index] = decoded
-        else:
-            self.parts = {}
+    def takes(self, num_bytes: int) -> bool:
+        """Return whether there is room for so many bytes, which then is taken."""
+        with self._lock:
+            if self._num_bytes + num_bytes > _MOST_KEPT_BYTES:
+                return False
+            self._num_bytes += num_bytes
+            return True
+
+    def take(self, index: tuple[int, int], rows: range, columns: Positions) -> _Decoded | None:
+        """Give away what there is of a chunk, if it has these samples."""
+        decoded = self.parts.get(index)
+        return self.parts.pop(index) if decoded and decoded.has(rows, columns) else None
+
+    def array(self, shape: tuple[int, int]) -> Samples:
+        """Return an array of any content; call it when all is taken whose samples are wanted."""
+        with self._lock:
+            for index, decoded in self.parts.items():
+                if decoded.samples.shape == shape:
+                    return self.parts.pop(index).samples
+        return np.empty(shape, LazyTraces.dtype)
 
 
 class ChunkedTraces(LazyTraces):
     """An array whose chunks are decoded when they are needed, as far as they are.
 
-    Of a chunk of which little was wanted, what was decoded is kept until the next window is read.
+    Of chunks of which little was wanted, what was decoded is kept until the next window is read, as
+    long as that is not too much; all else is decoded to where it is wanted.
 
     Parameters
     ----------
@@ -74,7 +96,7 @@ class ChunkedTraces(LazyTraces):
     def __init__(self, grid: Grid, open_chunk: Callable[[tuple[int, int]], Chunk]):
         self._grid = grid
         self._open_chunk = open_chunk
-        self._kept = _Kept()
+        self._kept: deque[_Kept] = deque(maxlen=1)
         self.shape = grid.shape
         self.chunks = grid.chunk_shape
 
@@ -89,9 +111,16 @@ class ChunkedTraces(LazyTraces):
             return window
         in_time = list(_by_chunk(rows, self.chunks[0]))
         across = list(_by_chunk(columns, self.chunks[1]))
+        try:
+            kept = self._kept.pop()
+        except IndexError:  # or another thread has it
+            kept = _Kept()
         keep = _Kept()
         jobs = [
-            _Job(self, (row, column), some_rows, some_columns, window[to_rows, to_columns], keep)
+            _Job(
+                *(self._open_chunk, (row, column), some_rows, some_columns),
+                *(window[to_rows, to_columns], kept, keep),
+            )
             for row, some_rows, to_rows in in_time
             for column, some_columns, to_columns in across
         ]
@@ -107,13 +136,8 @@ class ChunkedTraces(LazyTraces):
             _call_all(workers, num_threads, [step for job in jobs for step in job.steps])
             for job in jobs:
                 job.finish()
-        self._kept = keep
+        self._kept.append(keep)
         return window
-
-    def _keeps(self, index: tuple[int, int], rows: range, columns: Positions) -> _Decoded | None:
-        """Return what is kept of a chunk, if it has these samples."""
-        kept = self._kept.parts.get(index)
-        return kept if kept is not None and kept.has(rows, columns) else None
 
 
 class _Job:
@@ -121,15 +145,15 @@ class _Job:
 
     Parameters
     ----------
-    traces : ChunkedTraces
+    open_chunk : callable
     index : tuple of int
         Of the chunk.
     rows, columns : range or ndarray
         What is wanted of it.
     out : ndarray
         Where it is to go.
-    keep : _Kept
-        To which is added what may be wanted again.
+    kept, keep : _Kept
+        What is kept of the window before, and what is to be kept of this one.
 
     Attributes
     ----------
@@ -141,25 +165,27 @@ class _Job:
 
     def __init__(
         self,
-        traces: ChunkedTraces,
+        open_chunk: Callable[[tuple[int, int]], Chunk],
         index: tuple[int, int],
         rows: Positions,
         columns: Positions,
         out: Samples,
+        kept: _Kept,
         keep: _Kept,
     ):
         self._index, self._rows, self._columns, self._out = index, rows, columns, out
         self._span = range(int(rows[0]), int(rows[-1]) + 1)
-        self._keep = keep
-        self._decoded = traces._keeps(index, self._span, columns)
+        self._kept, self._keep = kept, keep
+        self._decoded = kept.take(index, self._span, columns)
         self._chunk: Chunk | None = None
         self.num_bytes = 0
         self.steps: list[Callable[[], None]] = []
         if self._decoded is not None:
-            keep.add(index, self._decoded)
+            if keep.takes(self._decoded.samples.nbytes):
+                keep.parts[index] = self._decoded
             return
         with _errors_name(index):
-            self._chunk = traces._open_chunk(index)
+            self._chunk = open_chunk(index)
         self.num_bytes = self._chunk.num_bytes(columns)
 
     def run(self) -> None:
@@ -176,14 +202,14 @@ class _Job:
             return
         with _errors_name(self._index):
             around = chunk.fetch(self._span, self._columns)
-            rows, target = self._span, self._out
-            is_little = 2 * len(rows) <= len(around)
-            if is_little or not isinstance(self._rows, range):
-                rows = around if is_little else rows
-                target = np.empty((len(rows), len(self._columns)), LazyTraces.dtype)
-                self._decoded = _Decoded(rows, self._columns, target)
-                if is_little:
-                    self._keep.add(self._index, self._decoded)
+            num_bytes = LazyTraces.dtype.itemsize * len(around) * len(self._columns)
+            is_kept = 2 * len(self._span) <= len(around) and self._keep.takes(num_bytes)
+            rows, target = around if is_kept else self._span, self._out
+            if is_kept or not isinstance(self._rows, range):
+                target = self._kept.array((len(rows), len(self._columns)))
+                decoded = self._decoded = _Decoded(rows, self._columns, target)
+                if is_kept:
+                    self._keep.parts[self._index] = decoded
             for part, columns in chunk.pieces(rows, self._columns, count):
                 out = target[part.start - rows.start : part.stop - rows.start, columns]
                 decode = partial(chunk.decode, part, self._columns[columns], out)
@@ -220,9 +246,10 @@ def _errors_name(index: tuple[int, int]) -> Iterator[None]:
 
 
 def _call_all(workers: Workers, num_threads: int, calls: list[Callable[[], None]]) -> None:
-    """Call all, on so many threads at most, this one included; raise the first call's error.
+    """Call all, in so many threads at most; raise the first call's error, after which none begins.
 
-    After an error no other call begins.
+    One thread is the one that asks. Where there are more, it only waits: its memory is that of all
+    of Python, and what decoding needs would go back to the system, and come anew, at every call.
     """
     source = enumerate(calls)  # from which each thread takes the next
     errors: list[tuple[int, BaseException]] = []
@@ -236,11 +263,18 @@ def _call_all(workers: Workers, num_threads: int, calls: list[Callable[[], None]
             if errors:
                 return
 
-    helpers = [workers.submit(work) for _ in range(min(num_threads, len(calls)) - 1)]
-    work()
-    for helper in helpers:
-        if not helper.cancel():
-            helper.result()
+    if min(num_threads, len(calls)) <= 1:
+        work()
+    else:
+        first, *others = (workers.submit(work) for _ in calls[:num_threads])
+        try:
+            first.result()
+            for other in others:
+                # One that has not begun, as workers are busy with other windows, is not needed.
+                if not other.cancel():
+                    other.result()
+        except BaseException as error:  # such as Ctrl-C
+            errors.append((-1, error))
     if errors:
         raise min(errors, key=itemgetter(0))[1]
 

@@ -123,6 +123,21 @@ def test_small_windows_in_a_row_decode_a_chunk_once():
     assert len(read) == 3 + 3 + 1  # of whole chunks nothing is kept
 
 
+def test_of_many_chunks_as_many_are_kept_as_there_is_room_for():
+    read = []
+
+    def read_chunk(index, out):
+        read.append(index)
+        return np.full((1000, 80), index[1], "<i2")
+
+    traces = traces_of(Grid((1000, 80 * 120), (1000, 80)), read_chunk)  # of 19 MB
+    expected = np.repeat(np.arange(120), 80)
+    for start in range(3):
+        read.clear()
+        np.testing.assert_array_equal(traces[start : start + 1], expected[np.newaxis])
+        assert len(read) == (120 if start == 0 else 120 - 2**24 // (2 * 1000 * 80))
+
+
 def test_far_apart_lists_read_what_they_touch():
     traces, read = cut(SAMPLES, (5, 2))
     np.testing.assert_array_equal(
@@ -229,6 +244,11 @@ def test_threads_read_at_once():
     with ThreadPoolExecutor(8) as threads:
         for read in threads.map(lambda _: traces[:], range(50)):
             np.testing.assert_array_equal(read, MANY)
+        starts = [*range(0, len(MANY) - 100, 50)] * 5
+        for start, read in zip(
+            starts, threads.map(lambda start: traces[start : start + 100], starts), strict=True
+        ):
+            np.testing.assert_array_equal(read, MANY[start : start + 100])
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
