@@ -18,6 +18,9 @@ from n1store.stores.grid import DTYPE, Grid, chunk_shape_for, chunks_per_shard_f
 Layout = Literal["recordings", "channels", "spikeinterface"]
 """An array for each recording, one of all their channels, or SpikeInterface's own layout."""
 
+# From so many channels on blocks are short.
+_MANY_CHANNELS = 512
+
 
 @dataclass(frozen=True, eq=False)
 class ArrayPlan:
@@ -124,7 +127,8 @@ def with_blocks(
     """Return a pipeline whose `n1`, if it has one, makes blocks that suit all arrays.
 
     A window costs what the blocks cost that it lies in, and short blocks take more room: 0.2 % in
-    blocks of half a second. By default blocks of several channels have 1 s at most.
+    blocks of half a second, 0.6 % in those of a quarter. By default blocks of several channels have
+    1 s at most; with many channels, of which a short window has many samples, 0.25 s.
 
     Raises
     ------
@@ -143,7 +147,8 @@ def with_blocks(
     for plan in plans:
         seconds = block_seconds
         if seconds is None:
-            seconds = 1.0 if plan.grid.shape[1] > 1 else math.inf
+            num_channels = plan.grid.shape[1]
+            seconds = 0.25 if num_channels >= _MANY_CHANNELS else 1.0 if num_channels > 1 else math.inf
         length = min(seconds * plan.sampling_frequency, MAX_BLOCK_SAMPLES)
         # Chunks are a little longer than was asked for, to be of whole bytes of bits.
         if length + 8 < plan.grid.chunk_shape[0]:

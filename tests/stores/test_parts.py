@@ -124,6 +124,14 @@ def test_a_damaged_byte_stops_only_what_depends_on_it(wav, tmp_path):
     assert n1store.verify(path).problems
 
 
+@pytest.mark.parametrize(("channels", "block_samples"), [(511, None), (512, 250)])
+def test_many_channels_have_short_blocks(tmp_path, channels, block_samples):
+    wav = write_wav(tmp_path / "many.wav", np.zeros((1000, channels), "<i2"), 1000)
+    report = n1store.convert(wav, tmp_path / "a.zarr")
+    expected = "n1" if block_samples is None else f"n1:block_samples={block_samples}"
+    assert report.sizes.attributes["codec"] == expected
+
+
 def test_blocks_are_of_the_length_that_is_asked_for(wav, tmp_path):
     plain = n1store.convert(wav, tmp_path / "a.nwb")
     assert plain.sizes.attributes["codec"] == f"n1:block_samples={RATE}"
