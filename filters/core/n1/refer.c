@@ -176,7 +176,7 @@ static double unexplained(const correlations *r, int begin, int end, const doubl
 static double choose_taps(const correlations *r, int n, int max_taps, int *first, int *count,
                           double *taps) {
     int begin = 0, end;
-    *count = 0;
+    *first = *count = 0;
     for (int i = 1; i < MAX_TAPS; i++)
         if (fabs(r->both[i]) > fabs(r->both[begin])) begin = i;
     end = begin + 1;
