@@ -102,12 +102,14 @@ static uint32_t fill_distances(uint16_t *distance, uint32_t slot, const uint16_t
     return slot;
 }
 
-/* Between `steady` and the last distances there are no slots. */
+/* Between `steady` and the distance of the last slot there are none. */
 static void make_distances(uint16_t *distance, const uint16_t *below, int32_t reach, int32_t steady,
                            int precision) {
     const uint32_t num_slots = 1u << precision;
     uint32_t slot = fill_distances(distance, 0, below, reach, -steady, steady);
-    slot = fill_distances(distance, slot, below, reach, steady < reach - 2 ? reach - 2 : steady, reach);
+    int32_t last = reach;
+    while (last > steady && below[last - 1] == below[reach]) last--;
+    slot = fill_distances(distance, slot, below, reach, last > steady ? last - 1 : steady, reach);
     for (; slot < num_slots; slot++) distance[slot] = (uint16_t)(2 * reach - 1);
 }
 

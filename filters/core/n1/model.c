@@ -123,12 +123,16 @@ int32_t tabulate(const distribution *d, uint16_t *below) {
     tabulate_at(d, 0, below);
     while (steady < reach && !(below[-steady] == 0 && below[steady] + 1u == d->slots))
         tabulate_at(d, ++steady, below);
-    int32_t p = steady + 1;
-    for (; p < reach - 1; p++) {
+    /* From the other end on until F is that of `steady` again, which all between have. */
+    int32_t end = reach;
+    for (; end > steady; end--) {
+        tabulate_at(d, end, below);
+        if (below[end] == below[steady] && below[-end] == below[-steady]) break;
+    }
+    for (int32_t p = steady + 1; p < end; p++) {
         below[p] = below[steady];
         below[-p] = below[-steady];
     }
-    for (; p <= reach; p++) tabulate_at(d, p, below);
     return steady;
 }
 

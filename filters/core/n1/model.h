@@ -56,8 +56,7 @@ int32_t reach_of(const distribution *d);
 
 /*
  * below[p] = F(p) for -reach_of(d) <= p <= reach_of(d); `below` points at that of 0. Returns the
- * distance from which on F stays the same, but for the last slot, which comes at reach_of(d) - 1 or
- * behind it.
+ * distance from which on F stays the same, but for the last slot, which comes somewhere behind it.
  */
 int32_t tabulate(const distribution *d, uint16_t *below);
 
