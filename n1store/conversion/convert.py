@@ -138,8 +138,8 @@ def convert(
         The most channels of a chunk; by default that of a store which is converted, else 64.
     block_seconds : float, optional
         Length of the blocks within a chunk, of one channel each, which `n1` decodes one by one. By
-        default 1 s at most where there are several channels, 0.25 s where there are 512 or more, and
-        as long as suits where there is one.
+        default 1 s at most where there are several channels, 0.25 s where there are 512 or more,
+        and as long as suits where there is one.
     layout : {'recordings', 'channels', 'spikeinterface'}
         An array for each file; one array whose channels are those of all files; or
         SpikeInterface's own layout with a segment for each file (Zarr only).

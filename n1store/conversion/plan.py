@@ -147,8 +147,7 @@ def with_blocks(
     for plan in plans:
         seconds = block_seconds
         if seconds is None:
-            num_channels = plan.grid.shape[1]
-            seconds = 0.25 if num_channels >= _MANY_CHANNELS else 1.0 if num_channels > 1 else math.inf
+            seconds = _default_block_seconds(plan.grid.shape[1])
         length = min(seconds * plan.sampling_frequency, MAX_BLOCK_SAMPLES)
         # Chunks are a little longer than was asked for, to be of whole bytes of bits.
         if length + 8 < plan.grid.chunk_shape[0]:
@@ -157,6 +156,12 @@ def with_blocks(
         return pipeline
     stages[place] += f"{',' if ':' in stages[place] else ':'}block_samples={min(lengths)}"
     return Pipeline.parse("+".join(stages))
+
+
+def _default_block_seconds(num_channels: int) -> float:
+    if num_channels == 1:
+        return math.inf
+    return 1.0 if num_channels < _MANY_CHANNELS else 0.25
 
 
 def _require_alike(inputs: list[Input], attribute: str, unit: str) -> None:

@@ -92,8 +92,7 @@ AVX2_INLINE int decode_set(lane_set *set, int first, int count, int lanes, block
         _mm_setr_epi8(0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13));
     strip *const s = &set->strip;
     const uint8_t *words[MAX_LANES];
-    for (int k = 0; k < MAX_LANES / lanes; k++)
-        words[k] = set->blocks[k < set->num_blocks ? k : 0]->words;
+    for (int k = 0; k < MAX_LANES; k++) words[k] = set->blocks[k < set->num_blocks ? k : 0]->words;
 #define COLUMNS(field, v) load_lanes(set->columns.field + LANES_OF_VECTOR * (v))
 
     /* y of a step and of the one before it, as pairs for multiply-add, in strip order. */

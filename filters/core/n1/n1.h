@@ -15,8 +15,9 @@
  *         rANS, one state for each lane         interleaved, words shared; encode.c
  *       index of all blocks, checksums          index.c
  *
- * and back through index.c, which finds the blocks that a part needs, and decode.c. The
- * samples of a block of 16 lanes, in the order in which they are decoded, a step at a time:
+ * and back through index.c, which finds the blocks that a part needs, and decode.c, whose steps are
+ * in decoder.h. The samples of a block of 16 lanes, in the order in which they are decoded, a step
+ * at a time:
  *
  *              lane 0      lane 1      …   lane 15
  *     step 0   x[0]        x[L]        …   x[15 L]      L: samples of a lane
@@ -25,7 +26,8 @@
  *     step L-1 x[L - 1]    x[2 L - 1]  …                bits lie in the lanes' first states
  *
  * Lanes are what vectors hold: all of them are predicted, looked up and renewed at once
- * (avx2.c; portable.c does the same for any machine).
+ * (avx2.c; portable.c does the same for any machine). Short blocks have fewer lanes, and several
+ * of them share vectors (avx2_set.c).
  *
  * Words: a code is a number of the converter, and on the axis of positions, 1/32 of a mean code
  * wide each, its cell reaches from edge to edge; the width kind knows how wide each is. A class has
@@ -42,8 +44,9 @@
  *
  * Buffers belong to the caller. Nothing is read outside `src` or written outside `dst`,
  * whatever bytes a payload holds; working memory is allocated inside a call and freed in it:
- * at most 10 MB to decode, and to encode that, 16 bytes for each sample of one block of 2^18
- * samples of 16 channels, and twice the size of the samples.
+ * at most 14 MB to decode, but where blocks have many classes of fine probabilities 4 MB more for
+ * each of those, 16 at most, that are decoded at once; and to encode 10 MB, 16 bytes for each sample
+ * of one block of 2^18 samples of 16 channels, and twice the size of the samples.
  */
 #ifndef N1STORE_N1_H
 #define N1STORE_N1_H
