@@ -97,12 +97,15 @@ def test_a_system_may_read_less_than_it_is_asked_for(wav, tmp_path, monkeypatch,
 def test_a_file_that_shrinks_while_it_is_read(wav, tmp_path, channels):
     path = tmp_path / "a.zarr"
     n1store.convert(wav, path)
-    (shard,) = (each for each in (path / "recordings/a").rglob("*") if each.name.endswith("0"))
+    # A shard has all chunks; where there are none, the last chunk's file.
+    files = (each for each in (path / "recordings/a").rglob("*") if each.name.endswith("0"))
+    last = max(files, key=lambda each: each.name)
     with n1store.open(path) as store:
         traces = store["a"].traces
         np.testing.assert_array_equal(traces[:RATE, channels], SAMPLES[:RATE, channels])
-        os.truncate(shard, shard.stat().st_size // 2)
-        with pytest.raises(N1StoreError, match=r"chunk 6,0: the file ends before the chunk does"):
+        os.truncate(last, last.stat().st_size // 2)
+        why = r"chunk 6,0: (the file ends before the chunk does|.*cut off)"
+        with pytest.raises(N1StoreError, match=why):
             traces[-10:, channels]
         np.testing.assert_array_equal(traces[:RATE, channels], SAMPLES[:RATE, channels])
 
