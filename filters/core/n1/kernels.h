@@ -1,6 +1,7 @@
 /*
- * The loops that take the time, once for any machine (portable.c) and once for AVX2
- * (avx2.c). Both give the same results.
+ * The loops that take the time, once for any machine (portable.c) and once for AVX2: one or two
+ * long blocks (avx2_decode.c), several short ones (avx2_set.c), the encoder (avx2_encode.c), and
+ * samples in other orders (avx2_samples.c); avx2.c is their table. Both give the same results.
  */
 #ifndef N1STORE_N1_KERNELS_H
 #define N1STORE_N1_KERNELS_H
