@@ -22,7 +22,7 @@ typedef struct {
     int16_t y, sample;
 } cell;
 
-/* What decodes steady steps of one class, made by decoder_tables in decode.c. */
+/* What decodes steady steps of one class, made by make_class_tables. */
 typedef struct {
     /* integer: (residual + 128) | frequency << 8 | (slot - start) << 20 for each slot */
     const uint32_t *symbols;

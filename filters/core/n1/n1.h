@@ -26,7 +26,7 @@
  *     step L-1 x[L - 1]    x[2 L - 1]  …                bits lie in the lanes' first states
  *
  * Lanes are what vectors hold: all of them are predicted, looked up and renewed at once
- * (avx2.c; portable.c does the same for any machine). Short blocks have fewer lanes, and several
+ * (avx2_decode.c; portable.c does the same for any machine). Short blocks have fewer lanes, and several
  * of them share vectors (avx2_set.c).
  *
  * Words: a code is a number of the converter, and on the axis of positions, 1/32 of a mean code
