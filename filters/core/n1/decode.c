@@ -70,9 +70,7 @@ static int decode_blocks(decoding *d, const block_layout *layout, const block_gr
         if (error) return error;
     }
     for (int k = 0; k < count; k++) {
-        if (w[k]->block.kind != KIND_PACKED && w[k]->next_step == 0 &&
-            decode_together(d, w + k, count - k, kernels))
-            return N1_ERROR_CORRUPT;
+        if (decode_together(d, w + k, count - k, kernels)) return N1_ERROR_CORRUPT;
         const int error = finish_block(w[k], kernels);
         if (error) return error;
         if (!is_intact(layout, g, channels[k], w[k]->plane)) return N1_ERROR_CORRUPT;

@@ -2,7 +2,6 @@
 #include "decoder.h"
 
 #include "../common/xxh64.h"
-#include "../common/adc.h"
 #include "echo.h"
 #include "widths.h"
 
@@ -39,8 +38,8 @@ static int undo_map(const block *b, const n1_kernels *kernels, int16_t *codes) {
     return N1_OK;
 }
 
-int begin_block(workspace *w, const uint8_t *src, const uint8_t *end, int reference,
-                       int num_samples, size_t plane_size, const uint8_t *widths, int16_t *plane) {
+int begin_block(workspace *w, const uint8_t *src, const uint8_t *end, int reference, int num_samples,
+                size_t plane_size, const uint8_t *widths, int16_t *plane) {
     block *b = &w->block;
     b->num_samples = num_samples;
     b->reference = reference;

@@ -9,16 +9,22 @@
  */
 static int take_escapes_of_set(lane_set *set, int row, uint32_t columns) {
     for (int column = 0; column < MAX_LANES; column++) {
-        workspace *const w = (workspace *)set->owners[column / set->lanes];
-        if (columns >> column & 1 && take_escape(w, column % set->lanes, w->next_step + row, row)) return -1;
+        if (!(columns >> column & 1)) continue;
+        workspace *const w = set->owners[column / set->lanes];
+        if (take_escape(w, column % set->lanes, w->next_step + row, row)) return -1;
     }
     return 0;
 }
 
 /* How many blocks like this one can be decoded at once. */
-static int at_once(const block *b) { return num_lanes(b) < MAX_LANES ? MAX_LANES / num_lanes(b) : 2; }
+static int at_once(const block *b) {
+    return num_lanes(b) < MAX_LANES ? MAX_LANES / num_lanes(b) : 2;
+}
 
-/* Whether two blocks can be decoded at once. */
+/*
+ * Whether two blocks can be decoded at once: both have whole strips, and their tables where the
+ * kernels can count from, in the workspace.
+ */
 static int can_join(const workspace *a, const workspace *b, const n1_kernels *kernels) {
     const block *const blocks[2] = {&a->block, &b->block};
     for (int k = 0; k < 2; k++) {
@@ -127,7 +133,8 @@ static void make_set(lane_set *set, workspace *const *w, int count, const worksp
         if (l->b->kind == KIND_INTEGER) continue;
         set->columns.first_position[column] = (uint32_t)(l->first_position + 32768);
         set->columns.last_position[column] = (uint32_t)(l->last_position + 32768);
-        set->columns.cells[column] = (uint32_t)(distance_between(memory, own) / (ptrdiff_t)sizeof(cell));
+        const ptrdiff_t from = distance_between(memory, own);
+        set->columns.cells[column] = (uint32_t)(from / (ptrdiff_t)sizeof(cell));
     }
 }
 
@@ -195,21 +202,21 @@ static int decode_strips_of_set(lane_set *set, workspace *const *w, int count,
     return 0;
 }
 
-/* Whether all that comes before the strips of w[k] is there; of the blocks before w[first], all is. */
-static int is_ready(workspace *const *w, int k, int first) {
-    for (int before = first; before < k && w[k]->lanes.has_echo; before++)
+/* Whether no strip of w[k] is decoded yet, but all that comes before them is. */
+static int is_ready(workspace *const *w, int k) {
+    if (w[k]->block.kind == KIND_PACKED || w[k]->next_step > 0) return 0;
+    if (!w[k]->lanes.has_echo) return 1;
+    for (int before = 0; before < k; before++)
         if (w[k]->other == w[before]->plane) return 0;
     return 1;
 }
 
 int decode_together(decoding *d, workspace *const *w, int count, const n1_kernels *kernels) {
-    workspace *joined[MAX_LANES];
-    int num_joined = 0;
-    for (int k = 0; k < count && num_joined < at_once(&w[0]->block); k++) {
-        if (w[k]->block.kind == KIND_PACKED || w[k]->next_step > 0 || !is_ready(w, k, 0)) continue;
-        if (k > 0 && !can_join(w[0], w[k], kernels)) continue;
-        joined[num_joined++] = w[k];
-    }
+    if (!is_ready(w, 0)) return 0;
+    workspace *joined[MAX_LANES] = {w[0]};
+    int num_joined = 1;
+    for (int k = 1; k < count && num_joined < at_once(&w[0]->block); k++)
+        if (is_ready(w, k) && can_join(w[0], w[k], kernels)) joined[num_joined++] = w[k];
     if (num_joined < 2) return 0;
     for (int k = 0; k < num_joined; k++) put_echoes(joined[k], kernels);
     if (num_lanes(&w[0]->block) == MAX_LANES) return decode_strips_of_two(joined, kernels);

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/adc.h"
-
 /* There is room for FILL entries behind the table. */
 static void make_symbols(uint32_t *symbols, const block *b, int class) {
     const distribution d = distribution_of(b, class, 0);

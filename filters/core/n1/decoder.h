@@ -130,7 +130,8 @@ int finish_strips(workspace *w, const n1_kernels *kernels);
 
 /*
  * Decode strips of the first block, and with it those of as many behind it as can be decoded at
- * once. None of them is wholly decoded yet, but all before them are.
+ * once; none if there is no other, or if the first one has no strips, or had some with a block
+ * before. All blocks before the first one are wholly decoded.
  */
 int decode_together(decoding *d, workspace *const *w, int count, const n1_kernels *kernels);
 

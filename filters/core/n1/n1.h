@@ -44,9 +44,10 @@
  *
  * Buffers belong to the caller. Nothing is read outside `src` or written outside `dst`,
  * whatever bytes a payload holds; working memory is allocated inside a call and freed in it:
- * at most 14 MB to decode, but where blocks have many classes of fine probabilities 4 MB more for
- * each of those, 16 at most, that are decoded at once; and to encode 10 MB, 16 bytes for each sample
- * of one block of 2^18 samples of 16 channels, and twice the size of the samples.
+ * at most 14 MB to decode, but where blocks have many classes of fine probabilities 4.2 MB more for
+ * each of those that are decoded at once, which are 16 at most, and so 81 MB in all; and to encode
+ * 10 MB, 16 bytes for each sample of one block of 2^18 samples of 16 channels, and twice the size of
+ * the samples.
  */
 #ifndef N1STORE_N1_H
 #define N1STORE_N1_H
