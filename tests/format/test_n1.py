@@ -738,7 +738,7 @@ def sanitized_core(tmp_path_factory):
         FUZZ / "replay.c",
     ]
     subprocess.run([*compiler, "-c", *sorted(sources)], cwd=folder, check=True)
-    return [*compiler, *sorted(folder.glob("*.o"))]
+    return [*compiler, *sorted(folder.glob("*.o")), "-lm"]
 
 
 @pytest.mark.long
