@@ -118,7 +118,13 @@ def test_single_channels_need_few_bytes():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["one block", "channels", "references", "silent end", "noise"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("one block", "channels", "silent end", "noise"),
+        pytest.param("references", marks=pytest.mark.long),
+    ],
+)
 def test_every_flipped_bit_of_what_is_needed_is_an_error(name):
     samples, payload = ARRAYS[name], PAYLOADS[name]
     times = range(len(samples) // 2, len(samples) // 2 + 9)

@@ -311,7 +311,7 @@ SUMMARY_KEYS = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_wrong_values_in_what_n1store_keeps(originals, expected, tmp_path):
     path = originals("n1")
     contents, changes = [], []

@@ -368,7 +368,7 @@ def test_channels_of_several_sources_side_by_side(tmp_path):
         assert traces.electrodes.data[:].tolist() == [2, 1, 0]  # WAV files come first
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_electrodes_in_many_groups(tmp_path):
     rows, groups = 10_000, 40
     nwbfile, series = make_nwb.make_bare(1)
